@@ -1,0 +1,27 @@
+# Each target sets up what it needs in a fresh clone; nothing is installed outside .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test slow lint
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
+
+$(BIN)/pushforward: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(BIN)/pushforward  ## fit a flow to embedded real data and draw the report (a few minutes)
+	$(BIN)/pushforward fit digits --out runs/demo --overwrite --time-limit 2m
+
+test: $(BIN)/pushforward  ## the laws over every layer, and the rest of the default suite
+	$(BIN)/pytest -n 2
+
+lint: $(BIN)/pushforward  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+slow: $(BIN)/pushforward  ## training to stated figures, kill and resume, compile, Pyro and sbi
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev,adapters]'
+	$(BIN)/pytest -m slow

@@ -1,0 +1,124 @@
+"""What models something: a base, a flow, a conditional likelihood."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Size, Tensor, nn
+from torch.distributions import constraints
+
+if TYPE_CHECKING:
+    from .condition import Conditioned
+
+CHUNK = 2**20  # numbers drawn at a time by `sample`: large enough to be fast, small enough to stay in memory
+
+
+class Distribution(nn.Module):
+    """A distribution over events of a fixed shape, conditional if it has a ``context_shape``.
+
+    Subclasses give :meth:`log_prob` and :meth:`draw`; sampling in any shape and for any batch of contexts follows.
+
+    Arguments:
+        shape: the event's shape, without batch.
+        context: the shape of one raw context (an int for a vector), ``None`` or 0 for none.
+    """
+
+    stochastic_forward: bool = False
+    estimate: bool = False
+
+    def __init__(self, shape: Sequence[int], context: int | Sequence[int] | None = None):
+        super().__init__()
+        self.shape = Size(shape)
+        self.context_shape = Size([context] if isinstance(context, int) else context) if context else None
+
+    @property
+    def kind(self) -> str:
+        """What ``log_prob`` returns: ``"exact"``, ``"bound"`` (on average below) or ``"estimate"`` (unbiased noise)."""
+        if self.stochastic_forward:
+            return "bound"
+        return "estimate" if self.estimate else "exact"
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """Where the density may be positive, as torch.distributions describes it."""
+        return constraints.independent(constraints.real, len(self.shape))
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Log density in nats, ``(B, *shape) -> (B,)``; ``-inf`` outside the support."""
+        raise NotImplementedError(f"{type(self).__name__} does not define log_prob")
+
+    def draw(self, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """``rows`` independent reparameterised draws and their log density; ``context``: one embedded row per draw."""
+        raise NotImplementedError(f"{type(self).__name__} does not define draw")
+
+    def embedding(self, context: Tensor) -> Tensor:
+        """What the layers see of a raw context ``(N, *context_shape)``."""
+        return context
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """:meth:`log_prob`: what DDP, FSDP and torch.compile wrap."""
+        return self.log_prob(x, context)
+
+    def sample_and_log_prob(self, shape: Sequence[int] = (), context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Reparameterised draws ``(*shape, *context_batch, *event)`` and their log density, without the event axes."""
+        shape = Size(shape)
+        flat, batch = self._flat(context)
+        if flat is not None:
+            flat = self.embedding(flat)
+            flat = flat.expand(math.prod(shape), *flat.shape).flatten(0, 1)  # (n, C, ...) -> (n * C, ...)
+        x, log_prob = self.draw(math.prod(shape + batch), flat)
+        return x.reshape(shape + batch + self.shape), log_prob.reshape(shape + batch)
+
+    @torch.no_grad()
+    def sample(self, shape: Sequence[int] = (), context: Tensor | None = None) -> Tensor:
+        """Draws ``(*shape, *context_batch, *event)``, as torch.distributions orders them; large requests in chunks."""
+        shape = Size(shape)
+        flat, batch = self._flat(context)
+        if flat is not None:
+            flat = self.embedding(flat)
+        rows, step = math.prod(shape + batch), max(1, CHUNK // max(1, math.prod(self.shape)))
+        parts = []
+        for start in range(0, rows, step):
+            stop = min(start + step, rows)
+            index = None if flat is None else torch.arange(start, stop, device=flat.device) % flat.shape[0]
+            parts.append(self._sample_rows(stop - start, None if flat is None or index is None else flat.index_select(0, index)))
+        x = torch.cat(parts) if parts else self._sample_rows(0, None if flat is None else flat[:0])
+        return x.reshape(shape + batch + self.shape)
+
+    def _sample_rows(self, rows: int, context: Tensor | None) -> Tensor:
+        return self.draw(rows, context)[0]
+
+    def condition(self, context: Tensor | None = None) -> Conditioned:
+        """This distribution at given contexts as a ``torch.distributions.Distribution`` (batch_shape = context batch)."""
+        from .condition import Conditioned
+
+        return Conditioned(self, context)
+
+    def check(self, x: Tensor, context: Tensor | None) -> None:
+        """Raise ValueError unless x is ``(B, *shape)`` and there is one context row for each row."""
+        name = type(self).__name__
+        if x.shape[1:] != self.shape or x.dim() == 0:
+            raise ValueError(f"{name}: expected x of shape (B, {', '.join(map(str, self.shape))}), got {tuple(x.shape)}")
+        if not x.is_floating_point():
+            raise ValueError(f"{name}: expected floating point x, got {x.dtype}; convert it, as with x.double()")
+        if self.context_shape is None:
+            return
+        if context is None:
+            raise ValueError(f"{name}: needs a context of shape (B, {', '.join(map(str, self.context_shape))}), got none")
+        if context.shape != x.shape[:1] + self.context_shape:
+            expected = (x.shape[0], *self.context_shape)
+            raise ValueError(f"{name}: expected context {expected}, one row per row of x, got {tuple(context.shape)}")
+
+    def _flat(self, context: Tensor | None) -> tuple[Tensor | None, Size]:
+        """Contexts ``(*batch, *context_shape)`` as rows, and their batch shape; nothing for an unconditional one."""
+        if self.context_shape is None:
+            return None, Size()
+        event = len(self.context_shape)
+        if context is None or context.dim() < event or context.shape[context.dim() - event :] != self.context_shape:
+            got = "none" if context is None else str(tuple(context.shape))
+            raise ValueError(f"{type(self).__name__}: expected context (*batch, {', '.join(map(str, self.context_shape))}), got {got}")
+        batch = context.shape[: context.dim() - event]
+        return context.reshape(-1, *self.context_shape), batch

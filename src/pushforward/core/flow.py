@@ -1,0 +1,160 @@
+"""A base distribution seen through invertible layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .distribution import Distribution
+from .transform import Chain, Transform
+
+
+class Flow(Distribution):
+    r"""A density given by a base and a chain of layers: ``log p(x) = log p_base(f(x)) + log|det df/dx|``.
+
+    ``f`` is the chain, from data x to latent z. The flow is a model (an ``nn.Module`` whose forward is the log density)
+    and a distribution. Shapes are checked once at construction, on the meta device, without arithmetic.
+
+    Cost: one pass through the layers for ``log_prob``, one inverse pass for ``sample``.
+    ``kind`` says whether ``log_prob`` is exact, a lower bound or an unbiased estimate.
+
+    Reference: Normalizing Flows for Probabilistic Modeling and Inference, Papamakarios, Nalisnick, Rezende, Mohamed,
+    Lakshminarayanan, 2019, arXiv:1912.02762.
+
+    Arguments:
+        base: the distribution of z.
+        transforms: the layers, from data to latent.
+        shape: the event on the data side, if it is not the base's.
+        context: the shape of one raw context (an int for a vector).
+        embed: a net that turns raw contexts into what the layers see; evaluated once per context.
+
+    Raises:
+        ValueError: a layer can't take what comes to it (the layer is named), or a context is missing.
+
+    Example::
+
+        >>> flow = Flow(Normal((2,)), Elementwise(Affine(), (2,)))
+        >>> flow.log_prob(torch.randn(8, 2)).shape, flow.sample((5,)).shape
+        (torch.Size([8]), torch.Size([5, 2]))
+    """
+
+    def __init__(
+        self,
+        base: Distribution,
+        *transforms: Transform,
+        shape: Sequence[int] | None = None,
+        context: int | Sequence[int] | None = None,
+        embed: nn.Module | None = None,
+    ):
+        super().__init__(base.shape if shape is None else shape, context)
+        self.base = base
+        self.transform = Chain(*transforms)
+        self.embed = embed
+        self.stochastic_forward = self.transform.stochastic_forward or base.stochastic_forward
+        self.estimate = self.transform.estimate or base.estimate
+        self._check_layers()
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None, samples: int = 1) -> Tensor:
+        """Log density in nats, ``(B, *shape) -> (B,)``.
+
+        ``samples=K`` averages K passes: log-mean-exp for a bound (the importance-weighted bound), mean for an estimate.
+        A model that is both is refused, since log-mean-exp over unbiased noise overstates. An exact one needs no second pass.
+        """
+        self.check(x, context)
+        if context is not None and self.context_shape is not None:
+            context = self.embedding(context)
+        if samples == 1 or self.kind == "exact":
+            return self._log_prob(x, context)
+        if self.stochastic_forward and self.estimate:
+            raise ValueError("Flow: samples > 1 is undefined for a model that is both a bound and an estimate")
+        x = x.repeat(samples, *(1 for _ in self.shape))
+        if context is not None:
+            context = context.repeat(samples, *(1 for _ in context.shape[1:]))
+        terms = self._log_prob(x, context).reshape(samples, -1)
+        return terms.logsumexp(0) - math.log(samples) if self.stochastic_forward else terms.mean(0)
+
+    def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
+        z, ldj = self.transform(x, context)
+        return self.base.log_prob(z, context) + ldj
+
+    def draw(self, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        z, log_prob = self._draw_base(rows, context)
+        x, ldj = self.transform.inverse(z, context)
+        return x, log_prob - ldj
+
+    def _sample_rows(self, rows: int, context: Tensor | None) -> Tensor:
+        z, _ = self._draw_base(rows, context)
+        return self.transform.inverse(z, context)[0] if self.transform.stochastic_inverse else self.transform.decode(z, context)
+
+    def _draw_base(self, rows: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        if self.base.context_shape is None:
+            return self.base.sample_and_log_prob((rows,))
+        return self.base.sample_and_log_prob((), context)
+
+    def embedding(self, context: Tensor) -> Tensor:
+        return context if self.embed is None else self.embed(context)
+
+    def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The latent of x, ``(B, *shape) -> (B, *base.shape)``."""
+        self.check(x, context)
+        return self.transform.encode(x, context if context is None else self.embedding(context))
+
+    def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """The data of a latent, ``(B, *base.shape) -> (B, *shape)``."""
+        return self.transform.decode(z, context if context is None else self.embedding(context))
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Data-dependent start of the layers that have one, from a batch of data."""
+        self.check(x, context)
+        self.transform.initialize(x, context if context is None else self.embedding(context))
+
+    def refresh(self) -> None:
+        """Bring derived state of the layers up to date; ``fit`` calls it before each step."""
+        self.transform.refresh()
+
+    def prepend(
+        self,
+        *transforms: Transform,
+        shape: Sequence[int] | None = None,
+        context: int | Sequence[int] | None = None,
+        embed: nn.Module | None = None,
+    ) -> Flow:
+        """The same model behind further layers on the data side (preprocessing); layers and parameters are shared."""
+        if self.embed is not None and embed is not None:
+            embed = nn.Sequential(embed, self.embed)
+        return Flow(
+            self.base,
+            *transforms,
+            *(layer for layer in self.transform.transforms if isinstance(layer, Transform)),
+            shape=self.shape if shape is None else shape,
+            context=self.context_shape if context is None else context,
+            embed=embed or self.embed,
+        )
+
+    def _check_layers(self) -> None:
+        """Walk two imaginary rows through the layers, so that a misfit is found now and named."""
+        x = torch.empty(2, *self.shape, device="meta")
+        context = None if self.context_shape is None else torch.empty(2, *self.context_shape, device="meta")
+        if context is not None and self.embed is not None:
+            context = _on_meta(self.embed, "embed", context)
+        layers: list[tuple[str, nn.Module]] = [(f"layer {i}", t) for i, t in enumerate(self.transform.transforms)]
+        for where, layer in layers:
+            x, _ = _on_meta(layer, where, x, context)
+        if x.shape[1:] != self.base.shape:
+            raise ValueError(f"Flow: the layers give events of shape {tuple(x.shape[1:])} but the base has {tuple(self.base.shape)}")
+        _on_meta(self.base, "base", x, context)
+
+
+def _on_meta(module: nn.Module, where: str, *inputs: Tensor | None):
+    """The module's forward with all tensors on the meta device: shapes only."""
+    tensors = {name: t.to("meta") for name, t in [*module.named_parameters(), *module.named_buffers()]}
+    try:
+        with torch.no_grad():
+            return torch.func.functional_call(module, tensors, inputs)
+    except (ValueError, RuntimeError, IndexError, TypeError) as error:
+        shapes = " and context ".join(str(tuple(t.shape)) for t in inputs if t is not None)
+        raise ValueError(f"Flow: {where} ({type(module).__name__}) cannot take x {shapes}: {error}") from error

@@ -1,0 +1,171 @@
+"""The contract of every layer, and the two ways to combine layers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Transform(nn.Module):
+    r"""A layer between data x and latent z that knows its contribution to the log-likelihood.
+
+    ``log p(x) = log p(z) + ldj``. For a bijection ``ldj = log|det dz/dx|``. A layer may also be a surjection or
+    stochastic (dequantization, slicing, a VAE): it is the same kind of thing with another ``ldj``.
+
+    Shapes: axis 0 is the batch, axis 1 the features or channels, the rest space; ``ldj`` is ``(B,)``.
+    ``context`` has one row per row of x, and is ignored where it is not used.
+
+    Three facts describe the likelihood: ``stochastic_forward`` (x -> z is random), ``stochastic_inverse`` (z -> x is
+    random), ``estimate`` (ldj is noisy but unbiased).
+
+    Reference: SurVAE Flows, Nielsen, Jaini, Hoogeboom, Winther, Welling, 2020, arXiv:2007.02731.
+    """
+
+    stochastic_forward: bool = False
+    stochastic_inverse: bool = False
+    estimate: bool = False
+
+    @property
+    def bijective(self) -> bool:
+        """Neither direction is random."""
+        return not (self.stochastic_forward or self.stochastic_inverse)
+
+    @property
+    def exact(self) -> bool:
+        """``log p(z) + ldj`` is the log-likelihood itself, neither a bound nor a noisy estimate."""
+        return not (self.stochastic_forward or self.estimate)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Data to latent: ``(z, ldj)``."""
+        raise NotImplementedError(f"{type(self).__name__} does not define forward")
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Latent to data: ``(x, ldj)`` with the contribution of this direction (minus that of forward)."""
+        raise NotImplementedError(f"{type(self).__name__} does not define inverse")
+
+    def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """z of x, deterministic where the layer has a natural choice and cheap where only ldj is dear."""
+        return self.forward(x, context)[0]
+
+    def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """x of z, as :meth:`encode`."""
+        return self.inverse(z, context)[0]
+
+    def initialize(self, x: Tensor, context: Tensor | None = None, inverse: bool = False) -> None:
+        """Data-dependent start from one batch that enters ``forward`` (``inverse`` if so asked)."""
+
+    def refresh(self) -> None:
+        """Bring derived state up to date (power iterations); ``fit`` calls it before each step."""
+
+
+class Chain(Transform):
+    """Layers one after the other, in the order data -> latent; ldj is the sum of theirs.
+
+    Example::
+
+        >>> chain = Chain(Permute([1, 0]), Elementwise(Affine(), (2,)))
+        >>> z, ldj = chain(torch.randn(8, 2))
+        >>> z.shape, ldj.shape
+        (torch.Size([8, 2]), torch.Size([8]))
+    """
+
+    def __init__(self, *transforms: Transform):
+        super().__init__()
+        self.transforms = nn.ModuleList(transforms)
+        self.stochastic_forward = any(t.stochastic_forward for t in transforms)
+        self.stochastic_inverse = any(t.stochastic_inverse for t in transforms)
+        self.estimate = any(t.estimate for t in transforms)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        ldj = zeros(x)
+        for transform in self.transforms:
+            x, step = transform(x, context)
+            ldj = ldj + step
+        return x, ldj
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        ldj = zeros(z)
+        for transform in reversed(self.transforms):
+            z, step = transform.inverse(z, context)
+            ldj = ldj + step
+        return z, ldj
+
+    def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        for transform in self.transforms:
+            x = transform.encode(x, context)
+        return x
+
+    def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        for transform in reversed(self.transforms):
+            z = transform.decode(z, context)
+        return z
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor, context: Tensor | None = None, inverse: bool = False) -> None:
+        for transform in reversed(self.transforms) if inverse else self.transforms:
+            transform.initialize(x, context, inverse)
+            x, _ = transform.inverse(x, context) if inverse else transform(x, context)
+
+    def refresh(self) -> None:
+        for transform in self.transforms:
+            transform.refresh()
+
+
+class Inverse(Transform):
+    """A layer run the other way: its forward is the layer's inverse (an IAF is an inverted MAF)."""
+
+    def __init__(self, transform: Transform):
+        super().__init__()
+        self.transform = transform
+        self.stochastic_forward = transform.stochastic_inverse
+        self.stochastic_inverse = transform.stochastic_forward
+        self.estimate = transform.estimate
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.transform.inverse(x, context)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.transform(z, context)
+
+    def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        return self.transform.decode(x, context)
+
+    def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        return self.transform.encode(z, context)
+
+    def initialize(self, x: Tensor, context: Tensor | None = None, inverse: bool = False) -> None:
+        self.transform.initialize(x, context, not inverse)
+
+    def refresh(self) -> None:
+        self.transform.refresh()
+
+
+def zeros(x: Tensor) -> Tensor:
+    """A log-det of zero for each row, in float32 or better: ``(B, ...) -> (B,)``."""
+    return x.new_zeros(x.shape[0], dtype=torch.promote_types(x.dtype, torch.float32))
+
+
+def sum_event(x: Tensor) -> Tensor:
+    """Sum over all but the batch axis, in float32 or better: ``(B, ...) -> (B,)``."""
+    return x.flatten(1).sum(1, dtype=torch.promote_types(x.dtype, torch.float32))
+
+
+def join(x: Tensor, context: Tensor | None) -> Tensor:
+    """Data and context side by side on axis 1, the one way they are put together.
+
+    ``x`` is ``(B, C, *space)``. A vector context ``(B, K)`` is broadcast over space; a map ``(B, K, *other)`` is brought to
+    the resolution of x by average pooling or by repetition. Returns ``(B, C + K, *space)``.
+    """
+    if context is None:
+        return x
+    if context.shape[0] != x.shape[0]:
+        raise ValueError(f"join: context has {context.shape[0]} rows but x has {x.shape[0]}; give one context row per row of x")
+    space = x.shape[2:]
+    if context.dim() == 2:
+        context = context.reshape(*context.shape, *(1 for _ in space)).expand(*context.shape, *space)
+    elif context.shape[2:] != space:
+        pool = {1: nn.functional.adaptive_avg_pool1d, 2: nn.functional.adaptive_avg_pool2d}.get(len(space))
+        if pool is None or context.dim() != x.dim():
+            raise ValueError(f"join: context {tuple(context.shape)} does not fit x {tuple(x.shape)}; give (B, K) or (B, K, *space)")
+        context = pool(context, tuple(space))
+    return torch.cat([x, context.to(x.dtype)], 1)

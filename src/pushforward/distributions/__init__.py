@@ -1,0 +1,5 @@
+"""Bases and likelihoods."""
+
+from .normal import Normal
+
+__all__ = ["Normal"]

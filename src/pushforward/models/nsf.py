@@ -1,0 +1,45 @@
+"""Neural spline flow: rational-quadratic splines with linear mixing between (Durkan et al., 2019, arXiv:1906.04032)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from ..core import Flow
+from ..distributions import Normal
+from ..nets import MADE, ResidualMLP
+from ..transforms import ActNorm, Autoregressive, Coupling, LULinear
+from ..univariate import RationalQuadratic
+from .common import alternating, vector
+
+
+def nsf(
+    shape: Sequence[int],
+    *,
+    mechanism: Literal["autoregressive", "coupling"] = "autoregressive",
+    steps: int = 5,
+    bins: int = 8,
+    bound: float = 5.0,
+    width: int = 128,
+    depth: int = 1,
+    mixing: bool = True,
+    context: int = 0,
+) -> Flow:
+    """``RQ-NSF (AR)`` or ``RQ-NSF (C)`` of the paper, without its batch norm and dropout.
+
+    Arguments: ``steps`` spline layers of ``bins`` bins on ``[-bound, bound]``, with residual nets of ``depth`` blocks of
+    ``width`` units; ``mixing`` puts an LU-decomposed linear map before each; ``context`` numbers to condition on.
+    """
+    dim = vector(shape)
+    layers = []
+    for step in range(steps):
+        spline = RationalQuadratic(bins, bound)
+        layers += [ActNorm(dim)] + ([LULinear(dim)] if mixing and dim > 1 else [])
+        if mechanism == "autoregressive":
+            order = range(dim) if step % 2 == 0 else range(dim - 1, -1, -1)
+            layers.append(Autoregressive(spline, MADE(dim, spline.params, width=width, depth=depth, context=context, order=order, residual=True)))
+        else:
+            mask = alternating(dim, step)
+            net = ResidualMLP(sum(mask) + context, spline.params * (dim - sum(mask)), width=width, depth=depth)
+            layers.append(Coupling(mask, spline, net))
+    return Flow(Normal(shape), *layers, ActNorm(dim), context=context)

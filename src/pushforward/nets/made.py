@@ -1,0 +1,127 @@
+"""A dense net whose output i sees only the inputs before i, and which can be evaluated input by input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .mlp import linear
+from .prefix import Prefix
+
+
+class MADE(nn.Module):
+    r"""Masked net ``(B, D) -> (B, params * D)``, seen as ``(B, params, D)``: parameters for feature i from the features before it.
+
+    Every hidden unit has a degree d and sees the inputs at positions < d; units are sorted by degree, so that the masks are
+    block triangular and the net can be evaluated one position at a time (:meth:`unroll`) with the arithmetic of one pass.
+    Degrees start at 0 if there is a context, so that it reaches the first feature, and a net of one feature is a net of the
+    context alone (with the paper's degrees 1..D-1 the first feature silently ignores the context).
+
+    Reference: MADE: Masked Autoencoder for Distribution Estimation, Germain, Gregor, Murray, Larochelle, 2015,
+    arXiv:1502.03509. Residual form: Neural Spline Flows, 2019, arXiv:1906.04032, without batch norm and dropout.
+
+    Arguments:
+        dim: the number of features D.
+        params: outputs per feature.
+        width: hidden units per layer.
+        depth: hidden layers; with ``residual``, blocks of two layers after a first one.
+        context: the width of the context, which every hidden unit sees.
+        order: the features in the order of their visit; default 0..D-1.
+        residual: pre-activation residual blocks.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        params: int,
+        *,
+        width: int = 128,
+        depth: int = 2,
+        context: int = 0,
+        order: Sequence[int] | None = None,
+        residual: bool = False,
+    ):
+        super().__init__()
+        self.dim, self.params, self.context = dim, params, context
+        self.order = tuple(range(dim)) if order is None else tuple(order)
+        if sorted(self.order) != list(range(dim)):
+            raise ValueError(f"MADE: order must be a permutation of 0..{dim - 1}, got {self.order}")
+        low = 0 if context or dim == 1 else 1
+        degrees = sorted(low + (unit * (dim - low)) // width for unit in range(width)) if dim > 1 else [0] * width
+        self.ends = tuple(sum(degree <= position for degree in degrees) for position in range(dim))  # units known at a position
+        self.residual = residual
+        hidden = 2 * depth if residual else depth - 1
+        self.first = linear(dim - 1, width)  # nobody sees the last feature
+        self.embed = linear(context, width) if context else None
+        self.hidden = nn.ModuleList(linear(width, width) for _ in range(hidden))
+        self.last = linear(width, params * dim, zero=True)
+
+        position, degree = torch.tensor(sorted(range(dim), key=self.order.__getitem__)), torch.tensor(degrees)
+        seen = torch.arange(dim - 1)[None] < degree[:, None]
+        self.register_buffer("seen", torch.tensor(self.order[:-1], dtype=torch.long), persistent=False)
+        self.register_buffer("mask_in", seen.to(self.first.weight.dtype), persistent=False)
+        self.register_buffer("mask_hidden", (degree[None] <= degree[:, None]).to(self.first.weight.dtype), persistent=False)
+        mask_out = (degree[None] <= position[:, None]).to(self.first.weight.dtype).repeat(params, 1)
+        self.register_buffer("mask_out", mask_out, persistent=False)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        if x.shape[1:] != (self.dim,):
+            raise ValueError(f"MADE: expected x of shape (B, {self.dim}), got {tuple(x.shape)}")
+        h = F.linear(x.index_select(1, self.seen), self.first.weight * self.mask_in, self.first.bias)
+        if self.embed is not None:
+            h = h + self.embed(self._required(context))
+        weights = [layer.weight * self.mask_hidden for layer in self.hidden]
+        biases = [layer.bias for layer in self.hidden]
+        if self.residual:
+            for i in range(0, len(weights), 2):
+                u = F.linear(F.relu(h), weights[i], biases[i])
+                h = h + F.linear(F.relu(u), weights[i + 1], biases[i + 1])
+        else:
+            for weight, bias in zip(weights, biases, strict=True):
+                h = F.linear(F.relu(h), weight, bias)
+        return F.linear(F.relu(h), self.last.weight * self.mask_out, self.last.bias)
+
+    def unroll(self, solve: Callable[[int, Tensor], Tensor], batch: int, context: Tensor | None = None) -> Tensor:
+        """Find x position by position: ``solve(i, h) -> x_i`` gets ``h`` ``(B, params, 1)`` and gives ``(B, 1)``. Returns ``(B, D)``.
+
+        Each hidden unit is computed once, when its last input is known: the arithmetic of one pass, in D steps. Inside,
+        the batch is the last axis, so that a block of units is contiguous.
+        """
+        first, last, like = self.first, self.last, self.first.weight
+        order = torch.tensor(self.order, device=like.device)
+        start = first.bias[:, None]  # (W, 1) or (W, B)
+        if self.embed is not None:
+            start = start + self.embed(self._required(context)).t()
+        sizes = [end - begin for begin, end in zip((0, *self.ends), self.ends, strict=False)]
+        sizes.append(like.shape[0] - self.ends[-1])
+        starts, firsts = start.split(sizes), first.weight.split(sizes)
+        hidden = [(layer.weight.split(sizes), layer.bias[:, None].split(sizes)) for layer in self.hidden]
+        outs = last.weight.view(self.params, self.dim, -1).index_select(1, order).unbind(1)  # each (params, W)
+        bias = last.bias.view(self.params, self.dim).index_select(1, order)[:, :, None].unbind(1)
+
+        x = Prefix(self.dim, batch, like)
+        layers = [Prefix(like.shape[0], batch, like) for _ in range(len(hidden) + 1)]  # rectified units
+        for i, end in enumerate(self.ends):
+            if sizes[i]:
+                h = torch.addmm(starts[i], firsts[i][:, :i], x.value)
+                layers[0].append(F.relu(h))
+                for j, (weights, biases) in enumerate(hidden):
+                    u = torch.addmm(biases[i], weights[i][:, :end], layers[j].value)
+                    if self.residual and j % 2:
+                        u = h = h + u
+                    layers[j + 1].append(F.relu(u))
+            out = torch.addmm(bias[i], outs[i][:, :end], layers[-1].value)  # (params, B)
+            x.append(solve(self.order[i], out.t().unsqueeze(-1)).t())
+        return x.value.t().index_select(1, order.argsort())
+
+    def _required(self, context: Tensor | None) -> Tensor:
+        if context is None or context.shape[1:] != (self.context,):
+            got = "none" if context is None else str(tuple(context.shape))
+            raise ValueError(f"MADE: expected a context of shape (B, {self.context}), got {got}")
+        return context
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, params={self.params}, context={self.context}, residual={self.residual}"

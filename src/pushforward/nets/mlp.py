@@ -1,0 +1,68 @@
+"""Fully connected nets of vectors: plain and residual."""
+
+from __future__ import annotations
+
+import warnings
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def linear(inputs: int, outputs: int, *, zero: bool = False) -> nn.Linear:
+    """A dense layer; ``inputs`` may be 0 (a learned constant), ``zero`` starts it at zero."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Initializing zero-element tensors")
+        layer = nn.Linear(inputs, outputs)
+    if zero or not inputs:
+        nn.init.zeros_(layer.bias)
+    if zero and inputs:
+        nn.init.zeros_(layer.weight)
+    return layer
+
+
+class MLP(nn.Module):
+    """``(B, inputs) -> (B, outputs)`` through ``depth`` hidden layers of ``width`` rectified units; starts at zero.
+
+    Starting at zero makes a flow layer start as the identity (Glow, arXiv:1807.03039).
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, width: int = 128, depth: int = 2):
+        super().__init__()
+        sizes = [inputs, *[width] * depth]
+        self.inputs = inputs
+        self.hidden = nn.ModuleList(linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.last = linear(sizes[-1], outputs, zero=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_features(self, x, self.inputs)
+        for layer in self.hidden:
+            x = F.relu(layer(x))
+        return self.last(x)
+
+
+class ResidualMLP(nn.Module):
+    """``(B, inputs) -> (B, outputs)`` through ``depth`` pre-activation blocks ``h + W_2 relu(W_1 relu(h))``; starts at zero.
+
+    Reference: Neural Spline Flows, Durkan, Bekasov, Murray, Papamakarios, 2019, arXiv:1906.04032, appendix B.1
+    (without their batch norm and dropout).
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, width: int = 128, depth: int = 2):
+        super().__init__()
+        self.inputs = inputs
+        self.first = linear(inputs, width)
+        self.blocks = nn.ModuleList(nn.ModuleList([linear(width, width), linear(width, width)]) for _ in range(depth))
+        self.last = linear(width, outputs, zero=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_features(self, x, self.inputs)
+        h = self.first(x)
+        for inner, outer in self.blocks:  # type: ignore[misc]
+            h = h + outer(F.relu(inner(F.relu(h))))
+        return self.last(F.relu(h))
+
+
+def check_features(net: nn.Module, x: Tensor, inputs: int) -> None:
+    """Raise ValueError unless x has ``inputs`` features: what a forgotten context looks like from inside."""
+    if x.shape[1] != inputs:
+        raise ValueError(f"{type(net).__name__}: expected {inputs} features on axis 1, got {x.shape[1]}; is a context missing?")

@@ -1,0 +1,40 @@
+"""A growing block of rows, for nets that are evaluated step by step."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Prefix:
+    """The first rows of a ``(rows, B)`` buffer, in ``value``; ``append`` adds rows below.
+
+    The buffer is written in place. With gradients, ``value`` is a new node of the graph over the same memory, whose backward is a
+    split: neither the copies of a growing ``cat`` nor the full-size zeros of slicing.
+    """
+
+    def __init__(self, rows: int, batch: int, like: Tensor):
+        self.buffer = torch.empty(rows, batch, dtype=like.dtype, device=like.device)
+        self.value = self.buffer[:0]
+
+    def append(self, block: Tensor) -> None:
+        start, stop = self.value.shape[0], self.value.shape[0] + block.shape[0]
+        if torch.is_grad_enabled() and (block.requires_grad or self.value.requires_grad):
+            self.value = _Append.apply(self.buffer, self.value, block)
+        else:
+            self.buffer[start:stop] = block
+            self.value = self.buffer[:stop]
+
+
+class _Append(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, buffer: Tensor, value: Tensor, block: Tensor) -> Tensor:
+        start, stop = value.shape[0], value.shape[0] + block.shape[0]
+        buffer.data[start:stop] = block  # .data: rows already read are not changed, so their version need not move
+        ctx.split = (start, stop - start)
+        return buffer.data[:stop]
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[None, Tensor, Tensor]:
+        value, block = grad.split(ctx.split)
+        return None, value, block

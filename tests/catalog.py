@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 import pushforward.distributions as pd
+import pushforward.nets as pn
 import pushforward.transforms as pt
 import pushforward.univariate as pu
-from pushforward.core import Chain, Inverse, Transform
+from pushforward.core import Chain, Distribution, Inverse, Transform
 
 
 def gaussian(n: int, *shape: int) -> Tensor:
@@ -56,6 +57,45 @@ def linear(inputs: int, outputs: int) -> nn.Module:
     return nn.Sequential(nn.Linear(inputs, 8), nn.Tanh(), nn.Linear(8, outputs))
 
 
+class ConditionalAffine(Transform):
+    """``z = exp(s) x + b`` with s and b from a net that reads the context."""
+
+    def __init__(self, context: int, dim: int):
+        super().__init__()
+        self.net = pn.MLP(context, 2 * dim, width=8)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        shift, s = self._shift_and_scale(context)
+        return x * s.exp() + shift, s.sum(1)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        shift, s = self._shift_and_scale(context)
+        return (z - shift) * (-s).exp(), -s.sum(1)
+
+    def _shift_and_scale(self, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        if context is None:
+            raise ValueError("ConditionalAffine: needs a context")
+        shift, s = self.net(context).chunk(2, 1)
+        return shift, s
+
+
+class Shifted(Distribution):
+    """``N(net(context), 1)``."""
+
+    def __init__(self, dim: int, context: int):
+        super().__init__((dim,), context)
+        self.net = linear(context, dim)
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        self.check(x, context)
+        return torch.distributions.Normal(self.net(context), 1.0, validate_args=False).log_prob(x).sum(1)
+
+    def draw(self, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        mean = self.net(context)
+        x = mean + torch.randn_like(mean)
+        return x, self.log_prob(x, context)
+
+
 LAYERS: dict[str, Layer] = {
     "elementwise-affine": Layer(lambda: pt.Elementwise(pu.Affine(), (3,))),
     "elementwise-additive": Layer(lambda: pt.Elementwise(pu.Additive(), (3,))),
@@ -64,7 +104,58 @@ LAYERS: dict[str, Layer] = {
     "chain": Layer(lambda: Chain(pt.Elementwise(pu.Affine(), (3,)), Inverse(pt.Elementwise(pu.Affine(), (3,))))),
     # --- univariate maps (elementwise) ---
     # --- mechanisms ---
+    "coupling-affine": Layer(lambda: pt.Coupling([1, 0, 0], pu.Affine(), linear(1, 4)), untouched=(0,)),
+    "coupling-additive-context": Layer(lambda: pt.Coupling([0, 1, 0], pu.Additive(), pn.MLP(3, 2, width=8)), context=2, untouched=(1,)),
+    "coupling-one-feature": Layer(lambda: pt.Coupling([0], pu.Affine(), pn.MLP(2, 2, width=8)), shape=(1,), context=2),
+    "coupling-image-channels": Layer(
+        lambda: pt.Coupling([1, 0], pu.Affine(), nn.Conv2d(1, 2, 3, padding=1)), shape=(2, 3, 3), untouched=(0,)
+    ),
+    "coupling-image-checkerboard": Layer(
+        lambda: pt.Coupling([[[1, 0, 1], [0, 1, 0], [1, 0, 1]]], pu.Affine(), nn.Conv2d(2, 4, 3, padding=1), shape=(2, 3, 3)),
+        shape=(2, 3, 3),
+    ),
+    "autoregressive-affine": Layer(lambda: pt.Autoregressive(pu.Affine(), pn.MADE(4, 2, width=16)), shape=(4,), order=(0, 1, 2, 3)),
+    "autoregressive-affine-context": Layer(
+        lambda: pt.Autoregressive(pu.Affine(), pn.MADE(3, 2, width=16, context=2, order=[2, 0, 1])), context=2, order=(2, 0, 1)
+    ),
+    "autoregressive-residual": Layer(
+        lambda: pt.Autoregressive(pu.Affine(), pn.MADE(3, 2, width=8, depth=2, context=2, residual=True)), context=2, order=(0, 1, 2)
+    ),
+    "autoregressive-one-feature": Layer(lambda: pt.Autoregressive(pu.Affine(), pn.MADE(1, 2, width=8, context=2)), shape=(1,), context=2),
+    "iaf": Layer(lambda: Inverse(pt.Autoregressive(pu.Affine(), pn.MADE(3, 2, width=16, context=1))), context=1, order=(0, 1, 2)),
     # --- linear, reordering, normalization ---
+    "actnorm": Layer(lambda: pt.ActNorm(3)),
+    "actnorm-image": Layer(lambda: pt.ActNorm(2), shape=(2, 3, 3)),
+    "permute": Layer(lambda: pt.Permute((2, 0, 1))),
+    "permute-image": Layer(lambda: pt.Permute((1, 2, 0)), shape=(3, 2, 2)),
+    "reverse": Layer(lambda: pt.Reverse(3)),
+    "lu-linear": Layer(lambda: pt.LULinear(3)),
+    "lu-linear-image": Layer(lambda: pt.LULinear(3), shape=(3, 2, 2)),
+    "lu-linear-one-feature": Layer(lambda: pt.LULinear(1), shape=(1,)),
     # --- data ---
+    "standardize": Layer(lambda: pt.Standardize([1.0, -2.0, 0.5], [2.0, 0.1, 3.0])),
+    "standardize-image": Layer(lambda: pt.Standardize([1.0, -2.0], [2.0, 0.1]), shape=(2, 3, 3)),
+    "standardize-one-for-all": Layer(lambda: pt.Standardize(1.0, 2.0), shape=(2, 3, 3)),
+    "columns": Layer(
+        lambda: pt.Columns(([3, 0], pt.LULinear(2)), ([1], Inverse(pt.Standardize(1.0, 2.0)))),
+        shape=(4,),
+    ),
+    "columns-context": Layer(lambda: pt.Columns(([2, 0], ConditionalAffine(2, 2))), context=2, untouched=(1,)),
+    "cast": Layer(lambda: pt.Cast(), keeps_dtype=False),
+    "dequantize": Layer(lambda: pt.Dequantize(), domain=integers),
+    "dequantize-levels": Layer(lambda: pt.Dequantize(levels=5), domain=integers, shape=(1, 2, 2)),
+    "columns-dequantize": Layer(
+        lambda: Chain(pt.Columns(([2, 0], pt.Dequantize())), pt.Columns(([0, 1, 2], pt.Standardize([1.0, 0.0, 2.0], [3.0, 2.0, 4.0])))),
+        domain=integers,
+    ),
     # --- surjections and stochastic layers ---
+    "factor": Layer(lambda: pt.Factor(1, ConditionalAffine(1, 2), pt.LULinear(1))),
+    "factor-context": Layer(lambda: pt.Factor((2, 0), ConditionalAffine(4, 2), ConditionalAffine(2, 2)), shape=(4,), context=2),
+    "factor-image": Layer(
+        lambda: pt.Factor((1,), pt.Coupling([0, 0], pu.Affine(), nn.Conv2d(1, 4, 3, padding=1)), pt.ActNorm(1)), shape=(3, 2, 2)
+    ),
+    "slice": Layer(lambda: pt.Slice(2, pd.Normal((2,))), shape=(4,)),
+    "slice-context": Layer(lambda: pt.Slice(2, Shifted(2, 4)), shape=(4,), context=2, untouched=(0, 1)),
+    "slice-image": Layer(lambda: pt.Slice((1,), pd.Normal((2, 2, 2))), shape=(3, 2, 2)),
+    "inverse-slice": Layer(lambda: Inverse(pt.Slice((2, 0), Shifted(2, 2))), shape=(2,)),
 }

@@ -21,7 +21,13 @@ class Conditioned(torch.distributions.Distribution):
     arg_constraints: dict[str, constraints.Constraint] = {}
     has_rsample = True
 
-    def __init__(self, model: Distribution, context: Tensor | None = None, batch_shape: Size | None = None, validate_args: bool | None = None):
+    def __init__(
+        self,
+        model: Distribution,
+        context: Tensor | None = None,
+        batch_shape: Size | None = None,
+        validate_args: bool | None = None,
+    ):
         self.model = model
         self.context = context if model.context_shape is not None else None
         if batch_shape is None:

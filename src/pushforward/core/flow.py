@@ -129,7 +129,7 @@ class Flow(Distribution):
         return Flow(
             self.base,
             *transforms,
-            *(layer for layer in self.transform.transforms if isinstance(layer, Transform)),
+            *self.transform.transforms,
             shape=self.shape if shape is None else shape,
             context=self.context_shape if context is None else context,
             embed=embed or self.embed,
@@ -141,9 +141,8 @@ class Flow(Distribution):
         context = None if self.context_shape is None else torch.empty(2, *self.context_shape, device="meta")
         if context is not None and self.embed is not None:
             context = _on_meta(self.embed, "embed", context)
-        layers: list[tuple[str, nn.Module]] = [(f"layer {i}", t) for i, t in enumerate(self.transform.transforms)]
-        for where, layer in layers:
-            x, _ = _on_meta(layer, where, x, context)
+        for i, layer in enumerate(self.transform.transforms):
+            x, _ = _on_meta(layer, f"layer {i}", x, context)
         if x.shape[1:] != self.base.shape:
             raise ValueError(f"Flow: the layers give events of shape {tuple(x.shape[1:])} but the base has {tuple(self.base.shape)}")
         _on_meta(self.base, "base", x, context)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -69,9 +71,11 @@ class Chain(Transform):
         (torch.Size([8, 2]), torch.Size([8]))
     """
 
+    transforms: Sequence[Transform]
+
     def __init__(self, *transforms: Transform):
         super().__init__()
-        self.transforms = nn.ModuleList(transforms)
+        self.transforms = nn.ModuleList(transforms)  # type: ignore[assignment]
         self.stochastic_forward = any(t.stochastic_forward for t in transforms)
         self.stochastic_inverse = any(t.stochastic_inverse for t in transforms)
         self.estimate = any(t.estimate for t in transforms)
@@ -164,7 +168,8 @@ def join(x: Tensor, context: Tensor | None) -> Tensor:
     if context.dim() == 2:
         context = context.reshape(*context.shape, *(1 for _ in space)).expand(*context.shape, *space)
     elif context.shape[2:] != space:
-        pool = {1: nn.functional.adaptive_avg_pool1d, 2: nn.functional.adaptive_avg_pool2d}.get(len(space))
+        pools: dict[int, Callable[..., Tensor]] = {1: nn.functional.adaptive_avg_pool1d, 2: nn.functional.adaptive_avg_pool2d}
+        pool = pools.get(len(space))
         if pool is None or context.dim() != x.dim():
             raise ValueError(f"join: context {tuple(context.shape)} does not fit x {tuple(x.shape)}; give (B, K) or (B, K, *space)")
         context = pool(context, tuple(space))

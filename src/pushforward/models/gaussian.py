@@ -12,7 +12,7 @@ from .common import conditioner, vector
 
 
 def gaussian(shape: Sequence[int], *, width: int = 64, depth: int = 2, context: int = 0) -> Flow:
-    """``z = LU (x - mu) / sigma``; with a context, mean and scale after the mixing come from a net of ``depth`` layers of ``width`` units."""
+    """``z = LU (x - mu) / sigma``; with a context, a net of ``depth`` layers of ``width`` units shifts and scales the outcome."""
     dim = vector(shape)
     layers = [ActNorm(dim), LULinear(dim)]
     if context:

@@ -37,9 +37,10 @@ def nsf(
         layers += [ActNorm(dim)] + ([LULinear(dim)] if mixing and dim > 1 else [])
         if mechanism == "autoregressive":
             order = range(dim) if step % 2 == 0 else range(dim - 1, -1, -1)
-            layers.append(Autoregressive(spline, MADE(dim, spline.params, width=width, depth=depth, context=context, order=order, residual=True)))
+            net = MADE(dim, spline.params, width=width, depth=depth, context=context, order=order, residual=True)
+            layers.append(Autoregressive(spline, net))
         else:
             mask = alternating(dim, step)
-            net = ResidualMLP(sum(mask) + context, spline.params * (dim - sum(mask)), width=width, depth=depth)
-            layers.append(Coupling(mask, spline, net))
+            half = ResidualMLP(sum(mask) + context, spline.params * (dim - sum(mask)), width=width, depth=depth)
+            layers.append(Coupling(mask, spline, half))
     return Flow(Normal(shape), *layers, ActNorm(dim), context=context)

@@ -33,6 +33,12 @@ class MADE(nn.Module):
         residual: pre-activation residual blocks.
     """
 
+    seen: Tensor
+    mask_in: Tensor
+    mask_hidden: Tensor
+    mask_out: Tensor
+    hidden: Sequence[nn.Linear]
+
     def __init__(
         self,
         dim: int,
@@ -56,7 +62,7 @@ class MADE(nn.Module):
         hidden = 2 * depth if residual else depth - 1
         self.first = linear(dim - 1, width)  # nobody sees the last feature
         self.embed = linear(context, width) if context else None
-        self.hidden = nn.ModuleList(linear(width, width) for _ in range(hidden))
+        self.hidden = nn.ModuleList(linear(width, width) for _ in range(hidden))  # type: ignore[assignment]
         self.last = linear(width, params * dim, zero=True)
 
         position, degree = torch.tensor(sorted(range(dim), key=self.order.__getitem__)), torch.tensor(degrees)

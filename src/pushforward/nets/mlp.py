@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -30,7 +31,7 @@ class MLP(nn.Module):
         super().__init__()
         sizes = [inputs, *[width] * depth]
         self.inputs = inputs
-        self.hidden = nn.ModuleList(linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.hidden = nn.ModuleList(linear(a, b) for a, b in pairwise(sizes))
         self.last = linear(sizes[-1], outputs, zero=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,13 +52,14 @@ class ResidualMLP(nn.Module):
         super().__init__()
         self.inputs = inputs
         self.first = linear(inputs, width)
-        self.blocks = nn.ModuleList(nn.ModuleList([linear(width, width), linear(width, width)]) for _ in range(depth))
+        self.inner = nn.ModuleList(linear(width, width) for _ in range(depth))
+        self.outer = nn.ModuleList(linear(width, width) for _ in range(depth))
         self.last = linear(width, outputs, zero=True)
 
     def forward(self, x: Tensor) -> Tensor:
         check_features(self, x, self.inputs)
         h = self.first(x)
-        for inner, outer in self.blocks:  # type: ignore[misc]
+        for inner, outer in zip(self.inner, self.outer, strict=True):
             h = h + outer(F.relu(inner(F.relu(h))))
         return self.last(F.relu(h))
 

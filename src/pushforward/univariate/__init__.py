@@ -2,5 +2,6 @@
 
 from .affine import Additive, Affine
 from .base import Univariate
+from .spline import RationalQuadratic
 
-__all__ = ["Additive", "Affine", "Univariate"]
+__all__ = ["Additive", "Affine", "RationalQuadratic", "Univariate"]

@@ -1,0 +1,312 @@
+"""The command line: a thin layer over :mod:`pushforward.verbs`, which is imported when a verb runs so that --help is quick.
+
+Results go to stdout, talk to stderr. What is wrong with the input is said in one sentence and the exit code is 2.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+app = typer.Typer(
+    help="Fit, judge and sample normalizing flows on your data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The directory that fit wrote.", show_default=False)]
+Samples = Annotated[int, typer.Option(metavar="K", min=1, help="Passes averaged for each row where the likelihood is a bound.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Out = Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="Write .parquet, .csv, .tsv, .arrow, .feather or .npy.")]
+Lists = Annotated[list[str] | None, typer.Option(metavar="A,B,C", help="Columns to model; all numbers and times otherwise.")]
+
+
+@app.command()
+def fit(
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="A name (list data) or a file: .csv .tsv .parquet .arrow .npy .npz.", show_default=False)
+    ],
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[OPTION=VALUE]...", help="Such as model.steps=8 train.lr=1e-3 (list models).", show_default=False),
+    ] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="The recipe (list models).", show_default="nsf")] = None,
+    preset: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Settings to start from (list presets).")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="RUN", help="Directory of the run.", show_default="runs/DATA-MODEL")
+    ] = None,
+    columns: Lists = None,
+    context: Annotated[list[str] | None, typer.Option(metavar="A,B", help="Columns to condition on; may be text.")] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=KIND", help="real, integer, positive, interval:LOW:HIGH, text or time; repeatable.")
+    ] = None,
+    missing: Annotated[str, typer.Option(metavar="error|drop", help="What to do with rows that have missing values.")] = "error",
+    valid: Annotated[str | None, typer.Option(metavar="FILE", help="Validation rows; a tenth of DATA otherwise.")] = None,
+    test: Annotated[str | None, typer.Option(metavar="FILE", help="Test rows; a tenth of DATA otherwise.")] = None,
+    weight: Annotated[str | None, typer.Option(metavar="NAME", help="The column of sample weights.")] = None,
+    time_limit: Annotated[str | None, typer.Option(metavar="TIME", help="Of training: 90s, 2m, 1h30m.")] = None,
+    seed: Annotated[int, typer.Option(help="Of splits, weights and order.")] = 0,
+    samples: Samples = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    report: Annotated[bool, typer.Option(help="Draw report.html.")] = True,
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No talk on stderr.")] = False,
+) -> None:
+    """Fit a flow to DATA, judge it beside baselines, write a report."""
+    from .verbs import fit, results
+
+    run = fit(
+        data,
+        model,
+        out=out or Path("runs", f"{Path(data).stem}-{model or (Path(preset).stem if preset else 'nsf')}"),
+        preset=preset,
+        options=options or (),
+        columns=_split(columns),
+        context=_split(context),
+        kinds=_kinds(kind),
+        missing=missing,
+        valid=valid,
+        test=test,
+        weight=weight,
+        time_limit=None if time_limit is None else _seconds(time_limit),
+        seed=seed,
+        samples=samples,
+        overwrite=overwrite,
+        resume=resume,
+        report=report,
+        progress=not quiet,
+    )
+    found = results(run)
+    page = run.path / "report.html"
+    if as_json:
+        _print_json({"run": str(run.path), "report": str(page) if report else None} | {k: v for k, v in found.items() if k != "quantiles"})
+        return
+    _print_scores(found["scores"])
+    print(found["verdict"])
+    if found["entropy"] is not None:
+        print(f"No density can score above {-found['entropy']:.3f} nats per row here, minus the data's entropy.")
+    if found["c2st"] is not None:
+        print(f"Two-sample test: {found['c2st']['words']}.")
+    if report:
+        print(f"\nReport: {page}")
+    print(f"\nNext:\n  pushforward sample {run.path} -n 1000{_example(run)} -o samples.parquet")
+    print(
+        f"  pushforward score {run.path} {data if Path(data).exists() else 'TABLE.parquet'} -o scored.parquet\n  pushforward doctor {run.path}"
+    )
+
+
+@app.command()
+def evaluate(
+    run: RunArgument,
+    data: Annotated[
+        str | None, typer.Argument(metavar="[DATA]", help="Rows to judge on; the run's test rows otherwise.", show_default=False)
+    ] = None,
+    samples: Samples = 1,
+    as_json: Json = False,
+) -> None:
+    """Print the mean log-likelihood of the test rows, or of DATA."""
+    from .verbs import evaluate, load, results
+
+    loaded = load(run)
+    score = evaluate(loaded, data, samples=samples).to_json()
+    scores = [score] if data is not None else [score, *results(loaded)["scores"][1:]]
+    if as_json:
+        _print_json({"run": str(run), "scores": scores})
+    else:
+        _print_scores(scores)
+
+
+@app.command()
+def sample(
+    run: RunArgument,
+    number: Annotated[int, typer.Option("-n", "--number", min=1, help="How many, for each context.")] = 1000,
+    out: Out = None,
+    context: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=A,B|FILE", help="What to condition on: values, repeatable for more columns, or a table."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
+) -> None:
+    """Draw samples in the columns and types of the data; to stdout as CSV without -o."""
+    import pyarrow.csv
+
+    from .verbs import sample
+
+    table = sample(run, number, out, context=_context(context), seed=seed)
+    if out is None:
+        pyarrow.csv.write_csv(table, sys.stdout.buffer)
+    else:
+        print(f"{table.num_rows:,} samples in {out}")
+
+
+@app.command()
+def score(
+    run: RunArgument,
+    data: Annotated[str, typer.Argument(metavar="DATA", help="The table.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option("-o", "--out", metavar="FILE", help="The copy: .parquet, .csv, .tsv, .arrow, .feather or .npy.", show_default=False),
+    ],
+    samples: Samples = 1,
+    seed: Annotated[int, typer.Option(help="Of the noise of dequantization.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Add log-likelihood, bits and percentile to a copy of DATA; flag rows far below the training range."""
+    from .verbs import score
+
+    scored = score(run, data, out, samples=samples, seed=seed)
+    if as_json:
+        found = {key: getattr(scored, key) for key in ("rows", "missing", "unusual", "nats", "kind")}
+        _print_json({"run": str(run), "out": str(out)} | found)
+        return
+    print(f"{scored.rows:,} rows in {out}: mean log-likelihood {scored.nats:.4f} nats ({scored.kind})")
+    print(f"{scored.unusual:,} unusual, less likely than all but 0.1 % of the training rows (column 'unusual')")
+    if scored.missing:
+        print(f"{scored.missing:,} without figures, as values are missing")
+
+
+@app.command()
+def doctor(
+    run: RunArgument,
+    data: Annotated[
+        str | None, typer.Argument(metavar="[DATA]", help="Rows to look at; the run's test rows otherwise.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what might be wrong with a fitted flow, layer by layer."""
+    from .verbs import diagnose
+
+    diagnosis = diagnose(run, data)
+    if as_json:
+        _print_json(diagnosis.to_json())
+    else:
+        print("\n".join(diagnosis.lines()))
+
+
+@app.command("list")
+def list_(
+    what: Annotated[Literal["models", "data", "presets"], typer.Argument(help="What to list.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """List models (with their options), data sets or presets."""
+    from . import verbs
+
+    found = {"models": verbs.list_models, "data": verbs.list_data, "presets": verbs.list_presets}[what]()
+    if as_json:
+        _print_json(found)
+        return
+    width = max(map(len, found), default=0)
+    for name, words in found.items():
+        print(f"{name:{width}}  {words}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; input that can't be used ends it with one sentence and exit code 2.
+
+    A ValueError is about the input if this package raised it; anything else is a bug and keeps its traceback, and with
+    PUSHFORWARD_DEBUG=1 everything does.
+    """
+    try:
+        app(arguments, prog_name="pushforward")
+    except BrokenPipeError:  # | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (ValueError, OSError, FloatingPointError) as error:
+        if os.environ.get("PUSHFORWARD_DEBUG") or not (isinstance(error, OSError) or _ours(error)):
+            raise
+        print(f"pushforward: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1 if isinstance(error, FloatingPointError) else 2)
+
+
+def _ours(error: BaseException) -> bool:
+    """Whether this package raised it, rather than something that it called."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and Path(trace.tb_frame.f_code.co_filename).is_relative_to(Path(__file__).parent)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1))
+
+
+def _print_scores(scores: list[dict[str, Any]]) -> None:
+    """The score table, on stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    standardized = any(s["standardized"] is not None for s in scores)
+    bits = any(s["bits_per_dim"] is not None for s in scores)
+    table = Table(title=f"Log-likelihood of {scores[0]['rows']:,} rows", title_justify="left")
+    table.add_column("model")
+    table.add_column("nats per row", justify="right")
+    if standardized:
+        table.add_column("standardized", justify="right")
+    if bits:
+        table.add_column("bits per dim", justify="right")
+    table.add_column("which is")
+    for s in scores:
+        row = [s["name"], "-inf" if s["nats"] is None else f"{s['nats']:.3f} ± {s['stderr']:.3f}"]
+        row += [_number(s["standardized"])] if standardized else []
+        row += [_number(s["bits_per_dim"])] if bits else []
+        table.add_row(*row, s["words"])
+    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    console.print(table)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _example(run: Any) -> str:
+    """What a conditional run needs to be sampled, as an example."""
+    first = [f"{c.name}={c.vocabulary[0] if c.vocabulary else f'{c.minimum:g}'}" for c in run.schema.context]
+    return "".join(f" --context {pair}" for pair in first)
+
+
+def _split(values: list[str] | None) -> list[str] | None:
+    """``a,b,c``, or the option repeated, as a list."""
+    return None if values is None else [name.strip() for value in values for name in value.split(",") if name.strip()]
+
+
+def _kinds(values: list[str] | None) -> dict[str, str] | None:
+    kinds = {}
+    for value in values or []:
+        name, equals, kind = value.rpartition("=")
+        if not equals:
+            raise ValueError(f"--kind: expected NAME=KIND, as price=positive, got {value!r}")
+        kinds[name] = kind
+    return kinds or None
+
+
+def _context(values: list[str] | None) -> dict[str, list[str]] | str | None:
+    if values is None:
+        return None
+    if len(values) == 1 and "=" not in values[0]:
+        return values[0]
+    pairs = {}
+    for value in values:
+        name, equals, rest = value.partition("=")
+        if not equals:
+            raise ValueError(f"--context: expected NAME=VALUE, as origin=JFK, got {value!r}")
+        pairs[name] = rest.split(",")
+    return pairs
+
+
+def _seconds(text: str) -> float:
+    """``90``, ``90s``, ``2m``, ``1h30m`` as seconds."""
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
+    seconds = sum(float(part or 0) * scale for part, scale in zip(match.groups(), (3600, 60, 1))) if match else 0.0
+    if not seconds > 0:
+        raise ValueError(f"--time-limit: expected a time such as 90s, 2m or 1h30m, got {text!r}")
+    return seconds

@@ -1,0 +1,218 @@
+"""From a source of rows to train, validation and test splits with a schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from .choose import Chosen, choose, complete
+from .column import Column
+from .embedded import EMBEDDED
+from .errors import DataError, listing, nearest
+from .infer import infer
+from .notes import describe, warn
+from .preprocess import measure
+from .schema import Schema, stack
+from .tables import READERS, Source, read
+from .toy import ENTROPY, SIZES, TOYS
+
+FEWEST = 20  # rows below which there is nothing to fit
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of one split: data ``x`` (N, D) and ``context`` (N, K) in data units, float64, and the rows' weights (N,)."""
+
+    x: Tensor
+    context: Tensor | None = None
+    weight: Tensor | None = None
+
+    def __len__(self) -> int:
+        return self.x.shape[0]
+
+    def to_table(self, schema: Schema) -> pa.Table:
+        """The rows with the schema's names and types, data columns first."""
+        table = schema.decode(self.x)
+        if self.context is not None:
+            context = schema.decode_context(self.context)
+            for name in context.column_names:
+                table = table.append_column(name, context[name])
+        return table
+
+    def pick(self, index: np.ndarray | slice) -> Rows:
+        """Some of the rows, by number."""
+        at = index if isinstance(index, slice) else torch.from_numpy(index)
+        context, weight = (None if part is None else part[at] for part in (self.context, self.weight))
+        return Rows(self.x[at], context, weight)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Splits of a table, what its columns mean, and what to tell the user about it.
+
+    Attributes:
+        name: what the data are called.
+        schema: the columns.
+        train, valid, test: the splits.
+        entropy: of a toy, in nats; None where it is unknown.
+        notes: what was understood, dropped or looks doubtful (these begin with "Warning:"), in sentences.
+    """
+
+    name: str
+    schema: Schema
+    train: Rows
+    valid: Rows
+    test: Rows
+    entropy: float | None
+    notes: list[str]
+
+
+def load(
+    source: Any,
+    *,
+    columns: Sequence[str] | None = None,
+    context: Sequence[str] | None = None,
+    kinds: Mapping[str, str] | None = None,
+    missing: str = "error",
+    seed: int = 0,
+    valid: Any = None,
+    test: Any = None,
+    weight: str | None = None,
+) -> Data:
+    """Rows from a name, file, array or table, split and described.
+
+    Without ``valid`` and ``test`` the rows are shuffled by ``numpy.random.default_rng(seed).permutation`` and cut: the first 80 %
+    train, the next 10 % validation, the last 10 % test; what is given for one of them is taken whole, and only the other is cut off.
+    Toys are drawn with ``seed``. Statistics come from the train split, kinds and vocabularies from all rows of ``source``.
+
+    Arguments:
+        source: a toy or embedded set by name, a path (.csv .tsv .parquet .arrow .feather .npy .npz), an array, tensor, data frame or table.
+        columns: the data; by default all columns that are numbers or times and not context or weight.
+        context: columns to condition on; text is allowed here.
+        kinds: kinds by column name where the inferred ones don't fit: real, integer, positive, interval, interval:LOW:HIGH, text, time.
+            A plain interval is (0, 1).
+        missing: "error", or "drop" for dropping rows with null, NaN or infinite values.
+        seed: of the shuffle, or of a toy.
+        valid, test: further sources for these splits.
+        weight: a column of non-negative sample weights.
+
+    Raises:
+        DataError: what is wrong, where, and the remedy, in one sentence.
+
+    Example::
+
+        >>> data = load("wine", context=["class"])
+        >>> data.train.x.shape, data.train.context.shape, data.schema.context_width
+        (torch.Size([142, 13]), torch.Size([142, 1]), 3)
+    """
+    if missing not in ("error", "drop"):
+        raise DataError(f"load: missing must be 'error' or 'drop', got {missing!r}")
+    opened = _open(source, seed)
+    if columns is None and opened.columns is not None:
+        columns = [name for name in opened.columns if name not in (context or []) and name != weight]
+    chosen = choose(opened.source, columns, context, kinds, weight)
+    table, kept, notes = complete(opened.source, chosen, missing)
+    where = opened.source.name
+    if len(kept) < FEWEST:
+        raise DataError(f"{where}: {len(kept)} rows are too few to fit a density; give at least {FEWEST}")
+    schema = _understand(table, chosen, opened, kept)
+    rows = _rows(table, schema, chosen.weight, where, kept)
+    given = [None if extra is None else _further(read(extra), schema, chosen, missing, notes) for extra in (valid, test)]
+    train, held_out, final = _split(rows, seed, given, opened.toy)
+    schema = _measure(schema, train, where)
+    sizes = f"{where}: {len(train):,} rows to train, {len(held_out):,} to validate, {len(final):,} to test; {len(schema.columns)} columns."
+    notes = [sizes, *describe(schema.columns, schema.context), *notes, *warn(schema.columns, train.x.numpy())]
+    known = ENTROPY[where] if opened.toy and not (columns or context or kinds) else None
+    return Data(where, schema, train, held_out, final, known, notes)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    source: Source
+    toy: bool = False
+    columns: list[str] | None = None
+    levels: int | None = None
+    image: tuple[int, ...] | None = None
+
+
+def _open(source: Any, seed: int) -> _Opened:
+    if isinstance(source, str) and source in TOYS:
+        x = TOYS[source](sum(SIZES), np.random.default_rng(seed))
+        return _Opened(replace(read(x), name=source), toy=True)
+    if isinstance(source, str) and source in EMBEDDED:
+        known = EMBEDDED[source]()
+        return _Opened(known.source, columns=known.columns, levels=known.levels, image=known.image)
+    if isinstance(source, str) and "." not in source and "/" not in source and "\\" not in source:
+        names = [*TOYS, *EMBEDDED]
+        hint = nearest(source, names) or "; check the name"
+        raise DataError(f"load: there are no data called {source!r}{hint} (names: {listing(names, 20)}; files: {listing(READERS)})")
+    return _Opened(read(source))
+
+
+def _understand(table: pa.Table, chosen: Chosen, opened: _Opened, kept: np.ndarray) -> Schema:
+    """The schema without statistics."""
+    where = opened.source.name
+
+    def column(name: str, context: bool) -> Column:
+        return infer(name, table[name], chosen.kinds.get(name), where, kept, context)
+
+    columns = [column(name, False) for name in chosen.columns]
+    for found in columns:
+        if found.kind == "text":
+            raise DataError(f"{where}: column {found.name!r} holds text, which has no density; give it as context or leave it out")
+    if opened.levels is not None:
+        columns = [replace(found, levels=opened.levels) if found.kind == "integer" else found for found in columns]
+    image = opened.image if chosen.columns == opened.columns else None
+    return Schema(columns, [column(name, True) for name in chosen.context], image)
+
+
+def _rows(table: pa.Table, schema: Schema, weight: str | None, where: str, kept: np.ndarray) -> Rows:
+    x = stack(table, schema.columns, where, kept)
+    context = stack(table, schema.context, where, kept) if schema.context else None
+    if weight is None:
+        return Rows(x, context)
+    w = stack(table, [Column(weight)], where, kept)[:, 0]
+    if (w < 0).any() or not (w > 0).any():
+        raise DataError(f"{where}: the weights in column {weight!r} must not be negative, nor all zero; the smallest is {w.min().item():g}")
+    return Rows(x, context, w)
+
+
+def _further(source: Source, schema: Schema, chosen: Chosen, missing: str, notes: list[str]) -> Rows:
+    """All rows of a source given for a split."""
+    table, kept, dropped = complete(source, chosen, missing)
+    notes += dropped
+    if not len(kept):
+        raise DataError(f"{source.name}: there are no rows; give at least one")
+    return _rows(table, schema, chosen.weight, source.name, kept)
+
+
+def _split(rows: Rows, seed: int, given: list[Rows | None], toy: bool) -> list[Rows]:
+    """Train, validation and test rows; what is not given is cut off, a tenth of the rows each."""
+    n = len(rows)
+    if toy and given == [None, None]:
+        ends = np.cumsum(SIZES).tolist()
+        return [rows.pick(slice(start, end)) for start, end in zip([0, *ends], ends)]
+    order = np.random.default_rng(seed).permutation(n)
+    cuts = given.count(None)
+    ends = [n * (10 - cuts + i) // 10 for i in range(cuts + 1)]
+    cut = [rows.pick(order[start:end]) for start, end in zip([0, *ends], ends)] if cuts else [rows]
+    parts = iter(cut[1:])
+    return [cut[0], *(part if part is not None else next(parts) for part in given)]
+
+
+def _measure(schema: Schema, train: Rows, where: str) -> Schema:
+    """The schema with the statistics of the train split."""
+    columns = [measure(column, train.x[:, i].numpy()) for i, column in enumerate(schema.columns)]
+    for column in columns:
+        if column.distinct == 1 and not column.discrete:
+            raise DataError(
+                f"{where}: the real column {column.name!r} is always {column.minimum:g} in training, which has no density; leave it out"
+            )
+    context = [] if train.context is None else [measure(column, train.context[:, i].numpy()) for i, column in enumerate(schema.context)]
+    return replace(schema, columns=columns, context=context)

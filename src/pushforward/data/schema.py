@@ -1,0 +1,178 @@
+"""What a table means: its columns, how rows become numbers and come back, and the preprocessing they need."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+
+from ..core import Transform
+from . import preprocess
+from .column import Column, absent, decode, encode
+from .errors import DataError, listing
+from .tables import Source, read, select
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns that a model describes, and those it is conditioned on.
+
+    Attributes:
+        columns: the data, in the order of the numbers of a row.
+        context: the context, likewise.
+        image: the shape of a row that is a flattened picture, such as (8, 8).
+
+    Example::
+
+        >>> schema = load("moons").schema
+        >>> schema.shape, schema.context_shape, [type(layer).__name__ for layer in schema.layers()]
+        ((2,), 0, ['Standardize', 'Cast'])
+    """
+
+    columns: list[Column]
+    context: list[Column] = field(default_factory=list)
+    image: tuple[int, ...] | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the data columns."""
+        return [column.name for column in self.columns]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one row: ``(D,)``."""
+        return (len(self.columns),)
+
+    @property
+    def context_shape(self) -> int:
+        """The number of context columns; 0 without context."""
+        return len(self.context)
+
+    @property
+    def context_width(self) -> int:
+        """The number of features that the layers see of a context: one per number, one per word of a vocabulary."""
+        return sum(len(column.vocabulary) if column.vocabulary else 1 for column in self.context)
+
+    @property
+    def discrete(self) -> bool:
+        """Whether all columns are whole numbers: then ``exp(log_prob)`` is a probability."""
+        return all(column.discrete for column in self.columns)
+
+    @property
+    def log_scale(self) -> float:
+        """Sum of the log standard deviations: nats per row in data units plus this are nats for standardized columns.
+
+        Columns that never change in the train split are left out.
+        """
+        return sum(math.log(column.scale) for column in self.columns if column.scale > 0)
+
+    def layers(self) -> list[Transform]:
+        """Fresh preprocessing layers, from raw float64 rows to standardized numbers in the nets' dtype: for ``Flow.prepend``."""
+        return preprocess.layers(self.columns)
+
+    def embed(self) -> nn.Module | None:
+        """A fresh net from raw contexts ``(N, context_shape)`` to features ``(N, context_width)``; None without context."""
+        return preprocess.Embed(self.context) if self.context else None
+
+    def missing(self, table: Any, context: bool = True) -> np.ndarray:
+        """Which rows of a table have a null, NaN or infinite value in a column of the schema: ``(N,)`` bool."""
+        source = read(table)
+        columns = self._columns(context)
+        arranged = self._arrange(source, columns)
+        return np.logical_or.reduce([absent(arranged[column.name]) for column in columns])
+
+    def encode(self, table: Any, context: bool = True) -> tuple[Tensor, Tensor | None]:
+        """The rows of a table (anything that ``load`` takes) as float64 tensors: data ``(N, D)`` and context ``(N, K)``.
+
+        Columns are found by name and others are ignored; an array without names must have exactly the columns of the schema, the
+        context's last. ``context=False`` asks for the data only.
+
+        Raises:
+            DataError: a column is missing, or a value is missing or is not what its column holds.
+        """
+        source = read(table)
+        columns = self._columns(context)
+        arranged = self._arrange(source, columns)
+        check_complete(source.name, arranged)
+        x = stack(arranged, self.columns, source.name)
+        return x, stack(arranged, self.context, source.name) if context and self.context else None
+
+    def decode(self, x: Tensor) -> pa.Table:
+        """Rows ``(N, D)`` as a table with the columns' own names and types: whole numbers as integers, times as times."""
+        return _table(x, self.columns)
+
+    def decode_context(self, context: Tensor) -> pa.Table:
+        """Context rows ``(N, K)`` as a table with their own names and types: codes as text."""
+        return _table(context, self.context)
+
+    def to_json(self) -> dict[str, Any]:
+        """The schema as what JSON can hold, without loss."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Schema:
+        """The schema that :meth:`to_json` described.
+
+        Raises:
+            DataError: it is not one.
+        """
+        try:
+            image = value["image"]
+            return cls(_columns(value["columns"]), _columns(value["context"]), tuple(image) if image else None)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"Schema: not the description of a table's columns ({error}); use what to_json gave") from error
+
+    def _columns(self, context: bool) -> list[Column]:
+        return [*self.columns, *self.context] if context else self.columns
+
+    def _arrange(self, source: Source, columns: Sequence[Column]) -> pa.Table:
+        """The schema's columns of a source: by name, or by place where it has no names."""
+        names = [column.name for column in columns]
+        if source.named:
+            return select(source, names)
+        have, all_of_them = source.table.num_columns, len(self.columns) + len(self.context)
+        if have not in (len(names), all_of_them):
+            raise DataError(f"{source.name}: expected {len(names)} columns ({listing(names)}), got {have}; give them in this order")
+        return source.table.select(range(len(names))).rename_columns(names)
+
+
+def check_complete(where: str, table: pa.Table) -> None:
+    """Raise DataError with the count per column if a value is null, NaN or infinite."""
+    counts = {name: int(absent(table[name]).sum()) for name in table.column_names}
+    found = [f"{name} {count:,}" for name, count in counts.items() if count]
+    if found:
+        raise DataError(
+            f"{where}: missing, NaN or infinite values in {len(found)} of {len(counts)} columns "
+            f"(rows of {table.num_rows:,}: {listing(found)}); drop those rows (missing='drop', --missing drop) or fill them in"
+        )
+
+
+def stack(table: pa.Table, columns: Sequence[Column], where: str, rows: np.ndarray | None = None) -> Tensor:
+    """The columns' numbers side by side: float64 ``(N, len(columns))``."""
+    x = np.empty((table.num_rows, len(columns)))
+    for i, column in enumerate(columns):
+        x[:, i] = encode(table[column.name], column, where, rows)
+    return torch.from_numpy(x)
+
+
+def _table(x: Tensor, columns: Sequence[Column]) -> pa.Table:
+    if x.dim() != 2 or x.shape[1] != len(columns):
+        raise DataError(f"Schema: expected rows of {len(columns)} numbers, got {tuple(x.shape)}")
+    values = x.detach().cpu().double().numpy()
+    return pa.table({column.name: decode(values[:, i], column) for i, column in enumerate(columns)})
+
+
+def _columns(values: Sequence[Mapping[str, Any]]) -> list[Column]:
+    known = {field.name for field in fields(Column)}
+    result = []
+    for value in values:
+        vocabulary = value.get("vocabulary")
+        options = {key: item for key, item in value.items() if key in known}
+        result.append(Column(**{**options, "vocabulary": None if vocabulary is None else tuple(vocabulary)}))
+    return result

@@ -1,0 +1,161 @@
+"""From measurements to findings in plain words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..core import Flow
+from ..distributions import Normal
+from ..evaluation import entering, settled
+from .columns import doubts
+from .findings import Finding, of_good_layers, of_latent, of_layer, of_lost_rows, of_mass, of_whole
+from .normalized import Normalization, check_normalized
+from .walk import LayerCheck, spread, walk
+
+if TYPE_CHECKING:
+    from ..data import Rows, Schema
+
+ROWS_FOR_COLUMNS = 20_000
+
+
+@dataclass
+class Diagnosis:
+    """What :func:`diagnose` measured and found.
+
+    Attributes:
+        layers: a row of the table for each layer, from data to latent.
+        findings: sentences with their severity, the worst first.
+        rows: how many rows went through.
+        round_trip: error of ``decode(encode(x))`` through the whole flow, in standard deviations of the columns.
+        latent: per dimension of z: ``mean``, ``std``, ``kurtosis`` (excess), and ``largest`` |z|; empty for a base that is not Normal.
+        normalization: in one and two dimensions.
+    """
+
+    layers: list[LayerCheck]
+    findings: list[Finding] = field(default_factory=list)
+    rows: int = 0
+    round_trip: float = math.nan
+    latent: dict[str, Any] = field(default_factory=dict)
+    normalization: Normalization | None = None
+
+    @property
+    def healthy(self) -> bool:
+        """Nothing failed; there may be warnings."""
+        return all(finding.severity != "fail" for finding in self.findings)
+
+    def lines(self) -> list[str]:
+        """The table and the findings as lines of text."""
+        titles = ("layer", "", "round trip", "in float64", "log-det", "slopes", "in tails")
+        table = [titles, *(_cells(check) for check in self.layers)]
+        widths = [max(len(row[i]) for row in table) for i in range(len(titles))]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in table]
+        return [*lines, "", *(f"{finding.severity:<4}  {finding.text}" for finding in self.findings)]
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as a dictionary that JSON can hold: infinite and undefined numbers become None."""
+        return _plain(
+            {
+                "healthy": self.healthy,
+                "rows": self.rows,
+                "round_trip": self.round_trip,
+                "layers": [asdict(check) for check in self.layers],
+                "findings": [asdict(finding) for finding in self.findings],
+                "latent": self.latent,
+                "normalization": None if self.normalization is None else self.normalization.to_json(),
+            }
+        )
+
+
+def diagnose(flow: Flow, rows: Rows, schema: Schema | None = None, n: int = 512, seed: int = 0) -> Diagnosis:
+    """Walks real rows through a flow and draws back, layer by layer, and says what is wrong in plain words.
+
+    For each layer: the error of there and back, in the flow's own dtype and in a float64 copy; the log-det against autograd's, both
+    ways; slopes; the share of points in a spline's tails; where values stop being finite. For the whole: does it give the
+    data back, are the latents normal, do columns look discrete or duplicated, does a density of one or two dimensions
+    integrate to one. Fails where figures are wrong, warns where they may mislead. Cost: seconds; the flow is left as it was.
+
+    Arguments:
+        flow: the model.
+        rows: data, raw float64 rows as for ``evaluate``.
+        schema: gives the columns their names and kinds; without it, columns of whole numbers count as discrete.
+        n: rows that walk.
+        seed: of their choice, and of all noise.
+
+    Raises:
+        ValueError: there are no rows, or the context is missing.
+
+    Example::
+
+        >>> report = diagnose(flow, data.test, data.schema)
+        >>> report.healthy, report.findings[-1].text
+        (True, 'all 12 layers give back what they got, in both directions')
+    """
+    if not len(rows.x):
+        raise ValueError("diagnose: expected at least one row, got none; check the split")
+    order = torch.as_tensor(np.random.default_rng(seed).permutation(len(rows.x)))
+    x, context = rows.x[order[:n]], None if rows.context is None else rows.context[order[:n]]
+    flow.check(*entering(flow, x, context))
+    steps = walk(flow, x, context, seed)
+    report = Diagnosis(steps.layers, rows=len(x))
+    found = [finding for check in steps.layers for finding in of_layer(check)]
+    found += of_lost_rows(steps.layers, len(x))
+    if len(steps.z) == len(x):
+        report.round_trip, changed = _whole(flow, x, context, schema)
+        found += of_whole(report.round_trip, changed, len(x))
+        if isinstance(flow.base, Normal):
+            report.latent = _moments(steps.z)
+            found += of_latent(report.latent, len(x))
+    if flow.shape in ((1,), (2,)) and flow.kind == "exact":
+        report.normalization = check_normalized(flow, None if context is None or flow.context_shape is None else context[0], seed=seed)
+        found += of_mass(report.normalization)
+    if rows.x.dim() == 2:
+        columns = rows.x[order[:ROWS_FOR_COLUMNS]].double().cpu().numpy()
+        names = [column.name for column in schema.columns] if schema else [f"column {i}" for i in range(columns.shape[1])]
+        discrete = [c.discrete for c in schema.columns] if schema else list((columns == np.floor(columns)).all(0))
+        found += [Finding("warn", text) for text in doubts(columns, names, discrete)]
+    found += of_good_layers(steps.layers)
+    report.findings = sorted(found, key=lambda finding: ("fail", "warn", "ok").index(finding.severity))
+    return report
+
+
+@torch.no_grad()
+def _whole(flow: Flow, x: Tensor, context: Tensor | None, schema: Schema | None) -> tuple[float, int]:
+    """The error of ``decode(encode(x))``, and in how many rows a whole number changed; no error where layers drop dimensions."""
+    if flow.transform.stochastic_inverse:
+        return math.nan, 0
+    with settled(flow, 0):
+        start, c = entering(flow, x, context)
+        back = flow.decode(flow.encode(start, c), c)
+    discrete = [i for i, column in enumerate(schema.columns) if column.discrete] if schema else []
+    return spread(back - start, start), int((back[:, discrete] != start[:, discrete]).any(1).sum())
+
+
+def _moments(z: Tensor) -> dict[str, Any]:
+    z = z.double().flatten(1)
+    mean, std = z.mean(0), z.std(0, correction=0)
+    kurtosis = ((z - mean) / std.clamp_min(1e-12)).pow(4).mean(0) - 3
+    return {"mean": mean.tolist(), "std": std.tolist(), "kurtosis": kurtosis.tolist(), "largest": z.abs().max().item()}
+
+
+def _cells(check: LayerCheck) -> tuple[str, ...]:
+    def number(value: float | None) -> str:
+        return "-" if value is None else f"{value:.1e}"
+
+    slopes = f"{check.slopes[0]:.2g} .. {check.slopes[1]:.2g}"
+    tails = "-" if check.tails is None else f"{check.tails:.1%}"
+    errors = (number(check.round_trip), number(check.round_trip_64), number(check.log_det))
+    return (check.where.removeprefix("layer "), check.name, *errors, slopes, tails)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

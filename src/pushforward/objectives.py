@@ -1,0 +1,36 @@
+"""What training minimises: modules from a batch of rows to one loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .core import Distribution
+
+
+class MaximumLikelihood(nn.Module):
+    r"""Mean negative log-likelihood, ``-sum_i w_i log p(x_i | c_i) / sum_i w_i``, in nats per row.
+
+    It calls ``flow(x, context)``, so that DDP, FSDP and torch.compile may wrap it. For a flow whose ``kind`` is "bound"
+    this is an upper bound of the negative log-likelihood. Rows of weight zero count nothing, even where the density is zero.
+
+    Arguments:
+        flow: the model.
+
+    Example::
+
+        >>> MaximumLikelihood(Flow(Normal((2,)), Elementwise(Affine(), (2,))))(torch.randn(8, 2)).shape
+        torch.Size([])
+    """
+
+    def __init__(self, flow: Distribution):
+        super().__init__()
+        self.flow = flow
+
+    def forward(self, x: Tensor, context: Tensor | None = None, weight: Tensor | None = None) -> Tensor:
+        nll = -self.flow(x, context)  # (B,)
+        if weight is None:
+            return nll.mean()
+        weight = weight.to(nll.dtype)
+        nll = torch.where(weight > 0, nll, 0.0)  # 0 * inf is not a number
+        return (weight * nll).sum() / weight.sum().clamp_min(torch.finfo(nll.dtype).tiny)

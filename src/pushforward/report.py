@@ -1,0 +1,245 @@
+"""A fitted run on one page: what the data were understood to be, how good the fit is, and pictures; one file, no network."""
+
+from __future__ import annotations
+
+import base64
+import json
+import platform
+import shlex
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from . import __version__
+from .evaluation import Score, verdict
+from .plots import Picture, gallery, save
+from .plots.style import number
+from .training.atomic import write_text
+
+if TYPE_CHECKING:
+    from .data import Column, Data, Schema
+    from .doctor import Diagnosis
+    from .evaluation import TwoSample
+    from .training.run import Run
+
+MANY = 24  # columns beyond which their table is folded
+
+
+def write_report(
+    run: Run,
+    data: Data,
+    scores: Sequence[Score],
+    diagnosis: Diagnosis | None = None,
+    c2st: TwoSample | float | None = None,
+) -> Path:
+    """Write ``report.html`` and ``figures/*.png`` into the run's directory.
+
+    The page holds its pictures and its style: it loads nothing, runs no scripts, and can be mailed or printed. Cost: seconds, some
+    tens of thousands of samples and likelihoods.
+
+    Arguments:
+        run: the fitted run.
+        data: what it was fitted to, in its splits.
+        scores: on the test rows, the flow's first, then its baselines'.
+        diagnosis: what ``doctor`` found.
+        c2st: the outcome of the two-sample test.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        ValueError: there is no score.
+
+    Example::
+
+        >>> write_report(run, data, [evaluate(run.flow, data.test), *baselines(data, data.schema.layers())])
+        PosixPath('runs/demo/report.html')
+    """
+    if not scores:
+        raise ValueError("write_report: expected the flow's score and those of baselines, got none; call evaluate first")
+    pictures = gallery(run, data, scores)
+    files = {picture.name: save(picture.figure, run.path / "figures" / f"{picture.name}.png") for picture in pictures}
+    training = [p for p in pictures if p.name in ("learning", "scores")]
+    model = str(run.config["model"]["name"])
+    title = f"{model} fitted to {data.name}"
+    body = [
+        f"<header><h1>{escape(title)}</h1><p class='lead'>{escape(_lead(scores[0], data))}</p></header>",
+        f"<p class='verdict'>{escape(verdict(scores))}</p>",
+        _section("Scores", _scores(scores), _test(c2st), *(_figure(p, files[p.name]) for p in training)),
+        _section("Fit", *(_figure(p, files[p.name]) for p in pictures if p not in training)),
+        _section("What the data were understood to be", _data(data)),
+        _section("Doctor", _doctor(diagnosis)) if diagnosis is not None else "",
+        _section("Use it", _commands(run.path)),
+        _section("Configuration", _config(run.config)),
+        f"<footer>pushforward {escape(__version__)}, torch {escape(torch.__version__)}, Python {platform.python_version()}</footer>",
+    ]
+    path = run.path / "report.html"
+    write_text(path, _page(title, "\n".join(body)))
+    return path
+
+
+def _page(title: str, body: str) -> str:
+    css = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<style>
+{css}</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+
+def _section(title: str, *parts: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>\n" + "\n".join(part for part in parts if part) + "\n</section>"
+
+
+def _figure(picture: Picture, path: Path) -> str:
+    image = base64.b64encode(path.read_bytes()).decode()
+    alt = escape(f"{picture.title}. {picture.caption}", quote=True)
+    return (
+        f"<figure><h3>{escape(picture.title)}</h3><img alt='{alt}' src='data:image/png;base64,{image}'>"
+        f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[int] = (), marked: int | None = None) -> str:
+    """An HTML table of plain text; columns ``numbers`` to the right, row ``marked`` in colour."""
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        kinds = [" class='number'" if i in numbers else " class='name'" if i == 0 else "" for i in range(len(cells))]
+        return "".join(f"<{tag}{kind}>{escape(cell)}</{tag}>" for kind, cell in zip(kinds, cells))
+
+    body = "".join(f"<tr{' class=model' if i == marked else ''}>{line(cells, 'td')}</tr>\n" for i, cells in enumerate(rows))
+    return f"<div class='wide'><table><thead><tr>{line(head, 'th')}</tr></thead>\n<tbody>{body}</tbody></table></div>"
+
+
+def _lead(score: Score, data: Data) -> str:
+    error = f" ± {number(score.stderr)}" if score.stderr == score.stderr else ""
+    words = (
+        f"Test log-likelihood {number(score.nats)}{error} nats per row ({score.words()}), on {score.rows:,} rows that training never saw."
+    )
+    if score.bits_per_dim is not None:
+        words += f" That is {number(score.bits_per_dim)} bits per dimension."
+    if data.entropy is not None:
+        best = -data.entropy
+        words += f" No model can do better than {number(best)}, the negative entropy: this one is {number(best - score.nats)} short of it."
+    return words
+
+
+def _scores(scores: Sequence[Score]) -> str:
+    """The score table, best first, without the columns that no score has."""
+    order = sorted(range(len(scores)), key=lambda i: -scores[i].nats)
+    columns: list[tuple[str, list[str]]] = [
+        ("model", [scores[i].name for i in order]),
+        ("nats per row", [number(scores[i].nats) for i in order]),
+        ("± std. error", [_or_dash(scores[i].stderr) for i in order]),
+        ("standardized", [_or_dash(scores[i].standardized) for i in order]),
+        ("bits per dim", [_or_dash(scores[i].bits_per_dim) for i in order]),
+        ("fitted in", [_duration(scores[i].train_seconds) for i in order]),
+        ("kind", [scores[i].words() for i in order]),
+    ]
+    columns = [(name, cells) for name, cells in columns if any(cell != "–" for cell in cells)]
+    numeric = [i for i, (name, _) in enumerate(columns) if name not in ("model", "kind")]
+    rows = list(zip(*(cells for _, cells in columns)))
+    note = "Log-likelihoods of the test rows in the data's own units; more is better. "
+    if any(scores[i].standardized is not None for i in order):
+        note += "Standardized: the same for columns divided by their standard deviation. "
+    if any(scores[i].bits_per_dim is not None for i in order):
+        note += "Bits per dimension: less is better. "
+    return _table([name for name, _ in columns], rows, numeric, order.index(0)) + f"<p class='soft'>{escape(note)}</p>"
+
+
+def _or_dash(value: float | None) -> str:
+    return "–" if value is None or value != value else number(value)
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def _test(c2st: TwoSample | float | None) -> str:
+    if c2st is None:
+        return ""
+    if isinstance(c2st, int | float):
+        return f"<p>Two-sample test: a classifier tells samples from data with accuracy {c2st:.3f} (0.5 is chance, 1 is always).</p>"
+    return f"<p>Two-sample test: {escape(c2st.words().replace('+-', '±'))}.</p>"
+
+
+def _data(data: Data) -> str:
+    schema = data.schema
+    splits = f"{len(data.train):,} rows to train, {len(data.valid):,} to validate, {len(data.test):,} to test."
+    notes = "".join(f"<li{' class=warning' if 'arning' in note[:8] else ''}>{escape(note)}</li>" for note in data.notes)
+    roles = [(column, "modelled") for column in schema.columns] + [(column, "given") for column in schema.context]
+    head = ("column", "role", "kind", "smallest", "largest", "distinct", "treated by")
+    table = _table(head, [_column(column, role) for column, role in roles], (3, 4, 5))
+    if len(roles) > MANY:
+        table = f"<details><summary>All {len(roles)} columns</summary>{table}</details>"
+    return f"<p>{escape(_shape(schema))} {escape(splits)}</p>\n<ul>{notes}</ul>\n{table}"
+
+
+def _shape(schema: Schema) -> str:
+    words = f"{len(schema.columns)} column{'s' * (len(schema.columns) != 1)}"
+    if schema.image is not None:
+        words = f"Images of {' × '.join(map(str, schema.image))} numbers, flattened to {words}"
+    given = len(schema.context)
+    return words + (f", given {given} column{'s' * (given != 1)} of context." if given else ".")
+
+
+def _column(column: Column, role: str) -> tuple[str, ...]:
+    ends = (column.minimum, column.maximum)
+    if column.vocabulary:
+        low, high = column.vocabulary[0], column.vocabulary[-1]
+    else:
+        low, high = (f"{end:,.0f}" if column.discrete else f"{end:.5g}" for end in ends)
+    return column.name, role, column.kind, low.replace("-", "−"), high.replace("-", "−"), f"{column.distinct:,}", _treatment(column, role)
+
+
+def _treatment(column: Column, role: str) -> str:
+    """What happens to a column before the nets see it."""
+    if column.vocabulary:
+        return f"one-hot, {len(column.vocabulary)} values"
+    if role == "given":
+        return "standardized"
+    if column.levels is not None:
+        return f"{column.levels} levels: dequantized, logit, standardized"
+    if column.kind == "time":
+        return f"counted in steps of {column.step:,} s since 1970, dequantized, standardized"
+    if column.discrete:
+        return "dequantized, standardized"
+    maps = {"positive": "logarithm, ", "interval": f"logit of ({column.low}, {column.high}), "}
+    return maps.get(column.kind, "") + "standardized"
+
+
+def _doctor(diagnosis: Diagnosis) -> str:
+    return f"<pre>{escape(chr(10).join(diagnosis.lines()))}</pre>"
+
+
+def _commands(path: Path) -> str:
+    run = shlex.quote(str(path))
+    shell = [
+        f"pushforward sample {run} -n 1000 -o samples.parquet",
+        f"pushforward score {run} mine.parquet -o scored.parquet",
+        f"pushforward evaluate {run}",
+        f"pushforward doctor {run}",
+    ]
+    python = ["import pushforward as pf", f"run = pf.load({json.dumps(str(path))})", "x = run.flow.sample((1000,))"]
+    return f"<pre>{escape(chr(10).join(shell))}</pre>\n<pre>{escape(chr(10).join(python))}</pre>"
+
+
+def _config(config: dict[str, dict[str, Any]]) -> str:
+    lines = []
+    for table, options in config.items():
+        lines += [f"[{table}]", *(f"{key} = {json.dumps(value, default=str, ensure_ascii=False)}" for key, value in options.items()), ""]
+    return f"<pre>{escape(chr(10).join(lines).strip())}</pre>"

@@ -1,0 +1,59 @@
+"""Files that are either the old one or the new one, whatever happens in between."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+def replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` make a temporary file beside ``path``, force it to disk and rename it onto ``path``.
+
+    A crash at any moment leaves the previous file or the new one. The temporary file has a fixed name, so that one left
+    behind by a kill is overwritten by the next write.
+
+    Raises:
+        OSError: the disk is full or can't be written; the previous file is untouched and the temporary one removed.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        write(temporary)
+        _sync(temporary)
+        os.replace(temporary, path)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError | SafetensorError):
+            kept = "the previous one is kept" if path.exists() else "nothing was written"
+            raise OSError(f"{path}: could not be written ({_reason(error)}); {kept}; free some space or choose another place") from error
+        raise
+    _sync(path.parent)  # the rename itself
+
+
+def write_text(path: Path, text: str) -> None:
+    """A text file, atomically."""
+    replace(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """A safetensors file, atomically."""
+    replace(path, lambda temporary: save_file(dict(tensors), temporary, metadata=dict(metadata)))
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _reason(error: BaseException) -> str:
+    """``No space left on device``, out of what the operating system or safetensors says."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).removeprefix("Error while serializing: ").removeprefix("I/O error: ")

@@ -1,0 +1,93 @@
+"""What a run says while it trains: a bar in a terminal, a line now and then elsewhere; all of it on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from .state import Counters
+
+REDRAW = 0.25  # seconds between looks at the bar
+LINE = 10.0  # seconds between plain lines
+
+
+class Display:
+    """Step, smoothed loss, best validation figure, examples per second and time left.
+
+    Arguments:
+        shown: False says only what must be said (:meth:`say`).
+        speaks: False, as on all processes but the first, says nothing at all.
+    """
+
+    def __init__(self, shown: bool, speaks: bool = True):
+        self.shown, self.speaks = shown and speaks, speaks
+        self._bar: Progress | None = None
+        if self.shown and sys.stderr.isatty():
+            columns = (BarColumn(bar_width=24), TextColumn("{task.description}"))
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4)
+            self._task = self._bar.add_task("", total=None)
+        self._interval = REDRAW if self._bar else LINE
+        self._next = time.perf_counter() + self._interval
+        self._loss: float | None = None
+        self._seen = [0.0, 0.0]
+
+    def __enter__(self) -> Display:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    @property
+    def due(self) -> bool:
+        """Whether enough time has passed to show something new."""
+        return self.shown and time.perf_counter() >= self._next
+
+    def update(self, now: Counters, rate: float | None, seconds_left: float | None) -> None:
+        """Show where the run is; ``rate`` in rows per second."""
+        total, count = now.tally[2] - self._seen[0], now.tally[3] - self._seen[1]
+        if count > 0:
+            loss, self._seen = total / count, now.tally[2:]
+            self._loss = loss if self._loss is None else 0.8 * self._loss + 0.2 * loss
+        self._next = time.perf_counter() + self._interval
+        steps = now.plan.steps
+        parts = [f"step {now.step:,}" + (f" of {steps:,}" if steps else "")]
+        parts += [] if self._loss is None else [f"loss {self._loss:.3f}"]
+        parts += [] if now.best is None else [f"best valid {now.best:.4f}"]
+        parts += [] if rate is None else [f"{rate:,.0f} rows/s"]
+        parts += [] if seconds_left is None else [f"{duration(seconds_left)} left"]
+        words = " | ".join(parts)
+        if self._bar:
+            self._bar.update(self._task, completed=now.step, total=steps, description=words)
+        else:
+            print(words, file=sys.stderr, flush=True)
+
+    def say(self, sentence: str) -> None:
+        """A sentence on a line of its own, above the bar."""
+        if not self.speaks:
+            return
+        if self._bar:
+            self._bar.console.print(sentence, markup=False, highlight=False)
+        else:
+            print(sentence, file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """``12s``, ``3m05s`` or ``2h07m``.
+
+    Example::
+
+        >>> duration(185.2)
+        '3m05s'
+    """
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"

@@ -1,0 +1,79 @@
+"""The processes of a run and what they agree upon; with one process every call here is the identity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from .schedule import mix
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+class Processes:
+    """Device, rank and collective calls, over accelerate.
+
+    Attributes:
+        device: where this process computes. Apple's MPS has no float64, which data need, so the CPU stands in for it.
+        rank, count: this process among all.
+    """
+
+    def __init__(self) -> None:
+        from accelerate import Accelerator  # heavy, and only training needs it
+
+        self.accelerator: Accelerator = Accelerator()
+        self.device: torch.device = self.accelerator.device if self.accelerator.device.type != "mps" else torch.device("cpu")
+        self.rank: int = self.accelerator.process_index
+        self.count: int = self.accelerator.num_processes
+
+    @property
+    def main(self) -> bool:
+        return self.rank == 0
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """The module whose backward averages gradients over all processes."""
+        return self.accelerator.prepare(module, device_placement=[False])
+
+    def sum(self, x: Tensor) -> Tensor:
+        if self.count == 1:
+            return x
+        return self.accelerator.reduce(x, "sum")  # type: ignore[return-value]
+
+    def mean(self, x: Tensor) -> Tensor:
+        return x if self.count == 1 else self.sum(x) / self.count
+
+    def agree(self, *values: float) -> list[float]:
+        """The values of process 0: clocks and signals must lead to the same decision everywhere."""
+        if self.count == 1:
+            return list(values)
+        from accelerate.utils import broadcast
+
+        return broadcast(torch.tensor(values, dtype=torch.float64, device=self.device)).tolist()
+
+    def share(self, module: nn.Module) -> None:
+        """Give every process the parameters and buffers of process 0."""
+        if self.count > 1:
+            from accelerate.utils import broadcast
+
+            with torch.no_grad():
+                for tensor in [*module.parameters(), *module.buffers()]:
+                    tensor.copy_(broadcast(tensor.detach().clone()))
+
+    def seed(self, *parts: int | str) -> None:
+        """Make what follows a function of the parts; a hundred times cheaper than ``torch.manual_seed``, which tells every backend."""
+        seed = mix(*parts)
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.default_generators[torch.cuda.current_device()].manual_seed(seed)
+
+    @contextmanager
+    def forked(self) -> Iterator[None]:
+        """The caller's random state is as before afterwards."""
+        devices = [torch.cuda.current_device()] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            yield

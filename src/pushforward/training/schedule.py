@@ -1,0 +1,116 @@
+"""How long, how fast, which rows: pure functions of the seed and the step."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def default_steps(rows: int, batch: int) -> int:
+    """Thirty passes over the data, but at least 2,000 and at most 20,000 steps."""
+    return min(max(2_000, 30 * math.ceil(rows / batch)), 20_000)
+
+
+def default_interval(steps: int, batch: int, valid_rows: int) -> int:
+    """Steps between validations: 50 in a run, fewer where they would see more than a third of the rows that training sees.
+
+    A validation row costs about a third of a training row, so validation takes at most a tenth of the time, if at least 5 are made.
+    """
+    return max(1, steps // 50, min(math.ceil(3 * valid_rows / batch), steps // 5))
+
+
+def mix(*parts: int | str) -> int:
+    """A 63-bit seed out of numbers and words; neighbouring steps get unrelated ones."""
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "little") >> 1
+
+
+class Order:
+    """Which rows make the batch of a step: a seeded permutation for each pass, one pass after the other.
+
+    Every row is seen once a pass; a batch may hold the end of one pass and the start of the next, so all have one size.
+
+    Example::
+
+        >>> Order(rows=1000, batch=64, seed=0)(step=3).shape
+        torch.Size([64])
+    """
+
+    def __init__(self, rows: int, batch: int, seed: int):
+        self.rows, self.batch, self.seed = rows, min(batch, rows), seed
+        self._passes: dict[int, Tensor] = {}  # the one or two that are in use
+
+    def __call__(self, step: int) -> Tensor:
+        turn, start = divmod(step * self.batch, self.rows)
+        head = self._permutation(turn)[start : start + self.batch]
+        if len(head) == self.batch:
+            return head
+        return torch.cat([head, self._permutation(turn + 1)[: self.batch - len(head)]])
+
+    def _permutation(self, turn: int) -> Tensor:
+        if turn not in self._passes:
+            self._passes = {t: p for t, p in self._passes.items() if t == turn - 1}
+            generator = torch.Generator().manual_seed(mix(self.seed, "order", turn))
+            self._passes[turn] = torch.randperm(self.rows, generator=generator)
+        return self._passes[turn]
+
+
+@dataclass
+class Plan:
+    """The course of a run: steps, validations and the learning rate's shape, with what a time limit decided about them.
+
+    The rate warms up linearly, then falls to zero as half a cosine of the progress; progress is linear from ``done`` at step
+    ``start`` to 1 at step ``steps``. A time limit leaves ``steps`` open (progress stays 0) until speed has been measured.
+
+    Attributes:
+        asked: the steps that were asked for, if any; a time limit does not go beyond.
+        steps: the number of steps, ``None`` while it is open.
+        every: steps between validations.
+        warmup: steps of the linear warm-up.
+        start, done: where the last decision was taken, and the progress at that step.
+    """
+
+    asked: int | None
+    steps: int | None
+    every: int
+    warmup: int
+    start: int
+    done: float = 0.0
+
+    @property
+    def end(self) -> float:
+        """The step to stop at, as far as is known."""
+        known = self.asked if self.steps is None else self.steps
+        return math.inf if known is None else known
+
+    def progress(self, step: int) -> float:
+        if self.steps is None or step <= self.start:
+            return self.done
+        return self.done + (1 - self.done) * min(1.0, (step - self.start) / max(1, self.steps - self.start))
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, as a share of the largest."""
+        warm = min(1.0, (step + 1) / max(1, self.warmup))
+        return warm * 0.5 * (1 + math.cos(math.pi * self.progress(step)))
+
+    def decide(self, step: int, seconds: float, step_seconds: float, valid_seconds: float) -> bool:
+        """Choose the steps that fit into the ``seconds`` left, unless what is planned is within 5 % of that; True if changed.
+
+        The first decision also sets the interval of validations, so that they take a tenth of the time at most.
+        """
+        every, fits = self.every, seconds / step_seconds
+        if self.steps is None:
+            every = max(1, int(fits) // 50, math.ceil(valid_seconds / (0.1 * step_seconds)))
+        steps = step + max(1, int(seconds / (step_seconds + valid_seconds / every)))
+        if self.asked is not None:
+            steps = min(steps, self.asked)
+        if self.steps is not None and abs(steps - self.steps) <= 0.05 * (self.steps - step):
+            return False
+        if self.steps is None:
+            self.warmup = min(self.warmup, max(step, steps // 10))
+        self.done, self.start = self.progress(step), max(step, self.warmup)
+        self.steps, self.every = steps, every
+        return True

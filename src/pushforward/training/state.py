@@ -1,0 +1,139 @@
+"""A run's state: one file with everything that is needed to go on as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from .atomic import write_tensors
+from .ema import Ema
+from .schedule import Plan
+
+Tensors = dict[str, Tensor]
+FORMAT = "pushforward state 1"
+
+
+@dataclass
+class Counters:
+    """Where a run is: all of its state that is not a tensor.
+
+    Attributes:
+        plan: the course decided upon.
+        step: steps taken.
+        validated: the step of the last validation.
+        best, best_step: the lowest validation loss, and when.
+        waited: validations since then.
+        factor: of the learning rate; halved by each roll-back.
+        rollbacks: how often the weights went back to the last good ones.
+        tally: the guard's: skipped steps in a row, skipped steps, sum of the finite losses, their number.
+        logged: the last two of these at the last validation.
+        seconds: of training so far, over all sittings.
+        threads: of the CPU; another number may change the last bit of a sum.
+    """
+
+    plan: Plan
+    step: int = 0
+    validated: int = -1
+    best: float | None = None
+    best_step: int = 0
+    waited: int = 0
+    factor: float = 1.0
+    rollbacks: int = 0
+    tally: list[float] = field(default_factory=lambda: [0.0] * 4)
+    logged: list[float] = field(default_factory=lambda: [0.0] * 2)
+    seconds: float = 0.0
+    threads: int = 0
+
+
+@dataclass
+class State:
+    """What a checkpoint holds: the run as it is, the weights to roll back to (with optimizer), the best weights of the flow."""
+
+    counters: Counters
+    now: Tensors
+    good: Tensors
+    best: Tensors
+
+    def save(self, path: Path) -> None:
+        """Write the file, atomically; ``good`` takes no room if it is ``now``."""
+        tensors = self.now | {f"best.{name}": t for name, t in self.best.items()}
+        if self.good is not self.now:
+            tensors |= {f"good.{name}": t for name, t in self.good.items()}
+        path.parent.mkdir(exist_ok=True)
+        write_tensors(path, tensors, {"format": FORMAT, "counters": json.dumps(asdict(self.counters))})
+
+    @classmethod
+    def load(cls, path: Path) -> State:
+        """Read a file of :meth:`save`.
+
+        Raises:
+            ValueError: truncated, or not such a file.
+        """
+        remedy = "put the original file back, or start again with --overwrite"
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if metadata.get("format") != FORMAT:
+                raise ValueError(f"format {metadata.get('format')!r} instead of {FORMAT!r}")
+            saved = json.loads(metadata["counters"])
+            counters = Counters(**{f.name: saved[f.name] for f in fields(Counters)} | {"plan": Plan(**saved["plan"])})
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: truncated or not a checkpoint of a run ({error}); {remedy}") from None
+        now = {name: t for name, t in tensors.items() if not name.startswith(("good.", "best."))}
+        return cls(counters, now, _section(tensors, "good.") or now, _section(tensors, "best."))
+
+
+@dataclass
+class Learner:
+    """What changes in a training step: weights, their average, and the optimizer's memory of gradients."""
+
+    objective: nn.Module
+    average: Ema
+    optimizer: torch.optim.Optimizer
+
+    def capture(self) -> Tensors:
+        """A copy of all tensors, by name, in main memory."""
+        tensors = {f"model.{name}": t for name, t in weights(self.objective).items()}
+        tensors |= {f"ema.{name}": t for name, t in weights(self.average.module).items()}
+        for name, parameter in self.objective.named_parameters():
+            for slot, t in self.optimizer.state.get(parameter, {}).items():
+                tensors[f"optimizer.{slot}.{name}"] = _copy(t)
+        return tensors
+
+    def restore(self, tensors: Tensors) -> None:
+        """The opposite of :meth:`capture`.
+
+        Raises:
+            ValueError: the tensors are those of another model.
+        """
+        try:
+            self.objective.load_state_dict(_section(tensors, "model."))
+            self.average.module.load_state_dict(_section(tensors, "ema."))
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:300]
+            raise ValueError(f"fit: the checkpoint is that of another model ({reason}); resume with the run's own configuration") from None
+        self.optimizer.state.clear()
+        parameters = dict(self.objective.named_parameters())
+        for key, tensor in _section(tensors, "optimizer.").items():
+            slot, _, name = key.partition(".")
+            self.optimizer.state[parameters[name]][slot] = tensor.to(parameters[name].device, copy=True)
+
+
+def weights(module: nn.Module) -> Tensors:
+    """A copy of parameters and buffers in main memory."""
+    return {name: _copy(tensor) for name, tensor in module.state_dict().items()}
+
+
+def _section(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)

@@ -1,0 +1,71 @@
+"""Per-channel scale and shift that starts by standardizing one batch."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ..core import Transform, zeros
+from .checks import expect_channels
+
+
+class ActNorm(Transform):
+    r"""Scale and shift each channel, ``z = exp(s) x + b``; ``ldj = positions * sum(s)``.
+
+    Shapes: ``(B, C, *space)``; one ``s`` and one ``b`` per channel, whatever the space. Cost O(1) beside the map itself.
+
+    The identity until :meth:`initialize` is called with a batch; from then on that batch leaves with mean 0 and standard
+    deviation 1 in each channel. The start is never implicit, so evaluation can't change a model. A channel that is
+    constant in the batch is centred but not scaled.
+
+    Reference: Glow: Generative Flow with Invertible 1x1 Convolutions, Kingma, Dhariwal, 2018, arXiv:1807.03039.
+
+    Arguments:
+        channels: the size of axis 1.
+
+    Raises:
+        ValueError: x has another number of channels.
+
+    Example::
+
+        >>> layer = ActNorm(3)
+        >>> layer.initialize(torch.randn(64, 3, 8, 8))
+        >>> z, ldj = layer(torch.randn(2, 3, 8, 8))
+        >>> z.shape, ldj.shape
+        (torch.Size([2, 3, 8, 8]), torch.Size([2]))
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.zeros(channels))
+        self.shift = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        log_scale, shift = self._like(x)
+        ldj = zeros(x)
+        return x * log_scale.exp() + shift, ldj + math.prod(x.shape[2:]) * log_scale.sum(dtype=ldj.dtype)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        log_scale, shift = self._like(z)
+        ldj = zeros(z)
+        return (z - shift) * (-log_scale).exp(), ldj - math.prod(z.shape[2:]) * log_scale.sum(dtype=ldj.dtype)
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor, context: Tensor | None = None, inverse: bool = False) -> None:
+        """Set scale and shift so that what leaves (``inverse``: the inverse) is x standardized, channel by channel."""
+        expect_channels("ActNorm", self.shift.numel(), x)
+        channels = x.transpose(0, 1).flatten(1)  # (C, B * positions)
+        mean, std = channels.mean(1), channels.std(1, correction=0)
+        std = torch.where(std > 1e-6 * mean.abs().clamp_min(1e-6), std, torch.ones_like(std))
+        self.log_scale.copy_(std.log() if inverse else -std.log())
+        self.shift.copy_(mean if inverse else -mean / std)
+
+    def extra_repr(self) -> str:
+        return str(self.shift.numel())
+
+    def _like(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        expect_channels("ActNorm", self.shift.numel(), x)
+        shape = (-1, *(1 for _ in x.shape[2:]))
+        return self.log_scale.reshape(shape), self.shift.reshape(shape)

@@ -1,0 +1,194 @@
+"""The main verb: from data to a fitted, judged and reported flow."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import options as signature
+from ..baselines import baselines
+from ..core import Flow
+from ..data import Data
+from ..data import load as load_data
+from ..data.errors import nearest
+from ..doctor import diagnose
+from ..evaluation import c2st, evaluate, log_likelihood, verdict
+from ..models import MODELS
+from ..report import write_report
+from ..training import Run, build
+from ..training import fit as train
+from .listing import preset_path
+from .runs import IN_MEMORY, data_of, keep_results
+
+QUANTILES = 1000  # steps between the kept quantiles of the training rows' log-likelihoods
+RANGE_ROWS = 50_000  # training rows these are taken from, at most
+
+
+def fit(
+    data: Any,
+    model: str | None = None,
+    *,
+    out: str | Path | None = None,
+    preset: str | Path | None = None,
+    options: Sequence[str] | Mapping[str, Any] = (),
+    columns: Sequence[str] | None = None,
+    context: Sequence[str] | None = None,
+    kinds: Mapping[str, str] | None = None,
+    missing: str = "error",
+    valid: Any = None,
+    test: Any = None,
+    weight: str | None = None,
+    time_limit: float | None = None,
+    seed: int = 0,
+    samples: int = 1,
+    overwrite: bool = False,
+    resume: bool = False,
+    report: bool = True,
+    progress: bool = True,
+) -> Run:
+    """Fit a flow to data, judge it on held-out rows beside baselines, and write a report.
+
+    Afterwards ``run.flow`` is the fitted flow, in the data's own units, and :func:`results` has the figures.
+
+    Arguments:
+        data: a name (``list_data()``), a path, an array, tensor, data frame or Arrow table.
+        model: a recipe (``list_models()``); ``nsf`` unless the preset names one.
+        out: the run's directory; without one the run lives in a temporary directory that goes with the returned object.
+        preset: the name of a preset (``list_presets()``), a file like one, or the config.toml of another run.
+        options: ``["model.steps=8", "train.lr=1e-3"]`` or a mapping with such names; they win over the preset.
+        columns, context, kinds, missing, valid, test, weight: as :func:`pushforward.data.load` takes them.
+        time_limit: seconds of training; the schedule is fitted to it.
+        seed: of splits, initial weights, order of rows and noise.
+        samples: K, passes averaged for each row where the likelihood is not exact.
+        overwrite: replace a run that is there.
+        resume: go on with a run that was stopped, with its own settings; start it if it is not there.
+        report: draw report.html and figures/.
+        progress: say on stderr what was understood of the data and how training goes.
+
+    Raises:
+        ValueError: data, names or options that can't be used; the message says what, where and the remedy.
+        OSError: the disk is full; the last checkpoint can be loaded.
+        FloatingPointError: training diverges whatever the learning rate.
+
+    Example::
+
+        >>> run = fit("moons", "nsf", time_limit=30)
+        >>> run.flow.sample((5,)).shape, results(run)["verdict"]
+        (torch.Size([5, 2]), 'nsf is best: 0.521 nats per row above the best baseline (Gaussian mixture, 50 components).')
+    """
+    say: Callable[[str], None] = (lambda text: print(text, file=sys.stderr, flush=True)) if progress else (lambda text: None)
+    name, chosen = _model(model, preset, options)
+    recipe, training = signature.parse(chosen, MODELS[name], train)
+    settings = {
+        "columns": columns and list(columns),
+        "context": context and list(context),
+        "kinds": dict(kinds) if kinds else None,
+        "missing": missing,
+        "seed": seed,
+        "weight": weight,
+        "valid": _where(valid),
+        "test": _where(test),
+    }
+    if resume and out is not None and Path(out).exists():
+        run = Run.load(out)
+        _check_same(run, {"model": recipe | ({"name": name} if model else {}), "train": training}, _where(data))
+        seed, training = run.config["train"]["seed"], run.config["train"] | training
+        read = data_of(run) if run.config["data"]["source"] != IN_MEMORY else _load(data, run.config["data"], valid, test)
+    else:
+        read = _load(data, settings, valid, test)
+        training = signature.defaults(train) | training | {"seed": seed}
+        model_table = {"name": name} | signature.defaults(MODELS[name]) | recipe
+        config = {"data": {"source": _where(data), "name": read.name} | settings, "model": model_table, "train": training}
+        run = _create(out, config, read, overwrite)
+    for note in read.notes:
+        say(note)
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        flow = build(run.config, run.schema)
+    name = run.config["model"]["name"]
+    say(f"{name}: {sum(p.numel() for p in flow.parameters()):,} parameters; training in {run.path}")
+    training = {k: v for k, v in training.items() if k not in ("seed", "time_limit")}
+    history = train(flow, read.train, read.valid, **training, time_limit=time_limit, seed=seed, run=run, resume=resume, progress=progress)
+    say(
+        f"trained {history.steps:,} steps in {history.seconds:.0f} s (ended by: {history.stopped}); judging on {len(read.test):,} test rows"
+    )
+    _judge(run, read, run.flow, name, samples, history.seconds, report)
+    return run
+
+
+def _judge(run: Run, data: Data, flow: Flow, name: str, samples: int, seconds: float, report: bool) -> None:
+    """Scores on the test split, the classifier test, the doctor's findings, the report."""
+    score = evaluate(flow, data.test, samples=samples, schema=run.schema, name=name, train_seconds=seconds)
+    scores = [score, *baselines(data, run.schema.layers(), samples=samples)]
+    told = c2st(flow, data.test) if len(data.test) >= 20 else None
+    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))[:RANGE_ROWS]
+    train_log_prob = log_likelihood(flow, data.train.pick(order.numpy()), samples=samples)
+    keep_results(
+        run,
+        {
+            "scores": [s.to_json() for s in scores],
+            "verdict": verdict(scores),
+            "entropy": data.entropy,
+            "c2st": None if told is None else told.to_json(),
+            "quantiles": train_log_prob.quantile(torch.linspace(0, 1, QUANTILES + 1, dtype=torch.float64)).tolist(),
+        },
+    )
+    if report:
+        write_report(run, data, scores, diagnosis=diagnose(flow, data.test, run.schema), c2st=told)
+
+
+def _model(model: str | None, preset: str | Path | None, options: Sequence[str] | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The recipe's name, and all settings that were given for it and for training."""
+    settings = signature.read_preset(preset_path(preset)) if preset is not None else {}
+    preset_model = settings.pop("model.name", None)
+    name = model or preset_model or "nsf"
+    if name not in MODELS:
+        raise ValueError(f"unknown model {name!r}{nearest(name, MODELS) or ';'} the models are {', '.join(MODELS)}")
+    if preset_model is not None and name != preset_model:
+        raise ValueError(f"preset {preset}: is for the model {preset_model}, not {name}; leave one of the two out")
+    settings = {k: v for k, v in settings.items() if k not in ("train.seed", "train.time_limit")}
+    return name, settings | dict(options if isinstance(options, Mapping) else signature.read_pairs(options))
+
+
+def _where(source: Any) -> str | None:
+    """A source as config.toml remembers it: a name, an absolute path, or that it was an object."""
+    if source is None:
+        return None
+    if not isinstance(source, str | Path):
+        return IN_MEMORY
+    return str(Path(source).resolve()) if Path(source).exists() else str(source)
+
+
+def _load(data: Any, settings: Mapping[str, Any], valid: Any, test: Any) -> Data:
+    known = ("columns", "context", "kinds", "missing", "seed", "weight")
+    return load_data(data, **{key: settings[key] for key in known if key in settings}, valid=valid, test=test)
+
+
+def _create(out: str | Path | None, config: dict[str, dict[str, Any]], data: Data, overwrite: bool) -> Run:
+    if out is not None:
+        return Run.create(out, config, data.schema, overwrite=overwrite)
+    path = tempfile.mkdtemp(prefix="pushforward-")
+    run = Run.create(path, config, data.schema)
+    weakref.finalize(run, shutil.rmtree, path, ignore_errors=True)
+    return run
+
+
+def _check_same(run: Run, given: dict[str, dict[str, Any]], source: str | None) -> None:
+    """Raise unless what was given again is what the run was started with; only the number of steps may change."""
+    for table, values in given.items():
+        for key, value in values.items():
+            before = run.config[table].get(key)
+            if value != before and (table, key) != ("train", "steps"):
+                raise ValueError(
+                    f"{run.path}: was started with {table}.{key} = {before}, not {value}; leave it out to resume, or use --overwrite"
+                )
+    if source != run.config["data"]["source"]:
+        raise ValueError(f"{run.path}: was started on {run.config['data']['source']}, not on {source}; give that, or use --overwrite")

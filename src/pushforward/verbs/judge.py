@@ -1,0 +1,46 @@
+"""Judging a fitted run again: on its own test rows or on others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .. import doctor, evaluation
+from ..doctor import Diagnosis
+from ..evaluation import Score
+from ..training import Run
+from .runs import data_of, load, rows_of
+
+
+def evaluate(run: Run | str | Path, data: Any = None, *, samples: int = 1, batch: int = 4096) -> Score:
+    """The mean log-likelihood of the run's test rows, or of all rows of other data, in nats per row.
+
+    Arguments:
+        run: a run or its directory.
+        data: a path, array or table with the run's columns; without it the run's own test split.
+        samples: K, passes averaged for each row where the likelihood is not exact.
+        batch: rows at a time.
+
+    Raises:
+        ValueError: the data don't fit the run, or can't be read again.
+
+    Example::
+
+        >>> score = evaluate("runs/moons-nsf")
+        >>> f"{score.nats:.3f} +- {score.stderr:.3f}, {score.words()}"
+        '-0.356 +- 0.003, exact'
+    """
+    run = load(run)
+    rows = data_of(run).test if data is None else rows_of(run, data)
+    return evaluation.evaluate(run.flow, rows, samples=samples, batch=batch, schema=run.schema, name=run.config["model"]["name"])
+
+
+def diagnose(run: Run | str | Path, data: Any = None) -> Diagnosis:
+    """What might be wrong with the fitted flow, layer by layer, in plain words; measured on test rows or on the data given.
+
+    Raises:
+        ValueError: the data don't fit the run, or can't be read again.
+    """
+    run = load(run)
+    rows = data_of(run).test if data is None else rows_of(run, data)
+    return doctor.diagnose(run.flow, rows, run.schema)

@@ -1,0 +1,52 @@
+"""What there is to choose from."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import resources
+from pathlib import Path
+
+from ..data import EMBEDDED, TOYS
+from ..data.errors import nearest
+from ..models import MODELS
+from ..options import describe
+
+
+def list_models() -> dict[str, str]:
+    """Recipes: what each is, and its options with their defaults."""
+    found = {}
+    for name, recipe in MODELS.items():
+        first = (inspect.getmodule(recipe).__doc__ or "").strip().splitlines()[0]  # type: ignore[union-attr]
+        takes = ", ".join(f"model.{key}={option.default}" for key, option in describe(recipe).items())
+        found[name] = f"{first} [{takes}]" if takes else first
+    return found
+
+
+def list_data() -> dict[str, str]:
+    """Data that come with the library: what each is."""
+    return {name: (inspect.getdoc(make) or "").splitlines()[0] for name, make in (TOYS | EMBEDDED).items()}
+
+
+def list_presets() -> dict[str, str]:
+    """Presets that come with the library: their first comment line."""
+    return {path.stem: path.read_text().splitlines()[0].removeprefix("#").strip() for path in _presets()}
+
+
+def preset_path(preset: str | Path) -> Path:
+    """The file of a preset given by name or by path.
+
+    Raises:
+        ValueError: there is neither.
+    """
+    shipped = {path.stem: path for path in _presets()}
+    if str(preset) in shipped:
+        return shipped[str(preset)]
+    if not Path(preset).is_file():
+        raise ValueError(
+            f"there is no preset {str(preset)!r}{nearest(str(preset), shipped) or ';'} the presets are {', '.join(shipped)}, or give a file"
+        )
+    return Path(preset)
+
+
+def _presets() -> list[Path]:
+    return sorted(Path(str(resources.files("pushforward"))).joinpath("presets").glob("*.toml"))

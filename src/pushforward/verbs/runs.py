@@ -1,0 +1,82 @@
+"""Runs as the verbs take them, and what is written beside one after fitting."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..data import Data, Rows, read
+from ..data import load as load_data
+from ..training import Run
+from ..training.atomic import write_text
+
+IN_MEMORY = "in memory"  # stands for data that came as an array or a table, in config.toml
+
+
+def load(run: Run | str | Path) -> Run:
+    """A run from its directory; a :class:`Run` is handed back as it is.
+
+    Raises:
+        ValueError: there is no run, or one of its files is damaged.
+
+    Example::
+
+        >>> load("runs/moons-nsf").flow.sample((5,)).shape
+        torch.Size([5, 2])
+    """
+    return run if isinstance(run, Run) else Run.load(run)
+
+
+def results(run: Run | str | Path) -> dict[str, Any]:
+    """What ``fit`` found out about the fitted run: ``scores``, ``verdict``, ``c2st`` and the training rows' ``quantiles``.
+
+    Raises:
+        ValueError: the run was never finished or its scores.json is damaged.
+    """
+    path = load(run).path / "scores.json"
+    if not path.is_file():
+        raise ValueError(f"{path}: not there, so the run was not finished; go on with --resume")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not valid JSON ({error}); put the original file back") from None
+
+
+def keep_results(run: Run, found: dict[str, Any]) -> None:
+    """Write them, atomically."""
+    write_text(run.path / "scores.json", json.dumps(found, indent=1) + "\n")
+
+
+def data_of(run: Run) -> Data:
+    """The data that a run was fitted to, read and split again.
+
+    Raises:
+        ValueError: they were given as an object in memory, or are no longer there.
+    """
+    settings = dict(run.config["data"])
+    settings.pop("name", None)
+    source = settings.pop("source")
+    if IN_MEMORY in (source, settings.get("valid"), settings.get("test")):
+        raise ValueError(f"{run.path}: was fitted to data in memory, which can't be read again; give the data")
+    return load_data(source, **settings)
+
+
+def rows_of(run: Run, data: Any) -> Rows:
+    """Further rows for a fitted run: those of a path, array or table, in the run's schema; the weights if it was fitted with some."""
+    source = read(data)
+    if run.config["data"].get("missing") == "drop":
+        absent = run.schema.missing(source)
+        if absent.all():
+            raise ValueError(f"{source.name}: every row has missing values in the columns of the run; give complete rows")
+        source = keep(source, ~absent)
+    return Rows(*run.schema.encode(source))
+
+
+def keep(source: Any, rows: Any) -> Any:
+    """The source with some of its rows."""
+    import dataclasses
+
+    import pyarrow as pa
+
+    return dataclasses.replace(source, table=source.table.filter(pa.array(rows)))

@@ -1,0 +1,91 @@
+"""Samples of a fitted run, in the columns and types of its data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from ..data import Schema
+from ..evaluation import settled
+from ..training import Run
+from .files import check_ending, write_tables
+from .runs import load
+
+
+def sample(run: Run | str | Path, n: int = 1, out: str | Path | None = None, *, context: Any = None, seed: int = 0) -> pa.Table:
+    """``n`` samples as a table with the names and types of the data: whole numbers as integers, times as times.
+
+    A conditional run needs a context: ``n`` samples are drawn for each of its rows, which stand before the samples as columns.
+
+    Arguments:
+        run: a run or its directory.
+        n: how many, for each context row.
+        out: a file to write them to as well (.csv, .tsv, .parquet, .arrow, .feather, .npy).
+        context: ``{"origin": "JFK"}`` or ``{"origin": ["JFK", "LGA"]}``, or a path or table with the context's columns.
+        seed: of the samples; the same seed gives the same table.
+
+    Raises:
+        ValueError: a context is missing, or not one that the run knows; a file that can't be written.
+
+    Example::
+
+        >>> sample("runs/flights-nsf", 1000, context={"origin": ["EWR", "JFK", "LGA"]}).shape
+        (3000, 5)
+    """
+    run = load(run)
+    if n < 1:
+        raise ValueError(f"sample: expected a number of samples of at least 1, got {n}")
+    if out is not None:
+        check_ending("sample", Path(out))
+    given = _context(run.schema, context)
+    flow = run.flow
+    with settled(flow, seed):
+        x = flow.sample((n,), given)
+    if given is None:
+        table = run.schema.decode(x)
+    else:
+        x = x.transpose(0, 1).flatten(0, 1)  # (n, C, D) -> (C * n, D): one context after the other
+        table = run.schema.decode_context(given.repeat_interleave(n, 0))
+        samples = run.schema.decode(x)
+        for name in samples.column_names:
+            table = table.append_column(name, samples[name])
+    if out is not None:
+        write_tables(Path(out), [table])
+    return table
+
+
+def _context(schema: Schema, context: Any) -> torch.Tensor | None:
+    """The context's rows as numbers ``(C, K)``."""
+    names = [column.name for column in schema.context]
+    if not names:
+        if context:
+            raise ValueError("sample: this run was fitted without context; leave it out")
+        return None
+    if not context:
+        raise ValueError(f"sample: this run needs a context for {_described(schema)}; give one, as {names[0]}=VALUE")
+    if isinstance(context, Mapping):
+        unknown = [name for name in context if name not in names]
+        absent = [name for name in names if name not in context]
+        if unknown or absent:
+            raise ValueError(f"sample: expected a context for {_described(schema)}, got {', '.join(map(str, context))}; give just these")
+        lists = {name: value if isinstance(value, list | tuple) else [value] for name, value in context.items()}
+        rows = max(map(len, lists.values()))
+        if any(len(values) not in (1, rows) for values in lists.values()):
+            lengths = ", ".join(f"{name} {len(values)}" for name, values in lists.items())
+            raise ValueError(f"sample: the context's columns have different lengths ({lengths}); give one value or equally many for each")
+        context = pa.table({name: values if len(values) == rows else values * rows for name, values in lists.items()})
+    return Schema(schema.context).encode(context)[0]
+
+
+def _described(schema: Schema) -> str:
+    parts = []
+    for column in schema.context:
+        words = column.vocabulary
+        parts.append(
+            column.name + (f" ({', '.join(words[:8])}{', ...' if len(words) > 8 else ''})" if words else f" (a number, {column.kind})")
+        )
+    return " and ".join(parts)

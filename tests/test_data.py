@@ -1,0 +1,495 @@
+"""Tables in, numbers out and back: kinds, round trips, splits, preprocessing, and what bad input says."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.feather
+import pyarrow.parquet
+import pytest
+import torch
+
+from pushforward.core import Flow
+from pushforward.data import EMBEDDED, DataError, Schema, load
+from pushforward.distributions import Normal
+
+N = 400
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+def shared(name: str) -> Path:
+    path = SHARED / name
+    if not path.exists():
+        pytest.skip(f"{path} is not here")
+    return path
+
+
+def columns(n: int = N) -> dict[str, pa.Array]:
+    """One column of each sort."""
+    rng = np.random.default_rng(0)
+    start = datetime.datetime(2013, 1, 1)
+    return {
+        "real": pa.array(rng.normal(5, 3, n)),
+        "single": pa.array(rng.normal(size=n).astype(np.float32)),
+        "half": pa.array(rng.normal(size=n).astype(np.float16)),
+        "whole": pa.array(rng.integers(-5, 40, n)),
+        "small": pa.array(rng.integers(0, 200, n).astype(np.uint8)),
+        "float_whole": pa.array(rng.integers(0, 9, n).astype(float)),
+        "big": pa.array(rng.integers(1_500_000_000, 2_000_000_000, n)),
+        "flag": pa.array(rng.random(n) < 0.3),
+        "price": pa.array(rng.lognormal(3, 1, n)),
+        "share": pa.array(rng.uniform(0, 1, n)),
+        "percent": pa.array(rng.uniform(0, 100, n)),
+        "hourly": pa.array([start + datetime.timedelta(hours=int(h)) for h in rng.integers(0, 9000, n)], pa.timestamp("us")),
+        "moment": pa.array(rng.integers(0, 2_000_000_000, n), pa.timestamp("s", "UTC")),
+        "nanos": pa.array(rng.integers(0, 2_000_000_000, n) * 10**9, pa.timestamp("ns")),
+        "day": pa.array(rng.integers(0, 20_000, n).astype(np.int32), pa.date32()),
+        "written": pa.array([f"2013-01-{d:02}T{h:02}:00:00Z" for d, h in zip(rng.integers(1, 30, n), rng.integers(0, 24, n))]),
+        "code": pa.array(rng.choice(["EWR", "JFK", "LGA"], n)),
+        "category": pa.array(rng.choice(["a", "b"], n)).dictionary_encode(),
+    }
+
+
+KINDS = {"price": "positive", "share": "interval", "percent": "interval:0:100"}
+CONTEXT = ["code", "category"]
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    return load(pa.table(columns()), kinds=KINDS, context=CONTEXT)
+
+
+def simple(n: int = 40) -> pa.Table:
+    rng = np.random.default_rng(0)
+    return pa.table({"a": rng.normal(size=n), "b": rng.integers(0, 9, n), "word": rng.choice(["x", "y"], n)})
+
+
+def test_kinds_are_inferred(mixed):
+    kinds = {column.name: column.kind for column in [*mixed.schema.columns, *mixed.schema.context]}
+    whole, times = ("whole", "small", "float_whole", "big", "flag"), ("hourly", "moment", "nanos", "day", "written")
+    expected = {"real": "real", "single": "real", "half": "real", "price": "positive", "share": "interval", "percent": "interval"}
+    assert kinds == expected | dict.fromkeys(whole, "integer") | dict.fromkeys(times, "time") | dict.fromkeys(CONTEXT, "text")
+    by_name = {column.name: column for column in mixed.schema.columns}
+    assert by_name["flag"].levels == 2 and by_name["whole"].levels is None
+    assert [by_name[name].step for name in times] == [3600, 1, 1, 86_400, 3600]
+    assert (by_name["percent"].low, by_name["percent"].high) == (0, 100)
+    text = " ".join(mixed.notes)
+    for name in kinds:
+        assert re.search(rf"\b{name}\b", text) or "more" in text, f"{name} is not in the notes"
+    assert not any(note.startswith("Warning") for note in mixed.notes)
+
+
+def test_rows_come_back_with_their_names_and_types(mixed):
+    """encode then decode is the identity on every kind, values and types."""
+    table = pa.table(columns())
+    x, context = mixed.schema.encode(table)
+    assert x.dtype == context.dtype == torch.float64
+    back, context_back = mixed.schema.decode(x), mixed.schema.decode_context(context)
+    assert back.column_names == [name for name in table.column_names if name not in CONTEXT]
+    for name in back.column_names:
+        assert back[name].type == table[name].type
+        assert back[name].to_pylist() == table[name].to_pylist(), name
+    assert context_back["code"].to_pylist() == table["code"].to_pylist()
+    assert context_back["category"].to_pylist() == table["category"].to_pylist()
+
+
+def test_pandas_round_trip():
+    frame = pa.table(columns()).drop_columns(["half"]).to_pandas()
+    data = load(frame, kinds=KINDS, context=CONTEXT)
+    x, _ = data.schema.encode(frame)
+    back = data.schema.decode(x).to_pandas()
+    expected = frame[back.columns]
+    pd.testing.assert_frame_equal(back, expected, check_dtype=False)
+    assert back["hourly"].dtype.kind == "M" and back["small"].dtype == np.uint8
+
+
+def test_rows_to_table(mixed):
+    table = mixed.test.to_table(mixed.schema)
+    assert table.num_rows == len(mixed.test) == 40 and table.column_names[-2:] == CONTEXT
+    x, context = mixed.schema.encode(table)
+    assert torch.equal(x, mixed.test.x) and torch.equal(context, mixed.test.context)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_the_flow_standardizes_and_returns_the_data(mixed, dtype):
+    schema, x = mixed.schema, mixed.train.x
+    flow = Flow(Normal(schema.shape), *schema.layers(), shape=schema.shape).to(dtype)
+    torch.manual_seed(0)
+    z, _ = flow.transform(x)
+    assert z.dtype == dtype
+    assert z.mean(0).abs().max() < 0.15 and (z.std(0) - 1).abs().max() < 0.15
+    exact = [not column.discrete for column in schema.columns]
+    torch.testing.assert_close(z[:, exact].double().mean(0), torch.zeros(sum(exact)).double(), atol=1e-5, rtol=0)
+    back = flow.decode(flow.encode(x))
+    whole = [column.discrete and column.name != "big" for column in schema.columns]
+    wide = [column.name in ("big", "moment", "nanos") for column in schema.columns]
+    if dtype == torch.float32:  # standardized values keep 24 bits: of a spread of 6e8 that leaves tens of seconds
+        whole = [w and not b for w, b in zip(whole, wide)]
+        assert (back - x)[:, wide].abs().max() < 2**-22 * 6e8
+    assert torch.equal(back[:, whole], x[:, whole])
+    torch.testing.assert_close(back[:, exact], x[:, exact], atol=1e-4, rtol=1e-4)
+
+
+def test_log_likelihood_is_in_data_units():
+    """A normal, a log-normal and a logit-normal column have known densities."""
+    rng = np.random.default_rng(0)
+    r, p, i = rng.normal(7, 2, 1000), rng.lognormal(2, 0.5, 1000), 10 / (1 + np.exp(-rng.normal(size=1000)))
+    data = load(pa.table({"r": r, "p": p, "i": i}), kinds={"p": "positive", "i": "interval:0:10"})
+    flow = Flow(Normal((3,)), *data.schema.layers(), shape=(3,)).double()
+    means, stds = ([getattr(column, name) for column in data.schema.columns] for name in ("mean", "std"))
+    x = data.test.x.numpy()
+    z = np.stack([x[:, 0], np.log(x[:, 1]), np.log(x[:, 2] / (10 - x[:, 2]))], 1)
+    slope = -np.log(x[:, 1]) + np.log(10 / (x[:, 2] * (10 - x[:, 2])))
+    expected = (-0.5 * ((z - means) / stds) ** 2 - np.log(stds) - 0.5 * math.log(2 * math.pi)).sum(1) + slope
+    np.testing.assert_allclose(flow.log_prob(data.test.x).numpy(), expected, rtol=1e-10)
+
+
+def test_statistics_are_those_of_the_dequantized_train_split():
+    data = load("digits")
+    schema = data.schema
+    torch.manual_seed(0)
+    (columns_layer, *_) = schema.layers()
+    z = torch.cat([columns_layer(data.train.x)[0] for _ in range(20)])
+    for name, value in (("mean", z.mean(0)), ("std", z.std(0))):
+        torch.testing.assert_close(torch.tensor([getattr(c, name) for c in schema.columns]).double(), value, atol=0.03, rtol=0.03)
+    column = load(pa.table({"n": np.arange(100) % 7})).schema.columns[0]
+    assert column.minimum == 0 and column.maximum == 6 and column.distinct == 7
+    assert column.std**2 == pytest.approx(column.scale**2 + 1 / 12)
+
+
+def test_levels_are_closed():
+    """Whatever z a model draws, a digit's pixel is one of 17 levels, and a truth value one of two."""
+    data = load("digits")
+    flow = Flow(Normal((64,)), *data.schema.layers(), shape=(64,))
+    x = flow.decode(torch.linspace(-30, 30, 50)[:, None].expand(50, 64))
+    assert x.min() == 0 and x.max() == 16
+    table = data.schema.decode(x)
+    assert all(dtype == pa.uint8() for dtype in table.schema.types)
+    assert data.schema.discrete and data.schema.image == (8, 8)
+    assert len(data.train) == 1437 and flow.log_prob(data.test.x).isfinite().all()
+
+
+def test_standardized_nats(mixed):
+    expected = sum(math.log(x.std(correction=0)) for x in mixed.train.x.unbind(1))
+    assert mixed.schema.log_scale == pytest.approx(expected)
+    constant = load(pa.table({"a": np.random.default_rng(0).normal(size=99), "c": np.zeros(99)}))
+    assert constant.schema.columns[1].kind == "integer" and constant.schema.columns[1].std == pytest.approx(math.sqrt(1 / 12))
+    assert constant.schema.log_scale == pytest.approx(math.log(constant.schema.columns[0].scale))
+    assert any("Always the same" in note and note.endswith(" c.") for note in constant.notes)
+
+
+def test_schema_survives_json(mixed):
+    schema = Schema.from_json(json.loads(json.dumps(mixed.schema.to_json())))
+    assert schema == mixed.schema
+    for mine, theirs in zip(schema.layers(), mixed.schema.layers(), strict=True):
+        for a, b in zip(mine.state_dict().values(), theirs.state_dict().values(), strict=True):
+            assert torch.equal(a, b)
+    torch.testing.assert_close(schema.embed()(mixed.test.context), mixed.schema.embed()(mixed.test.context))
+    with pytest.raises(DataError, match="not the description"):
+        Schema.from_json({"columns": [{"nonsense": 1}], "context": [], "image": None})
+
+
+def test_embed():
+    data = load(pa.table(columns()), columns=["real"], context=["code", "whole", "flag", "hourly"])
+    embed = data.schema.embed()
+    features = embed(data.train.context)
+    assert features.dtype == torch.float32 and features.shape == (320, data.schema.context_width) == (320, 6)
+    assert (features[:, :3].sum(1) == 1).all() and torch.equal(features[:, :3].argmax(1).double(), data.train.context[:, 0])
+    numbers = features[:, [3, 5]]
+    assert numbers.mean(0).abs().max() < 0.2 and (numbers.std(0) - 1).abs().max() < 0.1
+    assert load(pa.table(columns()), columns=["real"]).schema.embed() is None
+
+
+def test_a_number_as_categories():
+    data = load(pa.table(columns()), columns=["real"], context=["float_whole", "flag", "whole"], kinds={"whole": "text", "flag": "text"})
+    by_name = {column.name: column for column in data.schema.context}
+    assert by_name["flag"].vocabulary == ("false", "true") and by_name["whole"].kind == "text"
+    back = data.schema.decode_context(data.test.context)
+    assert back["whole"].type == pa.int64() and back["flag"].type == pa.bool_()
+    assert torch.equal(data.schema.encode(data.test.to_table(data.schema))[1], data.test.context)
+
+
+def test_the_flow_takes_context():
+    data = load("wine", context=["class"])
+    schema = data.schema
+    flow = Flow(Normal(schema.shape), shape=schema.shape).prepend(
+        *schema.layers(), shape=schema.shape, context=schema.context_shape, embed=schema.embed()
+    )
+    assert flow.log_prob(data.test.x, data.test.context).shape == (18,)
+    assert data.schema.context[0].vocabulary == ("class_0", "class_1", "class_2") and len(schema.columns) == 13
+
+
+# --- splits ---
+
+
+def test_split_protocol():
+    x = np.random.default_rng(1).normal(size=(103, 2))
+    data = load(x, seed=5)
+    order = np.random.default_rng(5).permutation(103)
+    np.testing.assert_array_equal(torch.cat([data.train.x, data.valid.x, data.test.x]).numpy(), x[order])
+    assert (len(data.train), len(data.valid), len(data.test)) == (82, 10, 11)
+    assert data.schema.names == ["x0", "x1"]
+    np.testing.assert_allclose([column.mean for column in data.schema.columns], x[order[:82]].mean(0))
+
+
+def test_given_splits():
+    x = np.random.default_rng(1).normal(size=(100, 2))
+    data = load(x[:60], valid=x[60:80], test=x[80:])
+    assert len(data.train) == 60 and np.array_equal(data.valid.x, x[60:80]) and np.array_equal(data.test.x, x[80:])
+    data = load(x[:80], test=x[80:])
+    assert (len(data.train), len(data.valid), len(data.test)) == (72, 8, 20)
+
+
+def test_weights():
+    rng = np.random.default_rng(0)
+    table = pa.table({"a": rng.normal(size=50), "w": rng.uniform(size=50)})
+    data = load(table, weight="w")
+    assert data.schema.names == ["a"] and data.train.weight.shape == (40,) and len(data.test.weight) == 5
+    with pytest.raises(DataError, match="must not be negative"):
+        load(pa.table({"a": rng.normal(size=50), "w": -np.ones(50)}), weight="w")
+
+
+# --- sources ---
+
+
+def write(path: Path, table: pa.Table) -> None:
+    numbers = np.stack([table[name].to_numpy() for name in ("a", "b")], 1)
+    match path.suffix:
+        case ".csv":
+            pyarrow.csv.write_csv(table, path)
+        case ".tsv":
+            pyarrow.csv.write_csv(table, path, pyarrow.csv.WriteOptions(delimiter="\t"))
+        case ".parquet":
+            pyarrow.parquet.write_table(table, path)
+        case ".feather":
+            pyarrow.feather.write_feather(table, path)
+        case ".arrow":
+            with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+                stream.write_table(table)
+        case ".npy":
+            np.save(path, numbers)
+        case ".npz":
+            np.savez(path, a=numbers[:, 0], b=numbers[:, 1])
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".parquet", ".arrow", ".feather", ".npy", ".npz"])
+def test_every_format(ending, tmp_path):
+    table, path = simple(), tmp_path / f"t{ending}"
+    write(path, table)
+    data = load(str(path))
+    assert data.name == f"t{ending}" and data.schema.names == (["x0", "x1"] if ending == ".npy" else ["a", "b"])
+    assert [column.kind for column in data.schema.columns] == ["real", "integer"]
+    everything = torch.cat([data.train.x, data.valid.x, data.test.x])[:, 0].sort().values
+    np.testing.assert_array_equal(everything, np.sort(table["a"].to_numpy()))
+    if ending not in (".npy", ".npz"):
+        assert any("Left out" in note and "word" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("make", [np.asarray, torch.as_tensor, lambda x: torch.as_tensor(x).float(), lambda x: pd.DataFrame(x)])
+def test_objects(make):
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    data = load(make(x))
+    assert data.train.x.shape == (32, 3) and data.train.x.dtype == torch.float64
+    assert load(x[:, 0]).schema.shape == (1,)
+
+
+def test_csv_dialects(tmp_path):
+    rows = [f"{i}.5;{i % 7};{'' if i == 3 else i * i}" for i in range(60)]
+    (tmp_path / "semicolon.csv").write_text("\n".join(["a;b;c", *rows]))
+    data = load(tmp_path / "semicolon.csv", missing="drop")
+    assert data.schema.names == ["a", "b", "c"] and any("1 of 60 rows" in note for note in data.notes)
+    (tmp_path / "headless.csv").write_text("\n".join(f"{i}.5,{i % 7}" for i in range(60)))
+    data = load(tmp_path / "headless.csv")
+    assert data.schema.names == ["x0", "x1"] and sum(map(len, (data.train, data.valid, data.test))) == 60
+    # what the first megabyte of a file holds does not decide its types
+    (tmp_path / "late.csv").write_text("a,b\n" + "\n".join(["1,2"] * 300_000 + ["1.5,2"]))
+    assert load(tmp_path / "late.csv").schema.columns[0].kind == "real"
+    (tmp_path / "time.csv").write_text("t,a\n" + "\n".join(f"2020-01-01 {i % 24:02}:00:00,{i}.5" for i in range(60)))
+    column = load(tmp_path / "time.csv").schema.columns[0]
+    assert column.kind == "time" and column.step == 3600
+
+
+def test_embedded():
+    for name, dim, rows in (("digits", 64, 1797), ("breast_cancer", 30, 569), ("wine", 13, 178)):
+        data = load(name)
+        assert name in EMBEDDED and data.schema.shape == (dim,) and data.entropy is None
+        assert sum(map(len, (data.train, data.valid, data.test))) == rows
+    assert load("wine", context=["alcohol"]).schema.shape == (12,)
+
+
+# --- decoding what a model may produce ---
+
+
+def test_decoded_values_stay_within_their_types(mixed):
+    x = torch.full((3, len(mixed.schema.columns)), 1e12, dtype=torch.float64)
+    x[1] = -1e12
+    x[2] = math.nan
+    table = mixed.schema.decode(x)
+    assert table["small"].to_pylist() == [255, 0, None] and table["flag"].to_pylist() == [True, False, None]
+    assert table["whole"].to_pylist() == [10**12, -(10**12), None]
+    assert all(table[name][2].as_py() is None for name in table.column_names)
+    assert table["nanos"][0].as_py() > table["nanos"][1].as_py()
+
+
+# --- errors ---
+
+
+def table(**changes) -> pa.Table:
+    columns = {"a": list(np.random.default_rng(0).normal(size=40)), "b": [float(i) for i in range(40)], **changes}
+    return pa.table({name: pa.array(values) for name, values in columns.items()})
+
+
+REAL = [0.5 + i for i in range(40)]
+ERRORS = {
+    "missing file": (lambda: load("nothing.csv"), "there is no file nothing.csv"),
+    "ending": (lambda: load("notes.docx"), "unknown ending '.docx'"),
+    "no ending, no name": (lambda: load("breastcancer"), "did you mean 'breast_cancer'"),
+    "object": (lambda: load(3), "can't read rows from int"),
+    "objects": (lambda: load(np.array([["a", 1]], dtype=object)), "expected numbers of shape"),
+    "three axes": (lambda: load(np.zeros((30, 2, 2))), "expected numbers of shape"),
+    "column": (lambda: load(table(arr_delay=REAL), columns=["arr_dely"]), "no column 'arr_dely'; did you mean 'arr_delay'"),
+    "context": (lambda: load(table(arr_delay=REAL), context=["arr_dely"]), "did you mean 'arr_delay'"),
+    "kind's column": (lambda: load(table(arr_delay=REAL), kinds={"ar_delay": "real"}), "did you mean 'arr_delay'"),
+    "twice": (lambda: load(table(), columns=["a"], context=["a"]), "'a' named more than once"),
+    "kind": (lambda: load(table(), kinds={"a": "positve"}), "unknown kind 'positve'.*did you mean 'positive'"),
+    "ends": (lambda: load(table(), kinds={"a": "interval:3:1"}), "interval:LOW:HIGH"),
+    "text cell": (lambda: load(table(c=["1.5"] * 17 + ["n/a?"] + ["2"] * 22)), "text in a numeric column: row 17 of column 'c'.*'n/a\\?'"),
+    "text column": (lambda: load(table(c=["UA"] * 40), columns=["a", "c"]), "text in a numeric column: row 0 of column 'c'.*'UA'"),
+    "text as data": (lambda: load(table(c=["UA"] * 40), columns=["c"], kinds={"c": "text"}), "holds text, which has no density"),
+    "nothing left": (lambda: load(table(), columns=None, context=["a", "b"]), "no column of numbers"),
+    "missing": (lambda: load(table(c=[None, math.nan, math.inf, *REAL[3:]], d=[None, *REAL[1:]])), "in 2 of 4 .*c 3, d 1.*--missing drop"),
+    "constant": (lambda: load(table(c=[0.1] * 40)), "real column 'c' is always 0.1"),
+    "declared constant": (lambda: load(table(c=[3] * 40), kinds={"c": "real"}), "real column 'c' is always 3"),
+    "few": (lambda: load(table().slice(0, 19)), "19 rows are too few"),
+    "few after dropping": (lambda: load(table(c=[None] * 30 + REAL[:10]), missing="drop"), "10 rows are too few"),
+    "missing word": (lambda: load(table(), missing="ignore"), "must be 'error' or 'drop'"),
+    "interval": (lambda: load(table(c=[0.5] * 39 + [7.25]), kinds={"c": "interval:0:5"}), r"row 39 of column 'c'.*7\.25.*\(0, 5\)"),
+    "positive": (lambda: load(table(c=[*REAL[:8], -2.5, *REAL[9:]]), kinds={"c": "positive"}), r"row 8 of column 'c'.*-2\.5.*positive"),
+    "integer": (lambda: load(table(), kinds={"a": "integer"}), "row 0 of column 'a'.*whole numbers"),
+    "too big": (lambda: load(table(c=[2**60 + i for i in range(40)])), "beyond 2\\*\\*53"),
+    "times as numbers": (lambda: load(table(c=[datetime.date(2020, 1, 1)] * 40), kinds={"c": "real"}), "can't be of the kind 'real'"),
+    "duplicate names": (lambda: load(pa.table([REAL, REAL], names=["a", "a"])), "more than one column is called 'a'"),
+    "list": (lambda: load(table(c=[[1]] * 40), columns=["c"]), "neither a number nor a time nor text"),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_errors(name):
+    call, message = ERRORS[name]
+    with pytest.raises(DataError, match=message) as error:
+        call()
+    assert "\n" not in str(error.value)
+
+
+def test_row_numbers_are_those_of_the_source():
+    c = [None, None, *REAL[2:]]
+    c[30] = -1.0
+    with pytest.raises(DataError, match="row 30 of column 'c'"):
+        load(table(c=c), kinds={"c": "positive"}, missing="drop")
+
+
+def test_broken_files(tmp_path):
+    for ending in (".parquet", ".npy", ".npz", ".feather", ".arrow"):
+        path = tmp_path / f"broken{ending}"
+        path.write_bytes(b"not what it says")
+        with pytest.raises(DataError, match="can't be read as"):
+            load(path)
+    (tmp_path / "ragged.csv").write_text("a,b\n1,2\n3\n")
+    with pytest.raises(DataError, match="can't be read as"):
+        load(tmp_path / "ragged.csv")
+    np.save(tmp_path / "pickled.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(DataError, match="can't be read as"):
+        load(tmp_path / "pickled.npy")
+
+
+def test_errors_at_score_time():
+    data = load(pa.table(columns()), columns=["real", "whole", "hourly", "flag"], context=["code"])
+    rows = pa.table(columns())
+
+    def changed(name, values):
+        return rows.set_column(rows.column_names.index(name), name, pa.array(values))
+
+    words = rows["code"].to_pylist()
+    attempts = {
+        "no column 'whole'": rows.drop_columns(["whole"]),
+        r"row 2 of column 'code'.*'JFX'.*did you mean 'JFK'": changed("code", [*words[:2], "JFX", *words[3:]]),
+        "row 1 of column 'whole'.*0.5.*whole numbers": changed("whole", [1.0, 0.5] + [2.0] * (N - 2)),
+        "missing, NaN or infinite values in 1 of 5.*real 1": changed("real", [None] + [1.0] * (N - 1)),
+        "text in a numeric column: row 0 of column 'real'": changed("real", ["x"] * N),
+        "row 0 of column 'hourly'.*steps of 3,600 seconds": changed("hourly", [datetime.datetime(2020, 1, 1, 0, 30)] * N),
+        "column 'hourly' holds double instead of times": changed("hourly", [1.5] * N),
+        "column 'real' holds timestamp": changed("real", [datetime.datetime(2020, 1, 1)] * N),
+        "row 0 of column 'flag'.*outside the levels 0..1": changed("flag", [2] * N),
+        r"expected 5 columns \(real, whole, hourly, flag, code\), got 3": np.zeros((4, 3)),
+    }
+    for message, attempt in attempts.items():
+        with pytest.raises(DataError, match=message):
+            data.schema.encode(attempt)
+    x, context = data.schema.encode(rows.drop_columns(["code"]), context=False)
+    assert x.shape == (N, 4) and context is None
+    assert load(np.random.default_rng(0).normal(size=(50, 3))).schema.encode(np.zeros((4, 3)))[0].shape == (4, 3)
+
+
+def test_missing_rows_are_found():
+    data = load(table(c=REAL))
+    rows = table(c=[None, math.nan, *REAL[2:]], other=[None] * 40)
+    np.testing.assert_array_equal(np.flatnonzero(data.schema.missing(rows)), [0, 1])
+
+
+# --- warnings ---
+
+
+def test_doubtful_columns_are_named():
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=2000)
+    steps, lump = rng.integers(0, 30, 2000) / 7, np.where(rng.random(2000) < 0.2, 0.25, rng.normal(size=2000))
+    data = load(pa.table({"a": a, "same": a, "close": a + 1e-3 * rng.normal(size=2000), "steps": steps, "lump": lump}))
+    warnings = " ".join(note for note in data.notes if note.startswith("Warning"))
+    assert "in 1,600 rows steps has 30 distinct values" in warnings and "lump is 0.25 in 2" in warnings
+    assert "equal columns: a and same" in warnings and "a and close (correlation 1.0000)" in warnings
+    assert "a is" not in warnings
+
+
+# --- real data ---
+
+
+def test_flights():
+    path, names = shared("flights.parquet"), ["dep_delay", "arr_delay", "air_time", "distance"]
+    with pytest.raises(DataError, match="dep_delay 8,255, arr_delay 9,430, air_time 9,430"):
+        load(path, columns=names)
+    data = load(path, columns=names, context=["origin"], missing="drop")
+    assert any("9,430 of 336,776 rows" in note for note in data.notes)
+    assert (len(data.train), len(data.valid), len(data.test)) == (261_876, 32_735, 32_735)
+    assert {column.kind for column in data.schema.columns} == {"integer"} and data.schema.discrete
+    assert data.schema.context[0].vocabulary == ("EWR", "JFK", "LGA")
+    table = data.test.to_table(data.schema)
+    assert table["distance"].type == pa.int64()
+    assert torch.equal(data.schema.encode(table)[0], data.test.x)
+    flow = Flow(Normal((4,)), *data.schema.layers(), shape=(4,))
+    assert torch.equal(flow.decode(flow.encode(data.train.x)), data.train.x)
+
+
+def test_flights_times():
+    data = load(shared("flights.parquet"), columns=["time_hour", "distance"])
+    column = data.schema.columns[0]
+    assert (column.kind, column.step, column.format) == ("time", 3600, "%Y-%m-%dT%H:%M:%SZ")
+    assert data.schema.decode(torch.tensor([[376_938.0, 1.0]], dtype=torch.float64))["time_hour"].to_pylist() == ["2012-12-31T18:00:00Z"]
+
+
+def test_protein():
+    data = load(shared("uci/protein.parquet"))
+    assert (len(data.train), len(data.valid), len(data.test)) == (36_584, 4_573, 4_573)
+    warnings = " ".join(note for note in data.notes if note.startswith("Warning"))
+    assert "x7 has 340 distinct values" in warnings and "x0 and x4" in warnings
+    z = (data.train.x - data.train.x.mean(0)) / data.train.x.std(0, correction=0)
+    gaussian = torch.distributions.MultivariateNormal(torch.zeros(10).double(), z.T.cov())
+    test = (data.test.x - data.train.x.mean(0)) / data.train.x.std(0, correction=0)
+    assert gaussian.log_prob(test).mean().item() == pytest.approx(-5.309, abs=1e-3)

@@ -1,0 +1,132 @@
+"""Flipping the sign of any one ldj, log derivative or log density in the source must make a test fail.
+
+Each mutant is a copy of the package with one sign changed, judged by the tests below in a process of its own.
+Run it alone, in parallel: ``pytest -m slow -n 2 tests/test_mutations.py``.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "src" / "pushforward"
+ROOMS = ("core", "transforms", "univariate", "distributions")
+JUDGES = ("test_laws.py", "test_transforms.py", "test_univariate.py", "test_distributions.py", "test_core.py")
+PAIRS = {"forward", "inverse", "evaluate", "_evaluate", "piece", "draw", "sample_and_log_prob", "rsample_and_log_prob"}
+SCALARS = {"log_prob", "_log_prob"}
+NAMES = {"ldj", "slope", "log_prob", "step"}
+NOT_LIKELIHOODS = {"Split"}  # its forward returns two parts of x
+
+pytestmark = pytest.mark.slow
+
+Edit = tuple[int, int, str]  # from, to, replacement
+
+
+def returns(function: ast.FunctionDef) -> Iterator[ast.Return]:
+    """Those of the function itself, not of functions within it."""
+    pending: list[ast.AST] = list(function.body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.Return) and node.value is not None:
+            yield node
+        if not isinstance(node, ast.FunctionDef | ast.Lambda):
+            pending.extend(ast.iter_child_nodes(node))
+
+
+def mutants_of(path: Path) -> Iterator[tuple[str, Edit]]:
+    """Every single change of sign in a file: a name and the edit (offsets in bytes)."""
+    text = path.read_text()
+    starts = [0]
+    for line in text.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line.encode()))
+
+    def span(node: ast.AST) -> tuple[int, int]:
+        return starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset  # type: ignore[attr-defined]
+
+    def wrap(node: ast.AST, before: str, after: str) -> Edit:
+        start, stop = span(node)
+        return start, stop, before + text.encode()[start:stop].decode() + after
+
+    def signs(node: ast.expr) -> Iterator[tuple[str, Edit]]:
+        if isinstance(node, ast.IfExp):
+            yield from signs(node.body)
+            yield from signs(node.orelse)
+            return
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in {"zeros", "zeros_like", "new_zeros"}:
+            return  # minus zero is zero
+        yield "negated", wrap(node, "(-(", "))")
+        yield from operator(node)
+
+    def operator(node: ast.expr) -> Iterator[tuple[str, Edit]]:
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
+            left, (right, end) = span(node.left)[1], span(node.right)
+            old, new = ("+", "-") if isinstance(node.op, ast.Add) else ("-", "+")
+            between = text.encode()[left:right].decode()
+            yield f"{old} to {new}", (left, end, between.replace(old, new) + text.encode()[right:end].decode())
+            yield from operator(node.left)
+
+    for owner in ast.walk(ast.parse(text)):
+        if isinstance(owner, ast.ClassDef) and owner.name in NOT_LIKELIHOODS:
+            continue
+        for function in getattr(owner, "body", []) if isinstance(owner, ast.ClassDef | ast.Module) else []:
+            if not isinstance(function, ast.FunctionDef) or function.name not in PAIRS | SCALARS:
+                continue
+            scalar = function.name in SCALARS or (function.name == "forward" and ast.unparse(function.returns or function) == "Tensor")
+            found: list[tuple[str, Edit]] = []
+            for node in returns(function):
+                if scalar:
+                    found += signs(node.value)
+                elif isinstance(node.value, ast.Tuple):
+                    found += signs(node.value.elts[1])
+                else:
+                    found.append(("negated", wrap(node.value, "(lambda pair: (pair[0], -pair[1]))(", ")")))
+            for node in ast.walk(function):
+                if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id in NAMES:
+                    found += operator(node.value)
+            name = f"{path.relative_to(PACKAGE)}-{getattr(owner, 'name', '')}.{function.name}"
+            for kind, (start, stop, replacement) in found:
+                line = text.encode().count(b"\n", 0, start) + 1
+                yield f"{name}-{line}:{start - starts[line - 1]}-{kind}", (start, stop, replacement)
+
+
+MUTANTS = {name: (path, edit) for room in ROOMS for path in sorted((PACKAGE / room).glob("*.py")) for name, edit in mutants_of(path)}
+
+
+def judge(folder: Path) -> subprocess.CompletedProcess[str]:
+    """The tests over the copy of the package in that folder: 0 if all pass, 1 if one fails, anything else is an accident."""
+    tests = [str(ROOT / "tests" / name) for name in JUDGES if (ROOT / "tests" / name).exists()]
+    command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-k", "not one_graph", "--tb=line", *tests]
+    environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+
+
+def copy(folder: Path) -> Path:
+    return Path(shutil.copytree(PACKAGE, folder / "pushforward", ignore=shutil.ignore_patterns("__pycache__")))
+
+
+def test_the_copy_itself_passes(tmp_path):
+    copy(tmp_path)
+    where = [sys.executable, "-c", "import pushforward; print(pushforward.__file__)"]
+    found = subprocess.run(where, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True)
+    assert found.stdout.startswith(str(tmp_path))
+    result = judge(tmp_path)
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_flipped_sign_is_noticed(name, tmp_path):
+    path, (start, stop, replacement) = MUTANTS[name]
+    source = path.read_bytes()
+    target = copy(tmp_path) / path.relative_to(PACKAGE)
+    target.write_bytes(source[:start] + replacement.encode() + source[stop:])
+    compile(target.read_bytes(), str(target), "exec")
+    result = judge(tmp_path)
+    assert result.returncode == 1, f"{name}: every test passes\n{replacement}\n{result.stdout[-2000:]}{result.stderr[-2000:]}"

@@ -1,0 +1,221 @@
+"""Figures and the report: they are written, they show something, the page stands alone, and nothing of matplotlib's is changed."""
+
+from __future__ import annotations
+
+import re
+import sys
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import matplotlib
+import matplotlib.image
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from pushforward import Flow
+from pushforward.data import load
+from pushforward.distributions import Normal
+from pushforward.evaluation import Score, evaluate
+from pushforward.nets import MLP
+from pushforward.plots import learning_curves, save, score_dots, sheets, telling, uniformity
+from pushforward.plots.style import edges, limits, number
+from pushforward.report import write_report
+from pushforward.transforms import Coupling, Elementwise
+from pushforward.univariate import Affine
+
+METRICS = [{"step": 10 * i, "loss": 3.0 + 9 / i, "valid": 3.1 + 8 / i, "lr": 1e-3, "seconds": i} for i in range(1, 30)]
+
+
+def stand_in(data, path):
+    """A run with the least flow that the data's preprocessing and context allow."""
+    torch.manual_seed(0)
+    dim, width = len(data.schema.columns), data.schema.context_width
+    layers = [Elementwise(Affine(), (dim,))]
+    if width:
+        layers.append(Coupling([0] * dim, Affine(), MLP(width, 2 * dim)))
+    flow = Flow(Normal((dim,)), *layers, context=width)
+    flow = flow.prepend(*data.schema.layers(), shape=(dim,), context=data.schema.context_shape, embed=data.schema.embed())
+    config = {"data": {"source": data.name}, "model": {"name": "affine <script>"}, "train": {"lr": 0.001}}
+    return SimpleNamespace(path=path, flow=flow.eval(), config=config, schema=data.schema, metrics=lambda: METRICS)
+
+
+def mixed(rows=400):
+    """Every kind of column, with awkward names."""
+    rng = np.random.default_rng(0)
+    hidden = rng.standard_normal(rows)
+    columns = {
+        "a<b>": hidden,
+        "visits & more": rng.poisson(2 + hidden**2),
+        "$x_1$ of $y": np.exp(hidden + rng.standard_normal(rows)),
+        "when": pa.array(1_600_000_000 + rng.integers(0, 400, rows) * 86_400, pa.timestamp("s")),
+        "heavy": rng.standard_cauchy(rows),
+    }
+    return {"table": columns, "kinds": {"$x_1$ of $y": "positive"}, "origin": rng.choice(["E", "J", "L"], rows), "hour": rng.random(rows)}
+
+
+def sources():
+    m = mixed()
+    table, kinds = m["table"], m["kinds"]
+    two = {name: table[name] for name in ("a<b>", "visits & more")}
+    return {
+        "moons": lambda: load("moons"),
+        "images": lambda: load("digits"),
+        "mixed": lambda: load(pa.table(table), kinds=kinds),
+        "one column": lambda: load(pa.table({"a<b>": table["a<b>"]})),
+        "one integer, given text": lambda: load(pa.table({"n": table["visits & more"], "origin": m["origin"]}), context=["origin"]),
+        "two, given a number": lambda: load(pa.table({**two, "hour": m["hour"]}), context=["hour"]),
+        "mixed, given text": lambda: load(pa.table({**table, "origin": m["origin"]}), kinds=kinds, context=["origin"]),
+    }
+
+
+EXPECTED = {
+    "moons": {"density", "warp", "marginals"},
+    "images": {"images", "extremes"},
+    "mixed": {"pairs", "marginals"},
+    "one column": {"density", "marginals"},
+    "one integer, given text": {"density", "marginals", "conditionals"},
+    "two, given a number": {"density", "warp", "marginals", "conditionals"},
+    "mixed, given text": {"pairs", "marginals", "conditionals"},
+}
+
+
+class Page(HTMLParser):
+    """Tags that were left open, and everything that a browser would load."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.loads, self.tags = [], [], set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.loads += [value for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+        if tag not in ("meta", "img", "br", "hr", "link"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def pixels(path):
+    assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    return matplotlib.image.imread(path)[..., :3]
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_report(name, tmp_path):
+    """One file with nothing to load, all names escaped, and every expected picture in it and beside it, none of them blank."""
+    data = sources()[name]()
+    run = stand_in(data, tmp_path)
+    scores = [evaluate(run.flow, data.test, schema=data.schema, name="affine <i>"), Score("Gaussian", -9.0, 0.1, "exact", 1, len(data.test))]
+    before, state = dict(matplotlib.rcParams), torch.get_rng_state()
+    path = write_report(run, data, scores, c2st=0.75)
+    assert dict(matplotlib.rcParams) == before and torch.equal(torch.get_rng_state(), state)
+    assert path == tmp_path / "report.html"
+    text = path.read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.open == [] and "script" not in page.tags
+    assert page.loads and all(load.startswith("data:image/png;base64,") for load in page.loads)
+    assert not re.search(r"https?://|url\(|@import", re.sub(r"base64,[^']*", "", text))
+    assert "affine &lt;script&gt;" in text and "affine &lt;i&gt;" in text and "0.750" in text
+    for column in [*data.schema.columns, *data.schema.context]:
+        assert column.name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") in text
+    assert "a<b>" not in text and "<i>" not in text
+    figures = {file.stem: file for file in (tmp_path / "figures").iterdir()}
+    assert set(figures) == EXPECTED[name] | {"learning", "scores", "uniformity", "likelihoods"}
+    assert len(page.loads) == len(figures)
+    for file in figures.values():
+        assert pixels(file).std() > 0.03, file.name
+
+
+def test_pyplot_stays_out():
+    assert "matplotlib.pyplot" not in sys.modules or "pyplot" not in repr(sys.modules["pushforward.plots.style"].__dict__.values())
+
+
+def test_diagnosis_and_missing_parts(tmp_path):
+    """The doctor's words are escaped; a run without metrics, with impossible rows and without baselines still gets its page."""
+    data = load(np.random.default_rng(0).standard_normal((120, 3)))
+    run = stand_in(data, tmp_path)
+    run.metrics = lambda: []
+    score = Score("flow", -np.inf, np.nan, "bound", 4, 12, impossible=2, possible_nats=-3.0)
+    text = write_report(run, data, [score], SimpleNamespace(lines=lambda: ["column a<b: looks discrete"])).read_text(encoding="utf-8")
+    assert "column a&lt;b: looks discrete" in text and "−∞" in text
+    assert not (tmp_path / "figures" / "learning.png").exists()
+    with pytest.raises(ValueError, match="expected the flow's score"):
+        write_report(run, data, [])
+
+
+def test_samples_that_are_not_finite(tmp_path):
+    """A diverged flow is reported, not crashed on, and the page says how many samples were lost."""
+    data = load(np.random.default_rng(0).standard_normal((300, 2)))
+    run = stand_in(data, tmp_path)
+    with torch.no_grad():
+        run.flow.transform.transforms[-1].h[:, 0] = torch.nan
+    text = write_report(run, data, [Score("flow", -np.inf, np.nan, "exact", 1, 30)]).read_text(encoding="utf-8")
+    assert "300 of as many samples are not finite" in text
+
+
+def test_a_figure_is_the_same_file_twice(tmp_path):
+    one, two = (save(learning_curves(METRICS, {"Gaussian": -4.0}), tmp_path / f"{i}.png").read_bytes() for i in (0, 1))
+    assert one == two
+
+
+def test_learning_curves_show_likelihoods():
+    """Losses are turned over, so that up is better, and what is not finite is passed over."""
+    metrics = [*METRICS, {"step": 300, "loss": float("nan"), "valid": None}]
+    ax = learning_curves(metrics, {"Gaussian": -4.0}).axes[0]
+    assert any(np.allclose(line.get_ydata(), [-m["valid"] for m in METRICS]) for line in ax.lines if len(line.get_ydata()) == len(METRICS))
+    assert any(np.allclose(line.get_ydata(), -4.0) for line in ax.lines)
+
+
+def test_score_dots_are_in_order():
+    scores = [Score(name, nats, 0.1, "exact", 1, 10) for name, nats in (("flow", -2.0), ("worse", -3.0), ("better", -1.0), ("never", -np.inf))]
+    labels = [label.get_text() for label in score_dots(scores).axes[0].get_yticklabels()]
+    assert labels == ["never", "worse", "flow", "better"]
+
+
+def test_uniformity_counts_bars_outside_the_band():
+    """Normal latents leave the 95 % band about one time in twenty, shifted ones often."""
+
+    def outside(z):
+        title = uniformity(z).get_suptitle()
+        return float(re.search(r"([\d.]+) % of all bars", title)[1])
+
+    z = np.random.default_rng(0).standard_normal((4000, 30))
+    assert 2 <= outside(z) <= 9
+    assert outside(z + 0.3) > 60
+    assert outside(1.3 * z) > 60
+
+
+def test_images_in_colour():
+    """(3, H, W) rows become colour pictures."""
+    x = np.random.default_rng(0).random((5, 3 * 4 * 4))
+    image = sheets(x, x, (3, 4, 4), 0.0, 1.0, side=2).axes[0].images[0].get_array()
+    np.testing.assert_allclose(image[:4, :4], x[0].reshape(3, 4, 4).transpose(1, 2, 0))
+
+
+def test_limits():
+    """A heavy tail is cut, a light one kept; whole numbers stand in the middle of their bins."""
+    x = np.random.default_rng(0).standard_normal(10_000)
+    low, high = limits(np.append(x, 1e9))
+    assert -5 < low < -2 and 2 < high < 5
+    low, high = limits(np.linspace(0, 1, 100))
+    assert low < 0 and high > 1
+    assert limits(np.zeros(4)) == (-0.5, 0.5) and limits(np.array([np.nan])) == (0.0, 1.0)
+    np.testing.assert_allclose(edges(-0.2, 3.4, True, 10), [-0.5, 0.5, 1.5, 2.5, 3.5])
+    wide = edges(0, 99, True, 10)
+    assert len(wide) == 11 and wide[0] == -0.5 and wide[-1] == 99.5
+
+
+def test_telling_columns_are_the_dependent_ones():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((500, 20))
+    x[:, 7] = x[:, 3] ** 3
+    x[:, 15] = -x[:, 3]
+    assert {3, 7, 15} <= set(telling(x, 4)) and telling(x[:, :5]) == [0, 1, 2, 3, 4]
+
+
+def test_number():
+    assert [number(x) for x in (-1234.5678, 2.0, -np.inf, np.inf, np.nan)] == ["−1,234.568", "2.000", "−∞", "∞", "not a number"]

@@ -103,6 +103,17 @@ LAYERS: dict[str, Layer] = {
     "inverse": Layer(lambda: Inverse(pt.Elementwise(pu.Affine(), (3,)))),
     "chain": Layer(lambda: Chain(pt.Elementwise(pu.Affine(), (3,)), Inverse(pt.Elementwise(pu.Affine(), (3,))))),
     # --- univariate maps (elementwise) ---
+    "spline": Layer(lambda: pt.Elementwise(pu.RationalQuadratic(bins=5, bound=3.0), (3,)), domain=wide),
+    "spline-image": Layer(lambda: pt.Elementwise(pu.RationalQuadratic(bins=3), (2, 1, 1)), shape=(2, 3, 3), domain=wide),
+    "spline-two-bins": Layer(lambda: pt.Elementwise(pu.RationalQuadratic(bins=2), (3,)), domain=wide),
+    "spline-recorded": Layer(lambda: pt.Elementwise(pu.RationalQuadratic(bins=5, fused=False), (3,)), domain=wide),
+    "logit": Layer(lambda: pt.Elementwise(pu.Logit()), domain=unit),
+    "sigmoid": Layer(lambda: pt.Elementwise(pu.Sigmoid())),
+    "log": Layer(lambda: pt.Elementwise(pu.Log()), domain=positive),
+    "exp": Layer(lambda: pt.Elementwise(pu.Exp())),
+    "softplus": Layer(lambda: pt.Elementwise(pu.Softplus())),
+    "tanh": Layer(lambda: pt.Elementwise(pu.Tanh())),
+    "leaky-relu": Layer(lambda: pt.Elementwise(pu.LeakyReLU(0.1))),
     # --- mechanisms ---
     "coupling-affine": Layer(lambda: pt.Coupling([1, 0, 0], pu.Affine(), linear(1, 4)), untouched=(0,)),
     "coupling-additive-context": Layer(lambda: pt.Coupling([0, 1, 0], pu.Additive(), pn.MLP(3, 2, width=8)), context=2, untouched=(1,)),

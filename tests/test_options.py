@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 from pushforward import models
 from pushforward.options import defaults, parse, read_pairs, read_preset
 
+if TYPE_CHECKING:
+    from nowhere import Missing  # as fit.py imports Run
 
-def recipe(shape, *, steps: int = 5, slope: float = 0.5, mechanism: Literal["coupling", "autoregressive"] = "coupling", context: int = 0): ...
+
+def recipe(
+    shape, *, steps: int = 5, slope: float = 0.5, mechanism: Literal["coupling", "autoregressive"] = "coupling", context: int = 0
+): ...
 
 
 def train(
-    flow, *, steps: int | None = None, lr: float = 1e-3, flag: bool = True, widths: tuple[int, ...] = (1, 2), seed: int = 0, run: Missing | None = None
-): ...  # type: ignore # noqa: F821
+    flow,
+    *,
+    steps: int | None = None,
+    lr: float = 1e-3,
+    flag: bool = True,
+    widths: tuple[int, ...] = (1, 2),
+    seed: int = 0,
+    run: Missing | None = None,
+): ...
 
 
 @pytest.mark.parametrize(
@@ -39,7 +51,10 @@ def test_values(pair, model, fit):
 @pytest.mark.parametrize(
     ("pair", "words"),
     [
-        ("model.step=8", ["unknown option model.step", "did you mean 'model.steps'?", "recipe takes model.steps, model.slope, model.mechanism"]),
+        (
+            "model.step=8",
+            ["unknown option model.step", "did you mean 'model.steps'?", "recipe takes model.steps, model.slope, model.mechanism"],
+        ),
         ("train.learning_rate=1", ["unknown option train.learning_rate", "fit takes train.steps, train.lr"]),
         ("lr=1e-3", ["unknown option lr", "did you mean 'train.lr'?"]),
         ("model.lr=1e-3", ["unknown option model.lr", "did you mean 'train.lr'?"]),

@@ -109,7 +109,10 @@ def test_report(name, tmp_path):
     """One file with nothing to load, all names escaped, and every expected picture in it and beside it, none of them blank."""
     data = sources()[name]()
     run = stand_in(data, tmp_path)
-    scores = [evaluate(run.flow, data.test, schema=data.schema, name="affine <i>"), Score("Gaussian", -9.0, 0.1, "exact", 1, len(data.test))]
+    scores = [
+        evaluate(run.flow, data.test, schema=data.schema, name="affine <i>"),
+        Score("Gaussian", -9.0, 0.1, "exact", 1, len(data.test)),
+    ]
     before, state = dict(matplotlib.rcParams), torch.get_rng_state()
     path = write_report(run, data, scores, c2st=0.75)
     assert dict(matplotlib.rcParams) == before and torch.equal(torch.get_rng_state(), state)
@@ -171,7 +174,9 @@ def test_learning_curves_show_likelihoods():
 
 
 def test_score_dots_are_in_order():
-    scores = [Score(name, nats, 0.1, "exact", 1, 10) for name, nats in (("flow", -2.0), ("worse", -3.0), ("better", -1.0), ("never", -np.inf))]
+    scores = [
+        Score(name, nats, 0.1, "exact", 1, 10) for name, nats in (("flow", -2.0), ("worse", -3.0), ("better", -1.0), ("never", -np.inf))
+    ]
     labels = [label.get_text() for label in score_dots(scores).axes[0].get_yticklabels()]
     assert labels == ["never", "worse", "flow", "better"]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Density = Callable[[np.ndarray], np.ndarray]  # (N, D) -> (N,) log densities
 
 COMPONENTS = (1, 2, 5, 10, 20, 50)
-NUMBERS = 400_000  # rows times columns that a mixture is fitted to: 40,000 rows of 10 columns take about 20 s for all COMPONENTS
+ROWS, NUMBERS = 40_000, 400_000  # at most so many rows, and rows times columns, for a mixture: 40,000 of 10 columns take about 20 s
 BINS = (8, 16, 32, 64, 128, 256, 512, 1024)
 TAIL = 0.01  # the share of a marginal that is a wide Gaussian, so that no value is impossible
 FLOOR = 1e-6  # added to the variance of a component, in standardized columns
@@ -36,7 +36,7 @@ def baselines(data: Data, layers: Sequence[Transform], *, samples: int = 1, seed
     flow's in the same units. Integers are dequantized once to fit and ``samples`` times to score, as the flow's are.
 
     They ignore a context, and say so in their names. Weighted rows are resampled in proportion to their weights. Cost: seconds;
-    tables of more than 400,000 numbers are subsampled for the mixture, which then names the rows it saw.
+    tables of more than 40,000 rows or 400,000 numbers are subsampled for the mixture, which then names the rows it saw.
 
     Arguments:
         data: the splits, in data units.
@@ -75,7 +75,7 @@ def gaussian(train: np.ndarray, valid: np.ndarray, seed: int = 0) -> tuple[str, 
 
 def gaussian_mixture(train: np.ndarray, valid: np.ndarray, seed: int = 0) -> tuple[str, Density]:
     """Mixtures of more and more components, fitted by EM; the one that validation likes best, until it has worsened twice."""
-    rows = min(len(train), max(2_000, NUMBERS // train.shape[1]))
+    rows = min(len(train), ROWS, max(2_000, NUMBERS // train.shape[1]))
     seen = train if rows == len(train) else np.random.default_rng(seed).permutation(train)[:rows]
     best, best_score, worse = None, -math.inf, 0
     for components in COMPONENTS:

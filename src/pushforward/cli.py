@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +36,7 @@ def fit(
     ],
     options: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[OPTION=VALUE]...", help="Such as model.steps=8 train.lr=1e-3 (list models).", show_default=False),
+        typer.Argument(metavar="OPTION=VALUE", help="Such as model.steps=8 train.lr=1e-3 (list models).", show_default=False),
     ] = None,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="The recipe (list models).", show_default="nsf")] = None,
     preset: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Settings to start from (list presets).")] = None,
@@ -63,7 +62,8 @@ def fit(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No talk on stderr.")] = False,
 ) -> None:
     """Fit a flow to DATA, judge it beside baselines, write a report."""
-    from .verbs import fit, results
+    from .options import duration, kinds, names
+    from .verbs import fit, print_scores, results
 
     run = fit(
         data,
@@ -71,14 +71,14 @@ def fit(
         out=out or Path("runs", f"{Path(data).stem}-{model or (Path(preset).stem if preset else 'nsf')}"),
         preset=preset,
         options=options or (),
-        columns=_split(columns),
-        context=_split(context),
-        kinds=_kinds(kind),
+        columns=names(columns),
+        context=names(context),
+        kinds=kinds(kind),
         missing=missing,
         valid=valid,
         test=test,
         weight=weight,
-        time_limit=None if time_limit is None else _seconds(time_limit),
+        time_limit=None if time_limit is None else duration(time_limit),
         seed=seed,
         samples=samples,
         overwrite=overwrite,
@@ -91,7 +91,7 @@ def fit(
     if as_json:
         _print_json({"run": str(run.path), "report": str(page) if report else None} | {k: v for k, v in found.items() if k != "quantiles"})
         return
-    _print_scores(found["scores"])
+    print_scores(found["scores"])
     print(found["verdict"])
     if found["entropy"] is not None:
         print(f"No density can score above {-found['entropy']:.3f} nats per row here, minus the data's entropy.")
@@ -99,23 +99,22 @@ def fit(
         print(f"Two-sample test: {found['c2st']['words']}.")
     if report:
         print(f"\nReport: {page}")
+    table = data if Path(data).exists() else "TABLE.parquet"
     print(f"\nNext:\n  pushforward sample {run.path} -n 1000{_example(run)} -o samples.parquet")
-    print(
-        f"  pushforward score {run.path} {data if Path(data).exists() else 'TABLE.parquet'} -o scored.parquet\n  pushforward doctor {run.path}"
-    )
+    print(f"  pushforward score {run.path} {table} -o scored.parquet\n  pushforward doctor {run.path}")
 
 
 @app.command()
 def evaluate(
     run: RunArgument,
     data: Annotated[
-        str | None, typer.Argument(metavar="[DATA]", help="Rows to judge on; the run's test rows otherwise.", show_default=False)
+        str | None, typer.Argument(metavar="DATA", help="Rows to judge on; the run's test rows otherwise.", show_default=False)
     ] = None,
     samples: Samples = 1,
     as_json: Json = False,
 ) -> None:
     """Print the mean log-likelihood of the test rows, or of DATA."""
-    from .verbs import evaluate, load, results
+    from .verbs import evaluate, load, print_scores, results
 
     loaded = load(run)
     score = evaluate(loaded, data, samples=samples).to_json()
@@ -123,7 +122,7 @@ def evaluate(
     if as_json:
         _print_json({"run": str(run), "scores": scores})
     else:
-        _print_scores(scores)
+        print_scores(scores)
 
 
 @app.command()
@@ -140,9 +139,10 @@ def sample(
     """Draw samples in the columns and types of the data; to stdout as CSV without -o."""
     import pyarrow.csv
 
+    from .options import conditions
     from .verbs import sample
 
-    table = sample(run, number, out, context=_context(context), seed=seed)
+    table = sample(run, number, out, context=conditions(context), seed=seed)
     if out is None:
         pyarrow.csv.write_csv(table, sys.stdout.buffer)
     else:
@@ -179,7 +179,7 @@ def score(
 def doctor(
     run: RunArgument,
     data: Annotated[
-        str | None, typer.Argument(metavar="[DATA]", help="Rows to look at; the run's test rows otherwise.", show_default=False)
+        str | None, typer.Argument(metavar="DATA", help="Rows to look at; the run's test rows otherwise.", show_default=False)
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -240,73 +240,7 @@ def _print_json(value: Any) -> None:
     print(json.dumps(value, indent=1))
 
 
-def _print_scores(scores: list[dict[str, Any]]) -> None:
-    """The score table, on stdout."""
-    from rich.console import Console
-    from rich.table import Table
-
-    standardized = any(s["standardized"] is not None for s in scores)
-    bits = any(s["bits_per_dim"] is not None for s in scores)
-    table = Table(title=f"Log-likelihood of {scores[0]['rows']:,} rows", title_justify="left")
-    table.add_column("model")
-    table.add_column("nats per row", justify="right")
-    if standardized:
-        table.add_column("standardized", justify="right")
-    if bits:
-        table.add_column("bits per dim", justify="right")
-    table.add_column("which is")
-    for s in scores:
-        row = [s["name"], "-inf" if s["nats"] is None else f"{s['nats']:.3f} ± {s['stderr']:.3f}"]
-        row += [_number(s["standardized"])] if standardized else []
-        row += [_number(s["bits_per_dim"])] if bits else []
-        table.add_row(*row, s["words"])
-    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    console.print(table)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
-
-
 def _example(run: Any) -> str:
     """What a conditional run needs to be sampled, as an example."""
     first = [f"{c.name}={c.vocabulary[0] if c.vocabulary else f'{c.minimum:g}'}" for c in run.schema.context]
     return "".join(f" --context {pair}" for pair in first)
-
-
-def _split(values: list[str] | None) -> list[str] | None:
-    """``a,b,c``, or the option repeated, as a list."""
-    return None if values is None else [name.strip() for value in values for name in value.split(",") if name.strip()]
-
-
-def _kinds(values: list[str] | None) -> dict[str, str] | None:
-    kinds = {}
-    for value in values or []:
-        name, equals, kind = value.rpartition("=")
-        if not equals:
-            raise ValueError(f"--kind: expected NAME=KIND, as price=positive, got {value!r}")
-        kinds[name] = kind
-    return kinds or None
-
-
-def _context(values: list[str] | None) -> dict[str, list[str]] | str | None:
-    if values is None:
-        return None
-    if len(values) == 1 and "=" not in values[0]:
-        return values[0]
-    pairs = {}
-    for value in values:
-        name, equals, rest = value.partition("=")
-        if not equals:
-            raise ValueError(f"--context: expected NAME=VALUE, as origin=JFK, got {value!r}")
-        pairs[name] = rest.split(",")
-    return pairs
-
-
-def _seconds(text: str) -> float:
-    """``90``, ``90s``, ``2m``, ``1h30m`` as seconds."""
-    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
-    seconds = sum(float(part or 0) * scale for part, scale in zip(match.groups(), (3600, 60, 1))) if match else 0.0
-    if not seconds > 0:
-        raise ValueError(f"--time-limit: expected a time such as 90s, 2m or 1h30m, got {text!r}")
-    return seconds

@@ -1,8 +1,9 @@
-"""Options from signatures: ``model.steps=8`` is looked up in the recipe's keyword-only arguments and checked against its type."""
+"""What users type: options looked up in signatures (``model.steps=8`` in the recipe's keyword-only arguments), and values of flags."""
 
 from __future__ import annotations
 
 import inspect
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -130,3 +131,43 @@ def _checked(name: str, value: Any, option: Option) -> Any:
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise ValueError(f"option {name}: expected {option.type}, got {value!r}: {reason[0].lower()}{reason[1:]}") from None
+
+
+def names(values: list[str] | None) -> list[str] | None:
+    """``a,b,c``, or the option repeated, as a list."""
+    return None if values is None else [name.strip() for value in values for name in value.split(",") if name.strip()]
+
+
+def kinds(values: list[str] | None) -> dict[str, str] | None:
+    """``["price=positive"]`` as a mapping."""
+    found = {}
+    for value in values or []:
+        name, equals, kind = value.rpartition("=")
+        if not equals:
+            raise ValueError(f"--kind: expected NAME=KIND, as price=positive, got {value!r}")
+        found[name] = kind
+    return found or None
+
+
+def conditions(values: list[str] | None) -> dict[str, list[str]] | str | None:
+    """``["origin=EWR,JFK", "hour=12"]`` as a mapping to lists of values; one value without ``=`` is a file."""
+    if values is None:
+        return None
+    if len(values) == 1 and "=" not in values[0]:
+        return values[0]
+    pairs = {}
+    for value in values:
+        name, equals, rest = value.partition("=")
+        if not equals:
+            raise ValueError(f"--context: expected NAME=VALUE, as origin=JFK, got {value!r}")
+        pairs[name] = rest.split(",")
+    return pairs
+
+
+def duration(text: str) -> float:
+    """``90``, ``90s``, ``2m``, ``1h30m`` as seconds."""
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
+    seconds = sum(float(part or 0) * scale for part, scale in zip(match.groups(), (3600, 60, 1))) if match else 0.0
+    if not seconds > 0:
+        raise ValueError(f"--time-limit: expected a time such as 90s, 2m or 1h30m, got {text!r}")
+    return seconds

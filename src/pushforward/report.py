@@ -20,11 +20,12 @@ from .plots.style import number
 from .training.atomic import write_text
 
 if TYPE_CHECKING:
-    from .data import Column, Data, Schema
+    from .data import Column, Data
     from .doctor import Diagnosis
     from .evaluation import TwoSample
     from .training.run import Run
 
+PIXELS = 86  # of the page to an inch of a figure, so that letters are of one size in all of them
 MANY = 24  # columns beyond which their table is folded
 
 
@@ -105,9 +106,10 @@ def _section(title: str, *parts: str) -> str:
 
 def _figure(picture: Picture, path: Path) -> str:
     image = base64.b64encode(path.read_bytes()).decode()
+    width = round(PIXELS * picture.figure.get_size_inches()[0])
     alt = escape(f"{picture.title}. {picture.caption}", quote=True)
     return (
-        f"<figure><h3>{escape(picture.title)}</h3><img alt='{alt}' src='data:image/png;base64,{image}'>"
+        f"<figure><h3>{escape(picture.title)}</h3><img width={width} alt='{alt}' src='data:image/png;base64,{image}'>"
         f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
     )
 
@@ -131,8 +133,9 @@ def _lead(score: Score, data: Data) -> str:
     if score.bits_per_dim is not None:
         words += f" That is {number(score.bits_per_dim)} bits per dimension."
     if data.entropy is not None:
-        best = -data.entropy
-        words += f" No model can do better than {number(best)}, the negative entropy: this one is {number(best - score.nats)} short of it."
+        short = -data.entropy - score.nats
+        words += f" No model can do better than {number(-data.entropy)}, the negative entropy: this one is "
+        words += f"{number(short)} short of it." if short > 2 * score.stderr else "as good, within the noise of these rows."
     return words
 
 
@@ -179,22 +182,13 @@ def _test(c2st: TwoSample | float | None) -> str:
 
 def _data(data: Data) -> str:
     schema = data.schema
-    splits = f"{len(data.train):,} rows to train, {len(data.valid):,} to validate, {len(data.test):,} to test."
     notes = "".join(f"<li{' class=warning' if 'arning' in note[:8] else ''}>{escape(note)}</li>" for note in data.notes)
     roles = [(column, "modelled") for column in schema.columns] + [(column, "given") for column in schema.context]
     head = ("column", "role", "kind", "smallest", "largest", "distinct", "treated by")
     table = _table(head, [_column(column, role) for column, role in roles], (3, 4, 5))
     if len(roles) > MANY:
         table = f"<details><summary>All {len(roles)} columns</summary>{table}</details>"
-    return f"<p>{escape(_shape(schema))} {escape(splits)}</p>\n<ul>{notes}</ul>\n{table}"
-
-
-def _shape(schema: Schema) -> str:
-    words = f"{len(schema.columns)} column{'s' * (len(schema.columns) != 1)}"
-    if schema.image is not None:
-        words = f"Images of {' × '.join(map(str, schema.image))} numbers, flattened to {words}"
-    given = len(schema.context)
-    return words + (f", given {given} column{'s' * (given != 1)} of context." if given else ".")
+    return f"<ul>{notes}</ul>\n{table}"
 
 
 def _column(column: Column, role: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,15 +31,13 @@ class Chosen:
         return [*self.columns, *self.context, *([self.weight] if self.weight else [])]
 
 
-def choose(
-    source: Source, columns: Sequence[str] | None, context: Sequence[str] | None, kinds: Mapping[str, str] | None, weight: str | None
-) -> Chosen:
+def choose(source: Source, columns: list[str] | None, context: list[str], kinds: Mapping[str, str] | None, weight: str | None) -> Chosen:
     """The roles of the columns; without ``columns`` all numbers and times that have no other role are data.
 
     Raises:
         DataError: a name is unknown (with the nearest), or has two roles, a kind is unknown, or no data column is left.
     """
-    kinds, others = dict(kinds or {}), [*(context or []), *([weight] if weight else [])]
+    kinds, others = dict(kinds or {}), [*context, *([weight] if weight else [])]
     select(source, [*(columns or []), *others, *kinds])
     for name, kind in kinds.items():
         parse(kind, name, source.name)
@@ -48,7 +46,7 @@ def choose(
         free = [name for name in source.table.column_names if name not in others]
         columns = [name for name in free if is_data(source.table[name], kinds.get(name))]
         left_out = [name for name in free if name not in columns]
-    chosen = Chosen(list(columns), list(context or []), kinds, weight, left_out)
+    chosen = Chosen(columns, context, kinds, weight, left_out)
     twice = sorted({name for name in chosen.names if chosen.names.count(name) > 1})
     if twice:
         raise DataError(f"{source.name}: {listing(map(repr, twice))} named more than once; a column is data, context or weight")
@@ -73,7 +71,7 @@ def complete(source: Source, chosen: Chosen, missing: str) -> tuple[pa.Table, np
         table = table.filter(pa.array(~gaps))
         notes.append(f"{n - len(kept):,} of {n:,} rows of {source.name} with missing, NaN or infinite values were dropped.")
     if chosen.left_out:
-        notes.append(f"Left out, neither numbers nor times (text can serve as context): {listing(chosen.left_out, 20)}.")
+        notes.append(f"Left out, since they hold neither numbers nor times (text can serve as context): {listing(chosen.left_out, 20)}.")
     cut = [name for name in chosen.names if fractions(table[name])]
     if cut:
         notes.append(f"Fractions of a second are cut off: {listing(cut)}.")

@@ -77,10 +77,10 @@ def parse(declared: str, name: str, where: str) -> tuple[str, float | None, floa
 
 
 def is_data(values: pa.ChunkedArray, declared: str | None) -> bool:
-    """Whether a column that nobody chose is data: numbers, times, or text most of which is written as numbers."""
+    """Whether a column that nobody chose is data: numbers, times, or text most of which is written as numbers; not all null."""
     dtype = values.type
-    if declared is not None:
-        return declared != "text"
+    if declared is not None or values.null_count == len(values):
+        return declared not in (None, "text")
     if is_string(dtype):
         values = values.drop_null()
         return (

@@ -76,8 +76,8 @@ class Data:
 def load(
     source: Any,
     *,
-    columns: Sequence[str] | None = None,
-    context: Sequence[str] | None = None,
+    columns: str | Sequence[str] | None = None,
+    context: str | Sequence[str] | None = None,
     kinds: Mapping[str, str] | None = None,
     missing: str = "error",
     seed: int = 0,
@@ -114,17 +114,19 @@ def load(
     if missing not in ("error", "drop"):
         raise DataError(f"load: missing must be 'error' or 'drop', got {missing!r}")
     opened = _open(source, seed)
-    if columns is None and opened.columns is not None:
-        columns = [name for name in opened.columns if name not in (context or []) and name != weight]
-    chosen = choose(opened.source, columns, context, kinds, weight)
+    given = _names(context)
+    names = None if columns is None else _names(columns)
+    if names is None and opened.columns is not None:
+        names = [name for name in opened.columns if name not in (*given, weight)]
+    chosen = choose(opened.source, names, given, kinds, weight)
     table, kept, notes = complete(opened.source, chosen, missing)
     where = opened.source.name
     if len(kept) < FEWEST:
         raise DataError(f"{where}: {len(kept)} rows are too few to fit a density; give at least {FEWEST}")
     schema = _understand(table, chosen, opened, kept)
     rows = _rows(table, schema, chosen.weight, where, kept)
-    given = [None if extra is None else _further(read(extra), schema, chosen, missing, notes) for extra in (valid, test)]
-    train, held_out, final = _split(rows, seed, given, opened.toy)
+    further = [None if extra is None else _further(read(extra), schema, chosen, missing, notes) for extra in (valid, test)]
+    train, held_out, final = _split(rows, seed, further, opened.toy)
     schema = _measure(schema, train, where)
     sizes = f"{where}: {len(train):,} rows to train, {len(held_out):,} to validate, {len(final):,} to test; {len(schema.columns)} columns."
     notes = [sizes, *describe(schema.columns, schema.context), *notes, *warn(schema.columns, train.x.numpy())]
@@ -153,6 +155,10 @@ def _open(source: Any, seed: int) -> _Opened:
         hint = nearest(source, names) or "; check the name"
         raise DataError(f"load: there are no data called {source!r}{hint} (names: {listing(names, 20)}; files: {listing(READERS)})")
     return _Opened(read(source))
+
+
+def _names(value: str | Sequence[str] | None) -> list[str]:
+    return [value] if isinstance(value, str) else list(value or [])
 
 
 def _understand(table: pa.Table, chosen: Chosen, opened: _Opened, kept: np.ndarray) -> Schema:

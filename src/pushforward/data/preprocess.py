@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..core import Chain, Transform
 from ..transforms import Cast, Columns, Dequantize, Elementwise, Standardize
+from ..univariate import Log, Logit
 from .column import Column
 
 POINTS = 2000  # of the midpoint rule within one level
@@ -107,8 +108,6 @@ def _levels(columns: Sequence[Column]) -> Parts:
     """One part for each number of levels."""
     parts: Parts = []
     for levels in sorted({column.levels for column in columns if column.levels is not None}):
-        from ..univariate import Logit
-
         chosen = [i for i, column in enumerate(columns) if column.levels == levels]
         parts.append((chosen, Chain(Dequantize(levels), Standardize(0.0, float(levels)), Elementwise(Logit(), (len(chosen),)))))
     return parts
@@ -116,19 +115,13 @@ def _levels(columns: Sequence[Column]) -> Parts:
 
 def _positive(columns: Sequence[Column]) -> Parts:
     chosen = _where(columns, lambda column: column.kind == "positive")
-    if not chosen:
-        return []
-    from ..univariate import Log
-
-    return [(chosen, Elementwise(Log(), (len(chosen),)))]
+    return [(chosen, Elementwise(Log(), (len(chosen),)))] if chosen else []
 
 
 def _interval(columns: Sequence[Column]) -> Parts:
     chosen = _where(columns, lambda column: column.kind == "interval")
     if not chosen:
         return []
-    from ..univariate import Logit
-
     low = [columns[i].low or 0.0 for i in chosen]
     width = [(columns[i].high or 0.0) - (columns[i].low or 0.0) for i in chosen]
     return [(chosen, Chain(Standardize(low, width), Elementwise(Logit(), (len(chosen),))))]

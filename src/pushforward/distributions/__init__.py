@@ -1,5 +1,6 @@
 """Bases and likelihoods."""
 
+from .mixture import GaussianMixture
 from .normal import Normal
 
-__all__ = ["Normal"]
+__all__ = ["GaussianMixture", "Normal"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ..core import Chain, Flow, Transform
+from ..core import Chain, Flow, Inverse, Transform
 from ..evaluation import entering, settled
 from ..univariate import RationalQuadratic, Univariate
 
@@ -93,7 +93,7 @@ def walk(flow: Flow, x: Tensor, context: Tensor | None = None, seed: int = 0) ->
     """Rows ``(N, *shape)`` from data to latent, N draws of the base back to data, in the flow's dtype and in a float64 copy."""
     double = copy.deepcopy(flow).double()
     recorders = [_record(layer) for _, layer in _layers(double.transform)]
-    result = Walk([LayerCheck(where, type(layer).__name__) for where, layer in _layers(flow.transform)], rows=len(x))
+    result = Walk([LayerCheck(where, _name(layer)) for where, layer in _layers(flow.transform)], rows=len(x))
     for model in (flow, double):
         shadow = model is double
         with settled(model, seed), torch.no_grad():
@@ -229,6 +229,10 @@ def _record(layer: Transform) -> list[Recorder]:
             recorders.append(Recorder(inner))
             module.univariate = recorders[-1]  # type: ignore[assignment]
     return recorders
+
+
+def _name(layer: Transform) -> str:
+    return f"Inverse({_name(layer.transform)})" if isinstance(layer, Inverse) else type(layer).__name__
 
 
 def _layers(chain: Chain, prefix: str = "layer ") -> list[tuple[str, Transform]]:

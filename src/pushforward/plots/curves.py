@@ -26,15 +26,16 @@ def learning_curves(metrics: Sequence[Mapping[str, Any]], references: Mapping[st
     ax = picture.add_subplot()
     ends: list[tuple[float, str, str]] = [(nats, name, SOFT) for name, nats in references.items()]
     if len(train):
-        smooth = _smooth(train[:, 1])
-        ax.plot(train[:, 0], train[:, 1], color=MODEL, alpha=0.18, linewidth=0.7)
+        smooth = _smooth(train[:, 1]) if len(train) > 100 else train[:, 1]  # few: each is a mean since the one before
+        if len(train) > 100:
+            ax.plot(train[:, 0], train[:, 1], color=MODEL, alpha=0.18, linewidth=0.7)
         ax.plot(train[:, 0], smooth, color=MODEL)
         ends.append((smooth[-1], "training", MODEL))
     if len(valid):
         ax.plot(valid[:, 0], valid[:, 1], color=DATA, marker="o", markersize=3 if len(valid) < 60 else 0)
         ends.append((valid[-1, 1], "validation", DATA))
         best = valid[np.argmax(valid[:, 1])]
-        ax.plot(*best, marker="o", markersize=8, markerfacecolor="none", markeredgecolor=DATA, markeredgewidth=1.2)
+        ax.plot(*best, marker="o", markersize=8, markerfacecolor="none", markeredgecolor=DATA, markeredgewidth=1.2, clip_on=False)
     for nats in references.values():
         ax.axhline(nats, color=SOFT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
     ax.set_ylim(*_view(train, valid, list(references.values())))
@@ -95,13 +96,17 @@ def _name_lines(ax: Axes, ends: list[tuple[float, str, str]], gap: float = 0.062
 def score_dots(scores: Sequence[Any], entropy: float | None = None) -> Figure:
     """Test log-likelihoods as dots with two standard errors, the first score (the model's) in colour, best at the top."""
     order = sorted(range(len(scores)), key=lambda i: scores[i].nats)
+    worst = min((s.nats for s in scores if np.isfinite(s.nats)), default=0.0)
     picture = figure(8, 0.9 + 0.42 * len(scores))
     ax = picture.add_subplot()
     for place, i in enumerate(order):
         score, color = scores[i], MODEL if i == 0 else SOFT
         ax.axhline(place, color=RULE, linewidth=0.6, zorder=0)
-        ax.errorbar(score.nats, place, xerr=2 * score.stderr, fmt="o", color=color, markersize=7, elinewidth=1.6)
-        words = f"{number(score.nats)} ± {number(score.stderr)}"
+        if np.isfinite(score.nats):
+            ax.errorbar(score.nats, place, xerr=2 * score.stderr, fmt="o", color=color, markersize=7, elinewidth=1.6)
+        else:
+            ax.plot(worst, place, marker="<", color=color, markersize=7)
+        words = f"{number(score.nats)} ± {number(score.stderr)}" if np.isfinite(score.nats) else number(score.nats)
         ax.text(1.02, place, words, transform=ax.get_yaxis_transform(), va="center", color=color, fontsize=10)
     if entropy is not None:
         ax.axvline(-entropy, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))

@@ -64,7 +64,7 @@ def gallery(run: Run, data: Data, scores: Sequence[Score], seed: int = 0) -> lis
 
 
 def _training(run: Run, data: Data, scores: Sequence[Score]) -> list[Picture]:
-    references = {shorten(score.name, 30): score.nats for score in scores[1:] if np.isfinite(score.nats)}
+    references = {shorten(score.name, 34): score.nats for score in scores[1:] if np.isfinite(score.nats)}
     if data.entropy is not None:
         references["best possible"] = -data.entropy
     found = []
@@ -74,7 +74,7 @@ def _training(run: Run, data: Data, scores: Sequence[Score]) -> list[Picture]:
         found.append(Picture("learning", "Learning curves", words, learning_curves(metrics, references)))
     if scores:
         words = "Test log-likelihood with two standard errors; the model in colour."
-        found.append(Picture("scores", "Scores", words, score_dots(scores, data.entropy)))
+        found.append(Picture("scores", "Beside the baselines", words, score_dots(scores, data.entropy)))
     return found
 
 

@@ -13,6 +13,7 @@ from matplotlib.colors import Colormap, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from .style import DATA, DATA_MAP, MODEL, MODEL_MAP, RULE, SOFT, bins_for, edges, figure, label_axis, number, shorten, span, style
@@ -190,7 +191,7 @@ def _pair(
 
 
 @style()
-def uniformity(z: np.ndarray, names: Sequence[str] | None = None, most: int = 12) -> Figure:
+def uniformity(z: np.ndarray, most: int = 12) -> Figure:
     r"""Histograms of ``u = Phi(z)`` per latent dimension for test rows ``(n, D)``: uniform where the flow is right.
 
     Each bar of a uniform histogram lies in the grey band 19 times out of 20. A hump: the model is too wide there; a bowl: too narrow;
@@ -209,15 +210,16 @@ def uniformity(z: np.ndarray, names: Sequence[str] | None = None, most: int = 12
     picture = figure(max(4.5, 2.4 * across), 0.75 + 1.5 * down)
     axes = picture.subplots(down, across, squeeze=False, sharey=True).ravel()
     scale = bars / n
+    reach = max(1.15 * np.abs(counts[shown] * scale - 1).max(), 2.5 * (high * scale - 1))
     for ax, i in zip(axes, shown):
         ax.axhspan(low * scale, high * scale, color=RULE, alpha=0.7, linewidth=0)
         ax.axhline(1, color=SOFT, linewidth=0.6)
         ax.stairs(counts[i] * scale, np.linspace(0, 1, bars + 1), color=DATA, linewidth=1.4, baseline=None)
-        ax.set_title(shorten(names[i]) if names else f"z{i + 1}", fontsize=9.5, fontweight="normal", pad=3)
+        ax.set_title(f"z{i + 1}", fontsize=9.5, fontweight="normal", pad=3)
         ax.set_xlim(0, 1)
-        ax.set_ylim(0, max(2.0, 1.08 * float(counts[shown].max()) * scale))
+        ax.set_ylim(max(0, 1 - reach), 1 + reach)
         ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
-        ax.set_yticks([1])
+        ax.yaxis.set_major_locator(MaxNLocator(nbins=3, steps=[1, 2, 5, 10]))
     for ax in axes[len(shown) :]:
         ax.set_axis_off()
     some = f"the {len(shown)} of {dim} dimensions that stray most; " if len(shown) < dim else ""

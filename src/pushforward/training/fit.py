@@ -141,11 +141,10 @@ def fit(
         average = Ema(objective, flow, ema)
         trainable = [p for p in objective.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(trainable, lr=lr, weight_decay=weight_decay, fused=True)
-        guard = Guard(optimizer, trainable, clip, processes.device)
+        guard = Guard(optimizer, trainable, clip, now.tally)
         learner = Learner(objective, average, optimizer)
         if saved:
             learner.restore(saved.now)
-            guard.tally.copy_(torch.tensor(now.tally))
             _greet(now, display)
         now.threads = torch.get_num_threads()
         keeper = Keeper(learner, now, run if processes.main else None, saved)
@@ -157,9 +156,9 @@ def fit(
             validating = now.step % now.plan.every == 0 and now.validated < now.step
             if validating or now.step % look == 0 or now.step >= now.plan.end:
                 interrupted = clock.read(now, signals.received is not None)
-                now.tally = guard.tally.tolist()  # a GPU is waited for
+                now.tally = guard.look()  # a GPU is waited for
                 if now.tally[0] >= STREAK:
-                    _roll_back(now, learner, keeper, guard, display)
+                    _roll_back(now, learner, keeper, display)
                 if clock.decide(now, first=True):
                     display.say(f"time limit {duration(time_limit or 0)}: {now.plan.steps:,} steps")
                 if interrupted:
@@ -232,7 +231,7 @@ def _record(now: Counters, figure: float, lr: float, rate: float | None) -> dict
     }
 
 
-def _roll_back(now: Counters, learner: Learner, keeper: Keeper, guard: Guard, display: Display) -> None:
+def _roll_back(now: Counters, learner: Learner, keeper: Keeper, display: Display) -> None:
     """Back to the last good weights, at half the rate; the steps themselves go on."""
     if now.rollbacks == ROLLBACKS:
         raise FloatingPointError(
@@ -240,7 +239,7 @@ def _roll_back(now: Counters, learner: Learner, keeper: Keeper, guard: Guard, di
             "half the learning rate; look for extreme values in the data, or lower train.lr or train.clip"
         )
     learner.restore(keeper.good)
-    guard.tally[0] = now.tally[0] = 0.0
+    now.tally[0] = 0.0
     now.rollbacks, now.factor = now.rollbacks + 1, now.factor / 2
     display.say(
         f"step {now.step:,}: the loss or its gradient was not finite {STREAK} times in a row; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -11,27 +12,48 @@ from torch import Tensor, nn
 class Guard:
     """Clips the gradient's norm and steps, unless the loss or the gradient is not finite: then the step is skipped.
 
-    The decision stays on the device (the fused kernel reads it, as it does from a GradScaler), so nothing waits for a GPU.
+    On a GPU the decision stays there (the fused kernel reads it, as it does from a GradScaler), so that nothing waits.
 
     Attributes:
-        tally: on the device: skipped steps in a row, skipped steps, sum of the finite losses, their number.
+        tally: skipped steps in a row, skipped steps, sum of the finite losses, their number; as of the last :meth:`look`.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter], clip: float, device: torch.device):
+    def __init__(self, optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter], clip: float, tally: list[float]):
         self.optimizer = optimizer
         self.parameters = list(parameters)
         self.clip = clip
-        self.tally = torch.zeros(4, dtype=torch.float64, device=device)
-        self._zero = torch.zeros((), dtype=torch.float64, device=device)
+        self.tally = tally
+        self._unseen: list[Tensor] = []
 
     def step(self, loss: Tensor) -> None:
         """One step down the gradient in ``parameters``, which is then dropped; ``loss`` must be the same on every process."""
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.clip, foreach=True)
-        finite = (loss + norm).isfinite()
-        self.optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        good = finite.double()
-        loss = torch.where(finite, loss.double(), self._zero)
-        streak, skipped, total, count = self.tally.unbind()
-        self.tally = torch.stack([(streak + 1) * (1 - good), skipped + 1 - good, total + loss, count + good])
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        if loss.device.type == "cpu":
+            if self._count(loss.item(), norm.item()):
+                self.optimizer.step()
+        else:
+            self._unseen += [loss, norm]
+            self.optimizer.found_inf = (~(loss + norm).isfinite()).float()  # type: ignore[attr-defined]
+            self.optimizer.step()
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def look(self) -> list[float]:
+        """The tally up to now; a GPU is waited for."""
+        if self._unseen:
+            numbers = torch.stack([t.double() for t in self._unseen]).tolist()
+            self._unseen.clear()
+            for loss, norm in zip(numbers[::2], numbers[1::2], strict=True):
+                self._count(loss, norm)
+        return self.tally
+
+    def _count(self, loss: float, norm: float) -> bool:
+        """Enter a step into the tally; whether it was finite."""
+        if not math.isfinite(loss + norm):
+            self.tally[0] += 1
+            self.tally[1] += 1
+            return False
+        self.tally[0] = 0.0
+        self.tally[2] += loss
+        self.tally[3] += 1
+        return True

@@ -70,16 +70,15 @@ class Fused(torch.autograd.Function):
         # Back through the softmax. A bin's left end moves with all the sizes before it, so the gradient of size j is g_left
         # where j < k, plus g_size at the bin and its neighbours; its mean under the softmax needs those alone.
         least = 2 * bound * floor
-        mean = g_left * (p.left + bound - least * p.k) + (g_size * (p.size - least)).sum(2)
+        mean = g_left * (p.left + bound - least * p.k.to(t.dtype)) + (g_size * (p.size - least)).sum(2)
         g_left, g_size = (2 * bound * (1 - bins * floor)) * g_left, (2 * bound * (1 - bins * floor)) * g_size
         g_share = torch.addcmul(-mean.unsqueeze(2), p.passed.unsqueeze(1), g_left.unsqueeze(2))
         near = torch.cat([p.k - 1, p.k, p.k + 1], 1).clamp(0, bins - 1)
         g_share = g_share.scatter_add(2, near.unsqueeze(1).expand(-1, 2, -1, *t.shape[1:]), g_size)
-        g_h = [(g_share.sum_to_size(p.share.shape) * p.share).flatten(1, 2)]
-        if bins > 1:
-            gate = p.gate
-            g_raw = g_log * ((TILT**2 - 1) * gate * (1 - gate) / ((1 + (TILT - 1) * gate) * (TILT - (TILT - 1) * gate)))
-            g_raw = torch.where(p.edge, 0.0, g_raw)
-            g_raw = g_raw.new_zeros(t.shape[0], bins - 1, *t.shape[1:]).scatter_add(1, inner_knots(p.k, bins)[0], g_raw)
-            g_h.append(g_raw.sum_to_size(shape[0], bins - 1, *shape[2:]))
-        return g_y, torch.cat(g_h, 1), None, None, None, None
+        g_logits = (g_share.sum_to_size(p.share.shape) * p.share).flatten(1, 2)
+
+        gate = p.gate
+        g_gate = g_log * ((TILT**2 - 1) * gate * (1 - gate) / ((1 + (TILT - 1) * gate) * (TILT - (TILT - 1) * gate)))
+        g_gate = torch.where(p.edge, 0.0, g_gate)
+        g_gate = gate.new_zeros(t.shape[0], bins - 1, *t.shape[1:]).scatter_add(1, inner_knots(p.k, bins)[0], g_gate)
+        return g_y, torch.cat([g_logits, g_gate.sum_to_size(shape[0], bins - 1, *shape[2:])], 1), None, None, None, None

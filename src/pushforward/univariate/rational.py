@@ -43,10 +43,7 @@ def evaluate(y: Tensor, h: Tensor, bins: int, bound: float, floor: float, invers
     flat = size[:, 0, ::2] * height.unsqueeze(1)
     mean = 2 * steep / (steep + flat)
     inner, edge = inner_knots(k, bins)
-    if bins > 1:
-        gate = h[:, 2 * bins :].expand(y.shape[0], bins - 1, *y.shape[1:]).gather(1, inner).sigmoid()
-    else:
-        gate = torch.full_like(mean, 0.5)
+    gate = h[:, 2 * bins :].expand(y.shape[0], bins - 1, *y.shape[1:]).gather(1, inner).sigmoid()
     tilt = (1 + (TILT - 1) * gate) / (TILT - (TILT - 1) * gate)  # increasing, from 1/TILT to TILT, and 1 at 0
     ends = torch.where(edge, (width / height).unsqueeze(1), tilt * mean)
     a, b = ends.unbind(1)
@@ -67,8 +64,8 @@ def evaluate(y: Tensor, h: Tensor, bins: int, bound: float, floor: float, invers
 def inner_knots(k: Tensor, bins: int) -> tuple[Tensor, Tensor]:
     """Of the two knots of bin k ``(B, 1, C, *rest)``: their numbers among the inner knots, and True for one at an end instead."""
     knot = torch.cat([k - 1, k], 1)
-    inner = knot.clamp(0, max(bins - 2, 0))
-    return inner, (knot != inner) if bins > 1 else torch.ones_like(knot, dtype=torch.bool)
+    inner = knot.clamp(0, bins - 2)
+    return inner, knot != inner
 
 
 def piece(t: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

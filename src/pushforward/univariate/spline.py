@@ -33,7 +33,7 @@ class RationalQuadratic(Univariate):
             itself holds derivatives (score matching) needs ``fused=False``.
 
     Raises:
-        ValueError: fewer than one bin, a bound that is not positive, or floors that fill the interval.
+        ValueError: fewer than two bins, a bound that is not positive, or floors that fill the interval.
 
     Example::
 
@@ -44,8 +44,8 @@ class RationalQuadratic(Univariate):
     """
 
     def __init__(self, bins: int = 8, bound: float = 5.0, floor: float = 1e-2, fused: bool = True):
-        if bins < 1:
-            raise ValueError(f"RationalQuadratic: expected at least one bin, got {bins}")
+        if bins < 2:
+            raise ValueError(f"RationalQuadratic: expected at least 2 bins, got {bins}")
         if not 0 < bound < float("inf"):
             raise ValueError(f"RationalQuadratic: bound must be positive and finite, got {bound}")
         if not 0 < floor * bins < 1:

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from .fit import fit
+from .fitting import fit
 from .judge import diagnose, evaluate
 from .listing import list_data, list_models, list_presets
 from .runs import load, results
-from .sample import sample
-from .score import Scored, score
+from .sampling import sample
+from .scoring import Scored, score
+from .show import print_scores
 
-__all__ = ["Scored", "diagnose", "evaluate", "fit", "list_data", "list_models", "list_presets", "load", "results", "sample", "score"]
+__all__ = [
+    "Scored",
+    "diagnose",
+    "evaluate",
+    "fit",
+    "list_data",
+    "list_models",
+    "list_presets",
+    "load",
+    "print_scores",
+    "results",
+    "sample",
+    "score",
+]

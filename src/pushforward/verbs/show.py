@@ -1,0 +1,39 @@
+"""The score table of the terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ..evaluation import Score
+
+
+def print_scores(scores: Sequence[Score | Mapping[str, Any]]) -> None:
+    """Print scores (or their JSON) as a table on stdout, the figures with their units and what kind of figure each is."""
+    rows = [s.to_json() if isinstance(s, Score) else s for s in scores]
+
+    standardized = any(s["standardized"] is not None for s in rows)
+    bits = any(s["bits_per_dim"] is not None for s in rows)
+    table = Table(title=f"Log-likelihood of {rows[0]['rows']:,} rows", title_justify="left")
+    table.add_column("model")
+    table.add_column("nats per row", justify="right")
+    if standardized:
+        table.add_column("standardized", justify="right")
+    if bits:
+        table.add_column("bits per dim", justify="right")
+    table.add_column("which is")
+    for s in rows:
+        cells = [s["name"], "-inf" if s["nats"] is None else f"{s['nats']:.3f} ± {s['stderr']:.3f}"]
+        cells += [_number(s["standardized"])] if standardized else []
+        cells += [_number(s["bits_per_dim"])] if bits else []
+        table.add_row(*cells, s["words"])
+    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    console.print(table)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

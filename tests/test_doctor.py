@@ -141,20 +141,22 @@ def test_float32_losses_are_told_from_wrong_inverses():
 def test_data_layers():
     """Integers, a large time stamp and reals: random and float64 layers are walked, and nothing is wrong."""
     rng = np.random.default_rng(0)
-    x = np.column_stack([rng.integers(0, 50, 2000), rng.integers(1_500_000_000, 1_600_000_000, 2000), rng.normal(1e5, 10, 2000)])
+    x = np.column_stack([rng.poisson(50, 2000), 1_600_000_000 + rng.normal(0, 1e6, 2000).round(), rng.normal(1e5, 10, 2000)])
     data = load(x)
     flow = Flow(Normal((3,)), affine(), LULinear(3)).prepend(*data.schema.layers(), shape=(3,))
     report = diagnose(flow, data.test, data.schema)
     assert report.healthy and not [finding for finding in report.findings if finding.severity == "warn"], report.lines()
     assert report.layers[0].name == "Columns" and report.layers[0].round_trip == 0 and report.layers[0].log_det is None
-    assert "changed" not in str(report.findings) and report.layers[1].log_det < 1e-9
+    assert report.layers[1].log_det < 1e-9
 
 
 def test_integers_that_change_are_counted():
-    """Far from the mean the casted counts do not come back."""
-    data = load(np.random.default_rng(0).integers(0, 2**50, (500, 1)))
-    flow = Flow(Normal((1,))).prepend(*data.schema.layers(), shape=(1,))
-    assert any("another whole number" in finding.text for finding in diagnose(flow, data.test, data.schema).findings)
+    """A range of 1e9 needs more than the 24 bits of float32; float64 has them."""
+    data = load(np.random.default_rng(0).integers(0, 10**9, (500, 1)))
+    flow = Flow(Normal((1,)), affine(1)).prepend(*data.schema.layers(), shape=(1,))
+    texts = " ".join(finding.text for finding in diagnose(flow, data.test, data.schema).findings)
+    assert "rows come back from encode and decode with another whole number, off by at most" in texts
+    assert "another whole number" not in str(diagnose(flow.double(), data.test, data.schema).findings)
 
 
 def test_layers_within_chains_and_dropped_dimensions():
@@ -217,7 +219,7 @@ def test_log_det_by_autograd():
     matrix = torch.randn(4, 4, dtype=torch.float64)
     x = torch.randn(6, 2, 2, dtype=torch.float64)
     truth = torch.linalg.slogdet(matrix)[1] + x.flatten(1).cosh().log().sum(1)
-    result = log_det(lambda x: ((x.flatten(1).sinh() @ matrix).view_as(x), None), x)
+    result = log_det(lambda x, _: ((x.flatten(1).sinh() @ matrix).view_as(x), None), x)
     torch.testing.assert_close(result, truth)
 
 
@@ -227,16 +229,16 @@ def test_densities_integrate_to_one(dim):
     flow = MODELS["nsf"]((dim,), steps=2, width=8)
     with torch.no_grad():
         for parameter in flow.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter))
-    result = check_normalized(flow, points=None if dim == 1 else 201)
-    assert result.healthy and result.mass == pytest.approx(1, abs=2e-3)
-    wrong = check_normalized(Flow(Normal((dim,)), Flawed("sign")), points=201)
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    result = check_normalized(flow)
+    assert result.healthy and result.error < 1e-3 and result.mass == pytest.approx(1, abs=2e-3)
+    wrong = check_normalized(Flow(Normal((dim,)), Flawed("sign")))
     assert not wrong.healthy and wrong.mass == pytest.approx(math.exp(-1.4 * dim), rel=0.01)
 
 
 def test_a_conditional_density_integrates_to_one():
     flow = MODELS["maf"]((2,), steps=2, width=8, context=3)
-    assert check_normalized(flow, torch.randn(3), points=101).mass == pytest.approx(1, abs=1e-3)
+    assert check_normalized(flow, torch.randn(3)).mass == pytest.approx(1, abs=1e-3)
 
 
 def test_normalization_needs_a_small_exact_flow():
@@ -248,4 +250,4 @@ def test_normalization_needs_a_small_exact_flow():
 def test_data_units_are_integrated_too():
     """A density over columns of very different scale, behind its preprocessing."""
     flow = Flow(Normal((2,)), Columns(([0], Standardize(1e6, 3.0)), ([1], Standardize(0.0, 1e-4))), Cast())
-    assert check_normalized(flow, points=101).mass == pytest.approx(1, abs=1e-6)
+    assert check_normalized(flow).mass == pytest.approx(1, abs=1e-6)

@@ -94,7 +94,9 @@ def test_samples_tighten_a_bound_and_steady_an_estimate():
     """Two bins of a narrow Gaussian: K=1 is far below the probability of the integer, K=64 close to it."""
     flow = Flow(Normal((1,)), Dequantize(), Standardize(1.0, 0.3), Cast())
     x = torch.tensor([[0.0], [1.0]]).double().repeat(500, 1)
-    truth = math.log(torch.distributions.Normal(1.0, 0.3).cdf(torch.tensor(1.0)) - torch.distributions.Normal(1.0, 0.3).cdf(torch.tensor(0.0)))
+    truth = math.log(
+        torch.distributions.Normal(1.0, 0.3).cdf(torch.tensor(1.0)) - torch.distributions.Normal(1.0, 0.3).cdf(torch.tensor(0.0))
+    )
     one, many = (evaluate(flow, Rows(x), samples=k).nats for k in (1, 64))
     assert one < truth - 0.2 and truth - 0.1 < many < truth + 0.02
     noisy = Flow(Normal((1,)), Noisy(Affine()))

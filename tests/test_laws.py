@@ -189,7 +189,7 @@ def test_structure(name):
 @layers
 def test_one_graph(name):
     """Law 10: one graph, forward and backward, with equal results."""
-    entry, layer, x, context = build(name)
+    _, layer, x, context = build(name)
     torch._dynamo.reset()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the compiler, about itself

@@ -62,6 +62,7 @@ def test_values(pair, model, fit):
         ("train.seed=2", ["unknown option train.seed"]),
         ("model.steps=2.5", ["model.steps", "expected int, got 2.5"]),
         ("model.steps=many", ["model.steps", "expected int, got 'many'"]),
+        ("model.steps=-1", ["model.steps", "expected a count of at least 0, got -1"]),
         ("model.steps=true", ["model.steps", "expected int, got True"]),
         ("model.mechanism=attention", ["model.mechanism", "'coupling' or 'autoregressive'", "attention"]),
         ("model.steps", ["expected name=value", "'model.steps'"]),

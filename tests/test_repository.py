@@ -18,6 +18,7 @@ LEVELS = [
     ["training", "evaluation", "baselines", "latent", "doctor", "compression", "plots", "report"],
     ["options", "verbs", "estimator", "adapters"],
     ["cli"],
+    ["__main__"],
 ]
 LEVEL = {room: i for i, rooms in enumerate(LEVELS) for room in rooms}
 

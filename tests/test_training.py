@@ -18,6 +18,7 @@ from pushforward.training import fit
 from pushforward.training.atomic import write_text
 from pushforward.training.display import Display, duration
 from pushforward.training.ema import Ema
+from pushforward.training.guard import Guard
 from pushforward.training.schedule import Order, Plan, default_interval, default_steps
 from pushforward.training.state import Counters
 from pushforward.transforms import Elementwise
@@ -155,6 +156,20 @@ def test_not_finite_never_reaches_the_weights(what, capsys):
     assert "3 of 40 steps were skipped" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("deferred", [False, True])
+def test_guard(deferred):
+    """Both ways to skip, the one that asks and the one that leaves the decision on the device, do the same."""
+    weight = nn.Parameter(torch.tensor([1.0, 2.0]))
+    guard = Guard(torch.optim.AdamW([weight], lr=0.1, weight_decay=0.0, fused=True), [weight], 1e3, [0.0] * 4, deferred)
+    path = []
+    for loss, gradient in ((2.0, 1.0), (math.nan, 1.0), (1.0, math.inf), (-math.inf, 1.0), (4.0, 1.0), (1.0, math.nan)):
+        weight.grad = torch.full((2,), gradient)
+        guard.step(torch.tensor(loss))
+        path.append(weight[0].item())
+    assert guard.look() == [1.0, 4.0, 6.0, 2.0] and weight.grad is None
+    assert path == pytest.approx([0.9, 0.9, 0.9, 0.9, 0.8, 0.8], abs=1e-6)  # Adam's step is lr for a constant gradient
+
+
 def test_repeated_failures_roll_back_at_half_the_rate(capsys):
     flow = gaussian_flow()
     objective = Poisoned(flow, range(25, 30))
@@ -224,10 +239,20 @@ def test_validation_that_is_never_finite_is_said(capsys):
 
 
 @pytest.mark.parametrize(
-    "options", [{"lr": 0.0}, {"batch": 0}, {"steps": 0}, {"time_limit": -1.0}, {"clip": math.nan}, {"precision": "fp16"}, {"resume": True}, {"ema": 1.0}]
+    "options",
+    [
+        {"lr": 0.0},
+        {"batch": 0},
+        {"steps": 0},
+        {"time_limit": -1.0},
+        {"clip": math.nan},
+        {"precision": "fp16"},
+        {"resume": True},
+        {"ema": 1.0},
+    ],
 )
 def test_impossible_options(options):
-    with pytest.raises(ValueError, match="expected|needs"):
+    with pytest.raises(ValueError, match=r"expected|needs"):
         fit(gaussian_flow(), rows(10), rows(10), progress=False, **options)
     with pytest.raises(ValueError, match="rows to train on"):
         fit(gaussian_flow(), rows(0), rows(10), progress=False)

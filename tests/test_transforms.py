@@ -23,7 +23,7 @@ from pushforward.transforms import (
     Slice,
     Standardize,
 )
-from pushforward.univariate import Additive, Affine
+from pushforward.univariate import Additive, Affine, Logit
 
 
 class Line(Distribution):
@@ -266,6 +266,19 @@ def test_dequantized_mass_sums_to_one(levels):
     mass = flow.log_prob(outcomes, samples=50).exp()
     torch.testing.assert_close(mass[2:-2], torch.full((levels,), 1 / levels, dtype=torch.float64))
     torch.testing.assert_close(mass.sum(), torch.tensor(1.0, dtype=torch.float64))
+
+
+def test_mass_of_levels_behind_a_logit_sums_to_one():
+    """The logit of [0, levels] closes the support: nothing leaks beyond the levels."""
+    levels = 5
+    part = Chain(Dequantize(levels), Standardize(0.0, levels), Elementwise(Logit(), (1,)), Standardize(0.4, 1.5))
+    flow = Flow(Normal((1,)), Columns(([0], part)), Cast()).double()
+    torch.manual_seed(0)
+    mass = flow.log_prob(torch.arange(levels, dtype=torch.float64)[:, None], samples=200_000).exp()
+    edges = torch.arange(levels + 1, dtype=torch.float64) / levels
+    cdf = torch.distributions.Normal(torch.tensor(0.4, dtype=torch.float64), 1.5).cdf(edges.logit())
+    torch.testing.assert_close(mass, cdf.diff(), atol=1e-3, rtol=0)
+    assert mass.sum().item() == pytest.approx(1.0, abs=2e-3)
 
 
 def test_dequantized_normal_mass_is_the_integral_over_the_bin():

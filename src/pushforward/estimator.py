@@ -122,7 +122,7 @@ class FlowDensity(DensityMixin, BaseEstimator):
         """The log-likelihood of each row in nats, in the units of X: ``(n_samples, n_features) -> (n_samples,)``."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        return log_likelihood(self.flow_, Rows(torch.from_numpy(X))).numpy()
+        return log_likelihood(self.flow_, Rows(torch.tensor(X))).numpy()
 
     def score(self, X: Any, y: None = None) -> float:
         """The mean log-likelihood per row in nats (as ``GaussianMixture``; ``KernelDensity`` gives the sum)."""
@@ -148,10 +148,10 @@ class FlowDensity(DensityMixin, BaseEstimator):
                 stacklevel=3,
             )
         std = np.where(X.max(0) == X.min(0), floor, np.maximum(std, np.finfo(np.float64).tiny))
-        return torch.from_numpy(mean), torch.from_numpy(std)
+        return torch.tensor(mean), torch.tensor(std)
 
     def _split(self, X: np.ndarray, weight: np.ndarray | None, random: np.random.RandomState) -> tuple[Rows, Rows]:
-        rows = Rows(torch.from_numpy(X), None, None if weight is None else torch.from_numpy(weight.astype(np.float64)))
+        rows = Rows(torch.tensor(X), None, None if weight is None else torch.tensor(weight, dtype=torch.float64))
         count = round(self.validation_fraction * len(X))
         if len(X) < 20 or not 0 < count < len(X):
             return rows, rows

@@ -172,17 +172,18 @@ def verdict(scores: Sequence[Score]) -> str:
     if not others:
         return f"{flow.name}: nothing to compare with."
     best = max(others, key=lambda s: s.nats)
+    rival = best.name.partition(" (")[0]  # without what the name says about rows and context
     gap, noise = flow.nats - best.nats, 2 * _gap_error(flow, best)
     if math.isinf(flow.nats) and math.isinf(best.nats):
         return f"{flow.name} and all baselines give density zero to some of the rows: none of them can be compared."
     if math.isinf(flow.nats):
-        return f"{flow.name} gives density zero to {flow.impossible:,} rows; the {best.name} does not: the baseline wins."
+        return f"{flow.name} gives density zero to {flow.impossible:,} rows; the {rival} does not: the baseline wins."
     if gap < 0:
         plainly = "A simpler model wins" if gap < -noise else "The flow is not better than a simpler model"
-        return f"{plainly}: the {best.name} is {-gap:.3f} nats per row above {flow.name}. Train longer, or use the {best.name}."
+        return f"{plainly}: the {rival} is {-gap:.3f} nats per row above {flow.name}. Train longer, or use the {rival}."
     if gap <= noise:
-        return f"{flow.name} is best, but by {gap:.3f} nats per row over the {best.name}, which is within two standard errors: a tie."
-    return f"{flow.name} is best: {gap:.3f} nats per row above the best baseline ({best.name})."
+        return f"{flow.name} is best, but by {gap:.3f} nats per row over the {rival}, which is within two standard errors: a tie."
+    return f"{flow.name} is best: {gap:.3f} nats per row above the best baseline ({rival})."
 
 
 def _gap_error(a: Score, b: Score) -> float:

@@ -127,7 +127,10 @@ def _checked(name: str, value: Any, option: Option) -> Any:
     if isinstance(value, str) and value.lower() == "none" and option.default is None:
         return None
     try:
-        return option.adapter.validate_python(value, strict=isinstance(value, bool))  # lax, but `true` is not a number
+        checked = option.adapter.validate_python(value, strict=isinstance(value, bool))  # lax, but `true` is not a number
+        if isinstance(checked, int) and checked < 0:  # whole numbers are counts: steps, widths, bins
+            raise ValueError(f"option {name}: expected a count of at least 0, got {value}")
+        return checked
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise ValueError(f"option {name}: expected {option.type}, got {value!r}: {reason[0].lower()}{reason[1:]}") from None

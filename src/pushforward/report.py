@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .evaluation import TwoSample
     from .training.run import Run
 
-PIXELS = 86  # of the page to an inch of a figure, so that letters are of one size in all of them
+PIXELS = 100  # of the page to an inch of a figure, so that letters are of one size in all of them
 MANY = 24  # columns beyond which their table is folded
 
 
@@ -73,7 +73,7 @@ def write_report(
         _section("Fit", *(_figure(p, files[p.name]) for p in pictures if p not in training)),
         _section("What the data were understood to be", _data(data)),
         _section("Doctor", _doctor(diagnosis)) if diagnosis is not None else "",
-        _section("Use it", _commands(run.path)),
+        _section("Use it", _commands(run.path, data.schema.context)),
         _section("Configuration", _config(run.config)),
         f"<footer>pushforward {escape(__version__)}, torch {escape(torch.__version__)}, Python {platform.python_version()}</footer>",
     ]
@@ -182,7 +182,7 @@ def _test(c2st: TwoSample | float | None) -> str:
 
 def _data(data: Data) -> str:
     schema = data.schema
-    notes = "".join(f"<li{' class=warning' if 'arning' in note[:8] else ''}>{escape(note)}</li>" for note in data.notes)
+    notes = "".join(f"<li{' class=warn' if note.startswith('Warning') else ''}>{escape(note)}</li>" for note in data.notes)
     roles = [(column, "modelled") for column in schema.columns] + [(column, "given") for column in schema.context]
     head = ("column", "role", "kind", "smallest", "largest", "distinct", "treated by")
     table = _table(head, [_column(column, role) for column, role in roles], (3, 4, 5))
@@ -217,18 +217,30 @@ def _treatment(column: Column, role: str) -> str:
 
 
 def _doctor(diagnosis: Diagnosis) -> str:
-    return f"<pre>{escape(chr(10).join(diagnosis.lines()))}</pre>"
+    """Findings in words; the table of layers folded."""
+    findings = [f"<li class='{escape(finding.severity)}'>{escape(finding.text)}</li>" for finding in diagnosis.findings]
+    table = escape("\n".join(diagnosis.lines()))
+    return f"<ul>{''.join(findings)}</ul>\n<details><summary>Layer by layer</summary><pre>{table}</pre></details>"
 
 
-def _commands(path: Path) -> str:
-    run = shlex.quote(str(path))
+def _commands(path: Path, context: Sequence[Column]) -> str:
+    """How to go on, in the shell and in Python, with an example of the context if there is one."""
+    values = {column.name: column.vocabulary[0] if column.vocabulary else column.minimum for column in context}
+    run, given = (
+        shlex.quote(str(path)),
+        "".join(" --context " + shlex.quote(f"{k}={v if isinstance(v, str) else f'{v:g}'}") for k, v in values.items()),
+    )
     shell = [
-        f"pushforward sample {run} -n 1000 -o samples.parquet",
+        f"pushforward sample {run} -n 1000{given} -o samples.parquet",
         f"pushforward score {run} mine.parquet -o scored.parquet",
         f"pushforward evaluate {run}",
         f"pushforward doctor {run}",
     ]
-    python = ["import pushforward as pf", f"run = pf.load({json.dumps(str(path))})", "x = run.flow.sample((1000,))"]
+    where, python = json.dumps(str(path), ensure_ascii=False), ["import pushforward as pf"]
+    python += [
+        f"table = pf.sample({where}, 1000{f', context={values!r}' if values else ''})",
+        f'scored = pf.score({where}, "mine.parquet")',
+    ]
     return f"<pre>{escape(chr(10).join(shell))}</pre>\n<pre>{escape(chr(10).join(python))}</pre>"
 
 

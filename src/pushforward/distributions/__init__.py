@@ -1,6 +1,11 @@
 """Bases and likelihoods."""
 
+from .adapter import FromTorch
+from .beta import Beta
+from .conditional import ConditionalNormal
 from .mixture import GaussianMixture
 from .normal import Normal
+from .student import StudentT
+from .uniform import Uniform
 
-__all__ = ["GaussianMixture", "Normal"]
+__all__ = ["Beta", "ConditionalNormal", "FromTorch", "GaussianMixture", "Normal", "StudentT", "Uniform"]

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from .normalized import Normalization
-from .walk import LARGEST, TOLERANCE, LayerCheck
+from .walk import LARGEST, LayerCheck
 
 INVERTS_64, INVERTS, DIGITS = 1e-4, 0.1, 1e-3  # round-trip errors: wrong in float64, useless, worth a word
 TAILS = 0.02
 STEEP = 1e4
 OUTLIER = 8.0
+DOUBT = 0.05
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,13 @@ def of_lost_rows(layers: list[LayerCheck], rows: int) -> list[Finding]:
     return found
 
 
-def of_whole(error: float, changed: int, rows: int) -> list[Finding]:
-    """``decode(encode(x))`` against x: the largest error, and rows in which a whole number changed."""
-    if changed:
-        return [Finding("warn", f"{changed:,} of {rows:,} rows come back from encode and decode with another whole number")]
+def of_whole(error: float, changed: int, most: float, rows: int) -> list[Finding]:
+    """``decode(encode(x))`` against x: the largest error, and rows in which a whole number changed, by ``most`` at most."""
+    if changed and error <= DIGITS:
+        text = (
+            f"{changed:,} of {rows:,} rows come back from encode and decode with another whole number, off by at most {most:,.0f}: float32"
+        )
+        return [Finding("warn", text + " holds 24 bits, which is not enough for this range; run the flow in float64 if that matters")]
     if math.isnan(error) or error <= DIGITS:
         return []
     severity = "warn" if error <= INVERTS else "fail"
@@ -86,8 +90,8 @@ def of_latent(latent: dict[str, Any], rows: int) -> list[Finding]:
         worst = [i for i in sorted(range(len(latent[key])), key=lambda i: -size(latent[key][i])) if odd(latent[key][i])]
         if worst:
             shown = ", ".join(f"z{i} {latent[key][i]:.2f}" for i in worst[:3]) + (" ..." if len(worst) > 3 else "")
-            text = f"{len(worst)} of {len(latent[key])} latent dimensions have {words}: {shown}; the fit is not finished, or these rows are"
-            found.append(Finding("warn", text + " unlike those it was fitted to"))
+            text = f"latents with {words}: {len(worst)} of {len(latent[key])} dimensions, {shown}; the fit is not finished, or these rows"
+            found.append(Finding("warn", text + " are unlike those it was fitted to"))
     if latent["largest"] > OUTLIER:
         text = f"some row lies {latent['largest']:.1f} deviations out in the latent space: an outlier of the data, or of the fit"
         found.append(Finding("warn", text + "; score the rows to find it"))
@@ -96,6 +100,8 @@ def of_latent(latent: dict[str, Any], rows: int) -> list[Finding]:
 
 def of_mass(normalization: Normalization) -> list[Finding]:
     """Whether the density integrates to one."""
+    if normalization.error > DOUBT:
+        return [Finding("warn", "whether the density integrates to one can't be told: it is too sharp for the finest grid")]
     if normalization.healthy:
         return [Finding("ok", f"the density integrates to {normalization.mass:.4f}")]
     text = f"the density integrates to {normalization.mass:.3g} where {normalization.inside:.3g} of the samples lie"

@@ -15,6 +15,8 @@ from ..evaluation import entering, settled
 
 DRAWS = 20_000
 MARGIN = 1.0  # the box reaches beyond the samples by this share of their range
+GRIDS = {1: [1_001, 4_001, 16_001, 64_001], 2: [101, 201, 401, 801]}  # points on each axis, finer until the error is small
+SMALL = 1e-3
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,8 @@ class Normalization:
 
     Attributes:
         mass: by quadrature; 1 for a density, if the box holds it all.
-        inside: the share of samples in the box.
-        error: how far the quadrature may be off, from the grid of twice the step.
+        inside: the share of samples in the box; those that are not finite are outside.
+        error: how far the quadrature may be off, from the grid of twice the step; large for a density too sharp for the finest grid.
     """
 
     mass: float
@@ -41,17 +43,17 @@ class Normalization:
 
 
 @torch.no_grad()
-def check_normalized(flow: Flow, context: Tensor | None = None, *, points: int | None = None, seed: int = 0) -> Normalization:
+def check_normalized(flow: Flow, context: Tensor | None = None, *, seed: int = 0) -> Normalization:
     r"""``\int exp(log p(x)) dx`` by the trapezoidal rule, for an exact flow of one or two dimensions, in float64.
 
-    The box is where the flow's samples fall (all but one in a thousand on each side) and as much again around it. A log-det of
-    the wrong sign, a map that does not cover the line or a base of the wrong mass show here without any reference value.
-    Cost: ``points ** D`` evaluations.
+    The box is turned and stretched as the flow's samples lie; it holds all but a few in a thousand and as much again around
+    them. The grid is refined until the result stands. A log-det of the wrong sign, a map that does not cover the line or a
+    base of the wrong mass show here without any reference value. Cost: up to 64,001 evaluations in one dimension, 641,601 in two;
+    1,001 and 10,201 where the density is smooth enough.
 
     Arguments:
         flow: the model.
         context: one raw context, ``(*context_shape,)``.
-        points: on each axis; by default 20,001 in one dimension and 401 in two.
         seed: of the samples.
 
     Raises:
@@ -65,27 +67,30 @@ def check_normalized(flow: Flow, context: Tensor | None = None, *, points: int |
     if flow.shape not in ((1,), (2,)) or flow.kind != "exact":
         raise ValueError(f"check_normalized: expected an exact flow of shape (1,) or (2,), got {flow.kind} and {tuple(flow.shape)}")
     (dim,) = flow.shape
-    points = points or (20_001 if dim == 1 else 401)
-    points += 1 - points % 2  # odd, so that every other point is a grid too
-    model = copy.deepcopy(flow).double()
+    model = copy.deepcopy(flow).double().cpu()
     with settled(model, seed):
-        raw = None if context is None else context.double().expand(1, *context.shape)
-        samples = (model.sample((DRAWS,)) if model.context_shape is None else model.sample((DRAWS,), raw)).reshape(-1, dim)
-        samples = samples.double()
-        low, high = samples.quantile(0.001, 0), samples.quantile(0.999, 0)
+        raw = None if context is None else context.double().cpu()[None]
+        samples = (model.sample((DRAWS,)) if model.context_shape is None else model.sample((DRAWS,), raw)).reshape(-1, dim).double()
+        samples = samples[samples.isfinite().all(1)]
+        centre, turn = samples.mean(0), torch.linalg.cholesky(samples.T.cov().reshape(dim, dim))
+        y = torch.linalg.solve_triangular(turn, (samples - centre).T, upper=False).T
+        low, high = y.quantile(0.001, 0), y.quantile(0.999, 0)
         low, high = low - MARGIN * (high - low), high + MARGIN * (high - low)
-        axes = [torch.linspace(a, b, points, dtype=torch.float64) for a, b in zip(low.tolist(), high.tolist())]
-        grid = torch.cartesian_prod(*axes).reshape(-1, dim)
-        values = []
-        for part in grid.split(2**15):
-            x, c = entering(model, part, None if raw is None else raw.expand(len(part), *raw.shape[1:]))
-            values.append(model.log_prob(x, c).double().cpu().exp())
-    density = torch.cat(values).reshape([points] * dim)
-    cell = math.prod(((high - low) / (points - 1)).tolist())
-    mass = _trapezoid(density) * cell
-    coarse = _trapezoid(density[(slice(None, None, 2),) * dim]) * cell * 2**dim
-    inside = ((samples >= low) & (samples <= high)).all(1).double().mean().item()
-    return Normalization(mass, inside, abs(mass - coarse))
+        inside = ((y >= low) & (y <= high)).all(1).sum().item() / DRAWS
+        for points in GRIDS[dim]:
+            axes = [torch.linspace(a, b, points, dtype=torch.float64) for a, b in zip(low.tolist(), high.tolist())]
+            grid = torch.cartesian_prod(*axes).reshape(-1, dim) @ turn.T + centre
+            density = torch.cat([_density(model, part, raw) for part in grid.split(2**15)]).reshape([points] * dim)
+            cell = math.prod(((high - low) / (points - 1)).tolist()) * turn.diagonal().prod().item()
+            mass = _trapezoid(density) * cell
+            error = abs(mass - _trapezoid(density[(slice(None, None, 2),) * dim]) * cell * 2**dim)
+            if error < SMALL:
+                break
+    return Normalization(mass, inside, error)
+
+
+def _density(model: Flow, x: Tensor, raw: Tensor | None) -> Tensor:
+    return model.log_prob(*entering(model, x, None if raw is None else raw.expand(len(x), *raw.shape[1:]))).double().exp()
 
 
 def _trapezoid(values: Tensor) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..core import Flow
+from ..core import Flow, Transform
 from ..distributions import Normal
 from ..nets import MADE
 from ..transforms import ActNorm, Autoregressive
@@ -19,7 +19,7 @@ def maf(shape: Sequence[int], *, steps: int = 5, width: int = 128, depth: int = 
     ``context`` numbers to condition on.
     """
     dim = vector(shape)
-    layers = []
+    layers: list[Transform] = []
     for step in range(steps):
         order = range(dim) if step % 2 == 0 else range(dim - 1, -1, -1)
         net = MADE(dim, 2, width=width, depth=depth, context=context, order=order, residual=residual)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..core import Flow
+from ..core import Flow, Transform
 from ..distributions import Normal
 from ..nets import MLP
 from ..transforms import Coupling, Elementwise
@@ -18,7 +18,7 @@ def nice(shape: Sequence[int], *, steps: int = 4, width: int = 128, depth: int =
     Arguments: ``steps`` couplings with nets of ``depth`` layers of ``width`` units; ``context`` numbers to condition on.
     """
     dim = vector(shape)
-    layers = []
+    layers: list[Transform] = []
     for step in range(steps):
         mask = alternating(dim, step)
         layers.append(Coupling(mask, Additive(), MLP(sum(mask) + context, dim - sum(mask), width=width, depth=depth)))

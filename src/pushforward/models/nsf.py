@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from ..core import Flow
+from ..core import Flow, Transform
 from ..distributions import Normal
 from ..nets import MADE, ResidualMLP
 from ..transforms import ActNorm, Autoregressive, Coupling, LULinear
@@ -31,7 +31,7 @@ def nsf(
     ``width`` units; ``mixing`` puts an LU-decomposed linear map before each; ``context`` numbers to condition on.
     """
     dim = vector(shape)
-    layers = []
+    layers: list[Transform] = []
     for step in range(steps):
         spline = RationalQuadratic(bins, bound)
         layers += [ActNorm(dim)] + ([LULinear(dim)] if mixing and dim > 1 else [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..core import Flow
+from ..core import Flow, Transform
 from ..distributions import Normal
 from ..nets import MLP
 from ..transforms import ActNorm, Coupling
@@ -18,7 +18,7 @@ def real_nvp(shape: Sequence[int], *, steps: int = 8, width: int = 128, depth: i
     Arguments: ``steps`` couplings with nets of ``depth`` layers of ``width`` units; ``context`` numbers to condition on.
     """
     dim = vector(shape)
-    layers = []
+    layers: list[Transform] = []
     for step in range(steps):
         mask = alternating(dim, step)
         net = MLP(sum(mask) + context, 2 * (dim - sum(mask)), width=width, depth=depth)

@@ -24,17 +24,17 @@ def learning_curves(metrics: Sequence[Mapping[str, Any]], references: Mapping[st
     train, valid = _series(metrics, "loss"), _series(metrics, "valid")
     picture = figure(8, 4)
     ax = picture.add_subplot()
-    ends: list[tuple[float, str, str]] = [(nats, name, SOFT) for name, nats in references.items()]
+    ends: list[tuple[float, str, str]] = [(nats, f"{name}  {number(nats)}", SOFT) for name, nats in references.items()]
     if len(train):
         smooth = _smooth(train[:, 1]) if len(train) > 100 else train[:, 1]  # few: each is a mean since the one before
         if len(train) > 100:
             ax.plot(train[:, 0], train[:, 1], color=MODEL, alpha=0.18, linewidth=0.7)
         ax.plot(train[:, 0], smooth, color=MODEL)
-        ends.append((smooth[-1], "training", MODEL))
+        ends.append((smooth[-1], f"training  {number(smooth[-1])}", MODEL))
     if len(valid):
         ax.plot(valid[:, 0], valid[:, 1], color=DATA, marker="o", markersize=3 if len(valid) < 60 else 0)
-        ends.append((valid[-1, 1], "validation", DATA))
         best = valid[np.argmax(valid[:, 1])]
+        ends.append((valid[-1, 1], f"validation, best  {number(best[1])}", DATA))
         ax.plot(*best, marker="o", markersize=8, markerfacecolor="none", markeredgecolor=DATA, markeredgewidth=1.2, clip_on=False)
     for nats in references.values():
         ax.axhline(nats, color=SOFT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
@@ -86,10 +86,15 @@ def _name_lines(ax: Axes, ends: list[tuple[float, str, str]], gap: float = 0.062
     for i in reversed(range(len(places))):
         ceiling = 1.0 if i == len(places) - 1 else places[i + 1] - gap
         places[i] = min(places[i], ceiling)
-    for place, (nats, name, color) in zip(places, ends):
+    for place, (nats, words, color) in zip(places, ends):
         y = min(max((nats - low) / (high - low), 0), 1)
         ax.plot([1.0, 1.02, 1.035], [y, place, place], transform=ax.transAxes, color=color, linewidth=0.8, clip_on=False, alpha=0.7)
-        ax.text(1.042, place, f"{name}  {number(nats)}", transform=ax.transAxes, color=color, va="center", fontsize=9.5)
+        ax.text(1.042, place, words, transform=ax.transAxes, color=color, va="center", fontsize=9.5)
+
+
+def short_name(model: str) -> str:
+    """A model's name without its remarks in brackets."""
+    return shorten(model.split(" (")[0], 34)
 
 
 @style()
@@ -111,7 +116,7 @@ def score_dots(scores: Sequence[Any], entropy: float | None = None) -> Figure:
     if entropy is not None:
         ax.axvline(-entropy, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
         ax.annotate("the best possible", (-entropy, -0.55), (-5, 0), textcoords="offset points", fontsize=9, ha="right", color=INK)
-    ax.set_yticks(range(len(order)), [shorten(scores[i].name, 34) for i in order], fontsize=10.5, color=INK)
+    ax.set_yticks(range(len(order)), [short_name(scores[i].name) for i in order], fontsize=10.5, color=INK)
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(-0.7, len(order) - 0.3)
     ax.margins(x=0.08)
@@ -128,14 +133,14 @@ def likelihoods(train: np.ndarray, test: np.ndarray, samples: np.ndarray) -> Fig
     """
     picture = figure(8, 3.2)
     ax = picture.add_subplot()
-    low, high = limits(train, test, samples)
-    bins = np.linspace(low, high, bins_for(min(len(train), len(test), len(samples)), 50) + 1)
-    for name, x, color in (("training rows", train, THIRD), ("test rows", test, DATA), ("samples", samples, MODEL)):
-        x = x[np.isfinite(x)]
-        if len(x):
-            heights = np.histogram(x, bins)[0] / len(x) / np.diff(bins)
-            ax.stairs(heights, bins, color=color, linewidth=1.6, label=f"{name}, mean {number(x.mean(), 2)}")
-            ax.axvline(x.mean(), color=color, linewidth=0.8, linestyle=(0, (2, 2)))
+    named = (("training rows", train, THIRD), ("test rows", test, DATA), ("samples", samples, MODEL))
+    found = [(name, x[np.isfinite(x)], color) for name, x, color in named if np.isfinite(x).any()]
+    low, high = limits(*(x for _, x, _ in found))
+    bins = np.linspace(low, high, bins_for(min(len(x) for _, x, _ in found), 50) + 1)
+    for name, x, color in found:
+        heights = np.histogram(x, bins)[0] / len(x) / np.diff(bins)
+        ax.stairs(heights, bins, color=color, linewidth=1.6, label=f"{name}, mean {number(x.mean(), 2)}")
+        ax.axvline(x.mean(), color=color, linewidth=0.8, linestyle=(0, (2, 2)))
     ax.set_xlim(low, high)
     ax.set_xlabel("log-likelihood of a row, nats")
     ax.set_yticks([])

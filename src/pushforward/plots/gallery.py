@@ -15,7 +15,7 @@ from ..core import Flow
 from ..data import Rows
 from ..distributions import Normal
 from ..evaluation import entering, log_likelihood, settled
-from .curves import learning_curves, likelihoods, score_dots
+from .curves import learning_curves, likelihoods, score_dots, short_name
 from .images import extremes, sheets
 from .plane import densities, profile, warp
 from .style import shorten
@@ -64,7 +64,7 @@ def gallery(run: Run, data: Data, scores: Sequence[Score], seed: int = 0) -> lis
 
 
 def _training(run: Run, data: Data, scores: Sequence[Score]) -> list[Picture]:
-    references = {shorten(score.name, 34): score.nats for score in scores[1:] if np.isfinite(score.nats)}
+    references = {short_name(score.name): score.nats for score in scores[1:] if np.isfinite(score.nats)}
     if data.entropy is not None:
         references["best possible"] = -data.entropy
     found = []
@@ -72,7 +72,7 @@ def _training(run: Run, data: Data, scores: Sequence[Score]) -> list[Picture]:
     if any("loss" in m or "valid" in m for m in metrics):
         words = LEARNING + (" Dashed: the baselines' test scores." if references else "")
         found.append(Picture("learning", "Learning curves", words, learning_curves(metrics, references)))
-    if scores:
+    if len(scores) > 1:
         words = "Test log-likelihood with two standard errors; the model in colour."
         found.append(Picture("scores", "Beside the baselines", words, score_dots(scores, data.entropy)))
     return found
@@ -97,7 +97,7 @@ def _fit(flow: Flow, data: Data) -> list[Picture]:
         words = note + "KS is the largest gap between the two distribution functions, 0 where they agree."
         found.append(Picture("marginals", "Marginals", words, marginals(rows.x.numpy(), samples.x.numpy(), schema.columns)))
         found += _given(data, rows, samples, note)
-    return [*found, *_latents(flow, data), _likelihoods(flow, data, samples)]
+    return [*found, *_latents(flow, data), *_likelihoods(flow, data, samples)]
 
 
 def _images(flow: Flow, data: Data, rows: Rows, samples: Rows) -> list[Picture]:
@@ -156,12 +156,16 @@ def _given(data: Data, rows: Rows, samples: Rows, note: str) -> list[Picture]:
 def _latents(flow: Flow, data: Data) -> list[Picture]:
     if not isinstance(flow.base, Normal) or len(flow.base.shape) != 1:
         return []
-    return [Picture("uniformity", "Are the latents normal?", LATENTS, uniformity(_latent(flow, _some(data.test, MOST))))]
+    z = _latent(flow, _some(data.test, MOST))
+    z = z[np.isfinite(z).all(1)]
+    return [Picture("uniformity", "Are the latents normal?", LATENTS, uniformity(z))] if len(z) else []
 
 
-def _likelihoods(flow: Flow, data: Data, samples: Rows) -> Picture:
+def _likelihoods(flow: Flow, data: Data, samples: Rows) -> list[Picture]:
     train, test, drawn = (_log_prob(flow, _some(rows, 4000)) for rows in (data.train, data.test, _finite(samples)))
-    return Picture("likelihoods", "Log-likelihood of rows", LIKELIHOODS, likelihoods(train, test, drawn))
+    if not np.isfinite(np.concatenate([train, test, drawn])).any():
+        return []
+    return [Picture("likelihoods", "Log-likelihood of rows", LIKELIHOODS, likelihoods(train, test, drawn))]
 
 
 def _pictured(data: Data) -> tuple[Rows, str]:

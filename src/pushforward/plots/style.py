@@ -20,7 +20,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 # Okabe and Ito's palette, told apart by colour-blind readers: data always blue, the model always vermilion.
-DATA, MODEL, THIRD, FOURTH = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+DATA, MODEL, THIRD = "#0072B2", "#D55E00", "#009E73"
 INK, SOFT, RULE, PAPER = "#20262e", "#68717d", "#d7dbe0", "#ffffff"
 DAY = 86400.0
 DENSITY = "magma"  # perceptually uniform, for densities

@@ -62,7 +62,7 @@ def _marginal(
     bins = edges(low, high, discrete, bins_for(min(len(x), 20000), 48))
     heights = np.histogram(x, bins)[0] / len(x) / np.diff(bins)
     model = np.histogram(samples, bins)[0] / max(len(samples), 1) / np.diff(bins)
-    if discrete and len(bins) <= 41:
+    if discrete and bins[1] - bins[0] == 1:
         middles = (bins[1:] + bins[:-1]) / 2
         width = bins[1] - bins[0]
         ax.bar(middles, heights, 0.86 * width, color=DATA, alpha=0.35, linewidth=0)
@@ -88,12 +88,13 @@ def conditionals(x: np.ndarray, samples: np.ndarray, columns: Sequence[Any], giv
     groups = _groups(given, context, most)
     picture = figure(max(4.5, 2.4 * len(columns)), 0.7 + 1.55 * len(groups))
     axes = picture.subplots(len(groups), len(columns), squeeze=False)
-    for line, (name, rows) in zip(axes, groups):
-        for ax, i in zip(line, range(len(columns))):
-            _marginal(ax, x[rows, i], samples[rows, i], columns[i], window=span(x[:, i], columns[i]), named=line is axes[-1])
-            if line is not axes[-1]:
-                ax.tick_params(labelbottom=False)
-        line[0].set_title(f"{shorten(name, 40)} ({rows.sum():,} rows)", fontsize=9.5, fontweight="normal", pad=3)
+    for line, (name, rows) in enumerate(groups):
+        last = line == len(groups) - 1
+        for i, (ax, column) in enumerate(zip(axes[line], columns)):
+            _marginal(ax, x[rows, i], samples[rows, i], column, window=span(x[:, i], column), named=last)
+            if not last:
+                ax.tick_params(bottom=False, labelbottom=False)
+        axes[line, 0].set_title(f"{shorten(name, 40)} ({rows.sum():,} rows)", fontsize=9.5, fontweight="normal", pad=3)
     picture.legend(handles=_key(), loc="outside upper left", ncols=2)
     return picture
 
@@ -191,13 +192,13 @@ def _pair(
 
 
 @style()
-def uniformity(z: np.ndarray, most: int = 12) -> Figure:
+def uniformity(z: np.ndarray, most: int = 16) -> Figure:
     r"""Histograms of ``u = Phi(z)`` per latent dimension for test rows ``(n, D)``: uniform where the flow is right.
 
     Each bar of a uniform histogram lies in the grey band 19 times out of 20. A hump: the model is too wide there; a bowl: too narrow;
     a slope: it leans to one side. Beyond ``most`` dimensions, those that stray most.
     """
-    u = stats.norm.cdf(z[np.isfinite(z).all(1)])
+    u = stats.norm.cdf(z)
     n, dim = u.shape
     bars = int(np.clip(n // 25, 5, 20))
     counts = np.stack([np.histogram(u[:, i], bars, (0, 1))[0] for i in range(dim)])

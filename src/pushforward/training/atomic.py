@@ -6,8 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 
@@ -27,9 +26,10 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
         os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError | SafetensorError):
+        if isinstance(error, OSError):
             kept = "the previous one is kept" if path.exists() else "nothing was written"
-            raise OSError(f"{path}: could not be written ({_reason(error)}); {kept}; free some space or choose another place") from error
+            reason = error.strerror or error
+            raise OSError(f"{path}: could not be written ({reason}); {kept}; free some space or choose another place") from error
         raise
     _sync(path.parent)  # the rename itself
 
@@ -41,7 +41,8 @@ def write_text(path: Path, text: str) -> None:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """A safetensors file, atomically."""
-    replace(path, lambda temporary: save_file(dict(tensors), temporary, metadata=dict(metadata)))
+    content = save(dict(tensors), dict(metadata))  # written by us: safetensors' own writer hides the errno and lets nobody else read
+    replace(path, lambda temporary: temporary.write_bytes(content))
 
 
 def _sync(path: Path) -> None:
@@ -50,10 +51,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _reason(error: BaseException) -> str:
-    """``No space left on device``, out of what the operating system or safetensors says."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error).removeprefix("Error while serializing: ").removeprefix("I/O error: ")

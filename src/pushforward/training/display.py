@@ -18,7 +18,7 @@ class Display:
     """Step, smoothed loss, best validation figure, examples per second and time left.
 
     Arguments:
-        shown: False says only what must be said (:meth:`say`).
+        shown: False says only what must be said (by :meth:`say`, not by :meth:`note`).
         speaks: False, as on all processes but the first, says nothing at all.
     """
 
@@ -66,6 +66,11 @@ class Display:
             self._bar.update(self._task, completed=now.step, total=steps, description=words)
         else:
             print(words, file=sys.stderr, flush=True)
+
+    def note(self, sentence: str) -> None:
+        """A sentence that goes with the progress."""
+        if self.shown:
+            self.say(sentence)
 
     def say(self, sentence: str) -> None:
         """A sentence on a line of its own, above the bar."""

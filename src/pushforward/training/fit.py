@@ -141,7 +141,7 @@ def fit(
         average = Ema(objective, flow, ema)
         trainable = [p for p in objective.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(trainable, lr=lr, weight_decay=weight_decay, fused=True)
-        guard = Guard(optimizer, trainable, clip, now.tally)
+        guard = Guard(optimizer, trainable, clip, now.tally, deferred=look > 1)
         learner = Learner(objective, average, optimizer)
         if saved:
             learner.restore(saved.now)
@@ -160,7 +160,7 @@ def fit(
                 if now.tally[0] >= STREAK:
                     _roll_back(now, learner, keeper, display)
                 if clock.decide(now, first=True):
-                    display.say(f"time limit {duration(time_limit or 0)}: {now.plan.steps:,} steps")
+                    _announce(now.plan, time_limit, keeper.run, display)
                 if interrupted:
                     stopped = "interrupted"
                 elif now.step >= now.plan.end:
@@ -173,10 +173,11 @@ def fit(
                     figure = validate(average.module)
                     keeper.validated(figure)
                     records.append(_record(now, figure, lr, clock.rate(now, batches.batch)))
-                    clock.validated(now)
-                    clock.decide(now)
                     if keeper.run:
                         keeper.run.log(records[-1])
+                    clock.validated(now)
+                    if not stopped and clock.decide(now):
+                        _announce(now.plan, None, keeper.run, display)
                 if patience and now.waited >= patience and not stopped:
                     stopped = "patience"
                 if stopped:
@@ -231,6 +232,14 @@ def _record(now: Counters, figure: float, lr: float, rate: float | None) -> dict
     }
 
 
+def _announce(plan: Plan, time_limit: float | None, run: Run | None, display: Display) -> None:
+    """What the clock has decided belongs to the run's configuration: without a clock it can then be repeated."""
+    if run:
+        run.decide("train", steps=plan.steps, every=plan.every)
+    if time_limit:
+        display.note(f"{plan.steps:,} steps fit into {duration(time_limit)}")
+
+
 def _roll_back(now: Counters, learner: Learner, keeper: Keeper, display: Display) -> None:
     """Back to the last good weights, at half the rate; the steps themselves go on."""
     if now.rollbacks == ROLLBACKS:
@@ -248,7 +257,7 @@ def _roll_back(now: Counters, learner: Learner, keeper: Keeper, display: Display
 
 
 def _greet(now: Counters, display: Display) -> None:
-    display.say(f"going on from step {now.step:,}")
+    display.note(f"going on from step {now.step:,}")
     threads = torch.get_num_threads()
     if threads != now.threads:
         display.say(f"note: {threads} CPU threads instead of {now.threads}; the last bits of the weights may come out differently")

@@ -12,28 +12,37 @@ from torch import Tensor, nn
 class Guard:
     """Clips the gradient's norm and steps, unless the loss or the gradient is not finite: then the step is skipped.
 
-    On a GPU the decision stays there (the fused kernel reads it, as it does from a GradScaler), so that nothing waits.
-
-    Attributes:
-        tally: skipped steps in a row, skipped steps, sum of the finite losses, their number; as of the last :meth:`look`.
+    Arguments:
+        optimizer: a fused one.
+        parameters: those of the optimizer.
+        clip: the largest norm of the gradient.
+        tally: skipped steps in a row, skipped steps, sum of the finite losses, their number; brought up to date by :meth:`look`.
+        deferred: for a GPU: the decision stays there (the fused kernel reads it, as it does from a GradScaler), so nothing waits.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter], clip: float, tally: list[float]):
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        parameters: Iterable[nn.Parameter],
+        clip: float,
+        tally: list[float],
+        deferred: bool = False,
+    ):
         self.optimizer = optimizer
         self.parameters = list(parameters)
         self.clip = clip
         self.tally = tally
+        self.deferred = deferred
         self._unseen: list[Tensor] = []
 
     def step(self, loss: Tensor) -> None:
         """One step down the gradient in ``parameters``, which is then dropped; ``loss`` must be the same on every process."""
         norm = nn.utils.clip_grad_norm_(self.parameters, self.clip)
-        if loss.device.type == "cpu":
-            if self._count(loss.item(), norm.item()):
-                self.optimizer.step()
-        else:
+        if self.deferred:
             self._unseen += [loss, norm]
             self.optimizer.found_inf = (~(loss + norm).isfinite()).float()  # type: ignore[attr-defined]
+            self.optimizer.step()
+        elif self._count(loss.item(), norm.item()):
             self.optimizer.step()
         for parameter in self.parameters:
             parameter.grad = None

@@ -10,7 +10,8 @@ from .state import Counters, Learner, State, Tensors, weights
 if TYPE_CHECKING:
     from .run import Run
 
-SAVE = 30.0  # seconds between checkpoints; or 20 times what writing one takes, if that is more
+SAVE = 30.0  # seconds between checkpoints at least
+PAUSE = 20.0  # times what writing one takes, if that is more
 
 
 class Keeper:
@@ -27,7 +28,7 @@ class Keeper:
         self.learner, self.now, self.run = learner, now, run
         self.good: Tensors = saved.good if saved else learner.capture()
         self.best: Tensors = saved.best if saved else {}
-        self._good_step = -1 if saved else now.step
+        self._good_step = now.step if saved is None or saved.good is saved.now else -1
         self._best_written = -1
         self._next = 0.0  # at once: from the start there is something to load
 
@@ -60,4 +61,4 @@ class Keeper:
             self.run.save_weights(self.best)
             self._best_written = self.now.best_step
         ended = time.perf_counter()
-        self._next = ended + max(SAVE, 20 * (ended - began))
+        self._next = ended + max(SAVE, PAUSE * (ended - began))

@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..core import Flow
-from .atomic import replace, write_tensors, write_text
+from ..models import MODELS
+from .atomic import write_tensors, write_text
 from .state import weights
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ def build(config: Config, schema: Schema) -> Flow:
     Raises:
         ValueError: an unknown recipe.
     """
-    from ..models import MODELS
-
     options = dict(config["model"])
     name = options.pop("name")
     if name not in MODELS:
@@ -166,8 +165,12 @@ class Run:
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
-        with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        path = self.path / "metrics.jsonl"
+        try:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise OSError(f"{path}: could not be written ({error.strerror}); free some space and go on with --resume") from error
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl; a last line torn by a crash is passed over."""
@@ -184,7 +187,9 @@ class Run:
         """Forget the metrics after a step (of a run that goes on from there), and return the others."""
         records = [record for record in self.metrics() if record["step"] <= step]
         text = "".join(json.dumps(record) + "\n" for record in records)
-        replace(self.path / "metrics.jsonl", lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        path = self.path / "metrics.jsonl"
+        if path.exists() and path.read_text(encoding="utf-8") != text:
+            write_text(path, text)
         return records
 
 

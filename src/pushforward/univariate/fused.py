@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from .rational import TILT, Pieces, evaluate, inner_knots
 
@@ -26,8 +25,10 @@ class Fused(torch.autograd.Function):
         return out, slope
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, g_out: Tensor, g_slope: Tensor) -> tuple[Tensor | None, ...]:
+        # once_differentiable would drop the second derivatives without a word where g_out is a constant
+        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            raise RuntimeError("RationalQuadratic: expected one derivative, got create_graph=True; make the spline with fused=False")
         bins, bound, floor, inverse, shape = ctx.options
         p = Pieces(*ctx.saved_tensors)
         a, b = p.ends.unbind(1)

@@ -9,6 +9,7 @@ from .base import Univariate
 from .fused import Fused
 from .rational import evaluate
 
+
 class RationalQuadratic(Univariate):
     r"""A monotone spline of ``bins`` rational-quadratic pieces on ``[-bound, bound]``, the identity outside.
 

@@ -28,6 +28,7 @@ from .listing import preset_path
 from .runs import IN_MEMORY, data_of, keep_results
 
 QUANTILES = 1000  # steps between the kept quantiles of the training rows' log-likelihoods
+LEAST = -1e300  # stands for -inf among them, which JSON has not
 RANGE_ROWS = 50_000  # training rows these are taken from, at most
 
 
@@ -96,27 +97,35 @@ def fit(
         "valid": _where(valid),
         "test": _where(test),
     }
-    if resume and out is not None and Path(out).exists():
-        run = Run.load(out)
+    resumed = resume and out is not None and Path(out).exists()
+    if resumed:
+        run = Run.load(out)  # type: ignore[arg-type]
         _check_same(run, {"model": recipe | ({"name": name} if model else {}), "train": training}, _where(data))
-        seed, training = run.config["train"]["seed"], run.config["train"] | training
         read = data_of(run) if run.config["data"]["source"] != IN_MEMORY else _load(data, run.config["data"], valid, test)
+        config = run.config
+        config["train"] |= training | ({} if time_limit is None else {"time_limit": time_limit})
     else:
         read = _load(data, settings, valid, test)
-        training = signature.defaults(train) | training | {"seed": seed}
-        model_table = {"name": name} | signature.defaults(MODELS[name]) | recipe
-        config = {"data": {"source": _where(data), "name": read.name} | settings, "model": model_table, "train": training}
+        config = {
+            "data": {"source": _where(data), "name": read.name} | settings,
+            "model": {"name": name} | signature.defaults(MODELS[name]) | recipe,
+            "train": signature.defaults(train) | training | {"seed": seed, "time_limit": time_limit},
+        }
+    with torch.random.fork_rng():
+        torch.manual_seed(config["train"]["seed"])
+        flow = build(config, read.schema)
+    if not resumed:
         run = _create(out, config, read, overwrite)
     for note in read.notes:
         say(note)
-
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        flow = build(run.config, run.schema)
-    name = run.config["model"]["name"]
+    name = config["model"]["name"]
     say(f"{name}: {sum(p.numel() for p in flow.parameters()):,} parameters; training in {run.path}")
-    training = {k: v for k, v in training.items() if k not in ("seed", "time_limit")}
-    history = train(flow, read.train, read.valid, **training, time_limit=time_limit, seed=seed, run=run, resume=resume, progress=progress)
+    try:
+        history = train(flow, read.train, read.valid, **config["train"], run=run, resume=resume, progress=progress)
+    except ValueError:
+        if not run.state.exists():  # refused before it began: leave nothing half-written
+            shutil.rmtree(run.path)
+        raise
     say(
         f"trained {history.steps:,} steps in {history.seconds:.0f} s (ended by: {history.stopped}); judging on {len(read.test):,} test rows"
     )
@@ -131,6 +140,7 @@ def _judge(run: Run, data: Data, flow: Flow, name: str, samples: int, seconds: f
     told = c2st(flow, data.test) if len(data.test) >= 20 else None
     order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))[:RANGE_ROWS]
     train_log_prob = log_likelihood(flow, data.train.pick(order.numpy()), samples=samples)
+    quantiles = train_log_prob.quantile(torch.linspace(0, 1, QUANTILES + 1, dtype=torch.float64))
     keep_results(
         run,
         {
@@ -138,7 +148,7 @@ def _judge(run: Run, data: Data, flow: Flow, name: str, samples: int, seconds: f
             "verdict": verdict(scores),
             "entropy": data.entropy,
             "c2st": None if told is None else told.to_json(),
-            "quantiles": train_log_prob.quantile(torch.linspace(0, 1, QUANTILES + 1, dtype=torch.float64)).tolist(),
+            "quantiles": quantiles.nan_to_num(nan=LEAST, neginf=LEAST).tolist(),
         },
     )
     if report:

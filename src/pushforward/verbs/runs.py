@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..data import Data, Rows, read
+import pyarrow as pa
+
+from ..data import Column, Data, Rows, Schema, read
 from ..data import load as load_data
 from ..training import Run
 from ..training.atomic import write_text
@@ -63,20 +66,15 @@ def data_of(run: Run) -> Data:
 
 
 def rows_of(run: Run, data: Any) -> Rows:
-    """Further rows for a fitted run: those of a path, array or table, in the run's schema; the weights if it was fitted with some."""
+    """All rows of a path, array or table in the run's schema; weighted if they have the column of weights that the run was fitted with."""
     source = read(data)
     if run.config["data"].get("missing") == "drop":
         absent = run.schema.missing(source)
         if absent.all():
             raise ValueError(f"{source.name}: every row has missing values in the columns of the run; give complete rows")
-        source = keep(source, ~absent)
-    return Rows(*run.schema.encode(source))
-
-
-def keep(source: Any, rows: Any) -> Any:
-    """The source with some of its rows."""
-    import dataclasses
-
-    import pyarrow as pa
-
-    return dataclasses.replace(source, table=source.table.filter(pa.array(rows)))
+        source = replace(source, table=source.table.filter(pa.array(~absent)))
+    weight = run.config["data"].get("weight")
+    x, context = run.schema.encode(source)
+    if weight is None or weight not in source.table.column_names:
+        return Rows(x, context)
+    return Rows(x, context, Schema([Column(weight)]).encode(source.table)[0][:, 0])

@@ -56,7 +56,7 @@ class ConditionalNormal(Distribution):
 
     def _mean_and_scale(self, context: Tensor | None) -> tuple[Tensor, Tensor]:
         if context is None:
-            raise ValueError(f"ConditionalNormal: needs a context, got none; give one row per draw")
+            raise ValueError("ConditionalNormal: needs a context, got none; give one row per draw")
         h = self.net(context)
         expected = (context.shape[0], 2 * self.shape[0], *self.shape[1:])
         if h.shape != expected:

@@ -22,7 +22,7 @@ class RationalQuadratic(Univariate):
 
     Where it departs from the paper: every bin takes at least ``floor`` of the interval on both axes, and a knot's derivative
     is the harmonic mean of the slopes of the two bins beside it times a factor in (1/10, 10). So slopes are bounded whatever
-    the parameters, and float32 round trips hold to about ``2e-4 bound``; free derivatives give errors as large as the interval.
+    the parameters, and float32 round trips hold to ``5e-4 bound``; free derivatives give errors as large as the interval.
 
     Reference: Neural Spline Flows, Durkan, Bekasov, Murray, Papamakarios, 2019, arXiv:1906.04032.
 

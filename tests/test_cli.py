@@ -6,8 +6,11 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -212,6 +215,26 @@ def test_splits_and_weights_that_are_given(cli, tmp_path):
     log_prob = run.flow.log_prob(run.schema.encode(rows.head(49))[0])
     assert score.nats == pytest.approx(log_prob.mean().item(), rel=1e-5)
     assert pf.evaluate(run).nats == pytest.approx(score.nats)
+
+
+def test_interrupt_and_resume(cli, tmp_path, shared):
+    """Ctrl-C ends with the usual exit code, without a verdict, and --resume finishes the run."""
+    run = tmp_path / "run"
+
+    def interrupt():
+        while not (run / "metrics.jsonl").is_file():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    common = ["fit", shared / "table.csv", "--columns", "height,price", "--out", run, *QUICK, "train.patience=0"]
+    threading.Thread(target=interrupt, daemon=True).start()
+    code, out, err = cli(*common, "train.steps=100000", "train.every=5")
+    assert code == 130 and out == "" and "go on with --resume" in err
+    assert not (run / "scores.json").exists()
+    steps = pf.training.run.Run.load(run).metrics()[-1]["step"] + 20
+    code, out, _ = cli(*common, "--resume", f"train.steps={steps}", "train.every=5")
+    assert code == 0 and "nats per row" in out and (run / "scores.json").exists()
+    refused(cli(*common, "--resume", "--columns", "height,count", "train.every=5"), ["data.columns"])
 
 
 def test_time_limit_is_kept_for_resuming(cli, tmp_path, shared):

@@ -9,7 +9,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -204,13 +204,20 @@ def list_(
     """List models (with their options), data sets or presets."""
     from . import verbs
 
-    found = {"models": verbs.list_models, "data": verbs.list_data, "presets": verbs.list_presets}[what]()
+    listings: dict[str, Callable[[], dict[str, Any]]] = {
+        "models": verbs.list_models,
+        "data": verbs.list_data,
+        "presets": verbs.list_presets,
+    }
+    found = listings[what]()
     if as_json:
         _print_json(found)
         return
     width = max(map(len, found), default=0)
-    for name, words in found.items():
-        print(f"{name:{width}}  {words}")
+    for name, entry in found.items():
+        print(f"{name:{width}}  {entry['is'] if what == 'models' else entry}")
+        if what == "models":
+            print(" " * width, *(f" {key}={value}" for key, value in entry["options"].items()))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -221,9 +228,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     try:
         app(arguments, prog_name="pushforward")
-    except BrokenPipeError:  # | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
     except (ValueError, OSError, FloatingPointError) as error:
         if os.environ.get("PUSHFORWARD_DEBUG") or not (isinstance(error, OSError) or _ours(error)):
             raise

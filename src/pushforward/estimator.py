@@ -33,7 +33,7 @@ class FlowDensity(DensityMixin, BaseEstimator):
 
     A constant feature is given a tiny deviation, with a warning: its density is then an artefact.
 
-    Cost: ``steps`` steps of ``batch`` rows, 2 to 20 ms each on a CPU.
+    Cost: ``steps`` gradient steps of ``batch`` rows; scoring and sampling one pass each.
 
     Parameters:
         model: a recipe of ``pushforward.models``.

@@ -10,7 +10,7 @@ from torch import Size, Tensor
 from torch.distributions import Transform as TorchTransform
 from torch.distributions import constraints
 
-from ..core import Distribution
+from ..core import Distribution, zeros
 
 
 class FromTorch(Distribution):
@@ -63,6 +63,8 @@ class FromTorch(Distribution):
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         self.check(x, context)
+        if x.shape[0] == 0:  # which constraints of torch can't reshape
+            return zeros(x)
         inside = self.support.check(x)  # (B,)
         rows = inside.reshape(-1, *(1 for _ in self.shape))
         terms = self.distribution.log_prob(torch.where(rows, x, self.typical.to(x.dtype)))
@@ -71,8 +73,8 @@ class FromTorch(Distribution):
 
     def draw(self, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         distribution = self.distribution
-        shape = Size([rows])
-        x = distribution.rsample(shape) if distribution.has_rsample else distribution.sample(shape)
+        shape = Size([max(rows, 1)])  # some can't draw nothing
+        x = (distribution.rsample(shape) if distribution.has_rsample else distribution.sample(shape))[:rows]
         return x, self.log_prob(x)
 
     def extra_repr(self) -> str:

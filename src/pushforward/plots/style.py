@@ -103,7 +103,7 @@ def figure(width: float, height: float, gap: float = 0.02) -> Figure:
 
     ``gap`` is the space between panels, as a share of a panel.
     """
-    empty = Figure(figsize=(width, height), dpi=150, layout=ConstrainedLayoutEngine(wspace=gap, hspace=gap))
+    empty = Figure(figsize=(width, height), dpi=150, layout=ConstrainedLayoutEngine(h_pad=0.1, wspace=gap, hspace=gap))
     FigureCanvasAgg(empty)
     return empty
 

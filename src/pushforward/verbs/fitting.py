@@ -77,6 +77,7 @@ def fit(
         ValueError: data, names or options that can't be used; the message says what, where and the remedy.
         OSError: the disk is full; the last checkpoint can be loaded.
         FloatingPointError: training diverges whatever the learning rate.
+        KeyboardInterrupt: training was stopped, at a checkpoint: ``resume`` goes on from there.
 
     Example::
 
@@ -100,7 +101,9 @@ def fit(
     resumed = resume and out is not None and Path(out).exists()
     if resumed:
         run = Run.load(out)  # type: ignore[arg-type]
-        _check_same(run, {"model": recipe | ({"name": name} if model else {}), "train": training}, _where(data))
+        again = {key: value for key, value in settings.items() if value and value != "error"}
+        _check_same(run, {"data": again, "model": recipe | ({"name": name} if model else {}), "train": training}, _where(data))
+        (run.path / "scores.json").unlink(missing_ok=True)
         read = data_of(run) if run.config["data"]["source"] != IN_MEMORY else _load(data, run.config["data"], valid, test)
         config = run.config
         config["train"] |= training | ({} if time_limit is None else {"time_limit": time_limit})
@@ -126,9 +129,10 @@ def fit(
         if not run.state.exists():  # refused before it began: leave nothing half-written
             shutil.rmtree(run.path)
         raise
-    say(
-        f"trained {history.steps:,} steps in {history.seconds:.0f} s (ended by: {history.stopped}); judging on {len(read.test):,} test rows"
-    )
+    if history.stopped == "interrupted":
+        say(f"stopped after {history.steps:,} steps, at a checkpoint in {run.path}; go on with --resume")
+        raise KeyboardInterrupt
+    say(f"trained {history.steps:,} steps in {history.seconds:.0f} s (ended by: {history.stopped}); judging on the test rows")
     _judge(run, read, run.flow, name, samples, history.seconds, report)
     return run
 

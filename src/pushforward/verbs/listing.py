@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from ..data import EMBEDDED, TOYS
 from ..data.errors import nearest
@@ -12,14 +13,15 @@ from ..models import MODELS
 from ..options import describe
 
 
-def list_models() -> dict[str, str]:
-    """Recipes: what each is, and its options with their defaults."""
-    found = {}
-    for name, recipe in MODELS.items():
-        first = (inspect.getmodule(recipe).__doc__ or "").strip().splitlines()[0]  # type: ignore[union-attr]
-        takes = ", ".join(f"model.{key}={option.default}" for key, option in describe(recipe).items())
-        found[name] = f"{first} [{takes}]" if takes else first
-    return found
+def list_models() -> dict[str, dict[str, Any]]:
+    """Recipes: ``is``, what each is and its paper; ``options``, their names and defaults."""
+    return {
+        name: {
+            "is": (inspect.getdoc(inspect.getmodule(recipe)) or "").splitlines()[0],
+            "options": {f"model.{key}": option.default for key, option in describe(recipe).items()},
+        }
+        for name, recipe in MODELS.items()
+    }
 
 
 def list_data() -> dict[str, str]:

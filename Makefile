@@ -12,10 +12,10 @@ $(BIN)/pushforward: pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(BIN)/pushforward  ## fit a flow to embedded real data and draw the report (a few minutes)
-	$(BIN)/pushforward fit digits --out runs/demo --overwrite --time-limit 2m
+	$(BIN)/pushforward fit digits --out runs/demo --overwrite --time-limit 90s
 
 test: $(BIN)/pushforward  ## the laws over every layer, and the rest of the default suite
-	$(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 lint: $(BIN)/pushforward  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -26,7 +26,8 @@ def toy(name: str) -> str:
     found = pf.results(run)
     score = found["scores"][0]
     gap = -found["entropy"] - score["nats"]
-    return f"| {name} | {-found['entropy']:.3f} | {score['nats']:.3f} ± {score['stderr']:.3f} | {gap:.3f} | {score['train_seconds']:.0f} s |"
+    best = -found["entropy"]
+    return f"| {name} | {best:.3f} | {score['nats']:.3f} ± {score['stderr']:.3f} | {gap:.3f} | {score['train_seconds']:.0f} s |"
 
 
 def table(path: str) -> str:

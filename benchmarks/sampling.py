@@ -1,6 +1,6 @@
 """How long 1,024 samples of a masked autoregressive flow take: 5 layers of 2 hidden layers.
 
-    python benchmarks/sampling.py
+python benchmarks/sampling.py
 """
 
 from __future__ import annotations

@@ -78,6 +78,24 @@ def test_spline_is_expressive():
     assert slope.max() > math.log(40) and slope.min() < -math.log(40)
 
 
+def test_spline_fits_separate_modes():
+    """Four narrow modes in eight bins, held-out nats: a spline of free knot derivatives and tiny bins reaches 0.68, a Gaussian 1.5."""
+    torch.manual_seed(0)
+    spline = pu.RationalQuadratic()
+    x = torch.randint(0, 4, (4000, 1)) - 1.5 + 0.08 * torch.randn(4000, 1)
+    h = torch.zeros(1, spline.params, 1, requires_grad=True)
+    optimizer = torch.optim.Adam([h])
+    for step in range(600):
+        optimizer.param_groups[0]["lr"] = 0.05 * (1 - step / 600)
+        z, slope = spline.forward(x[:2000], h)
+        loss = (0.5 * z.square() - slope).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    z, slope = spline.forward(x[2000:], h)
+    assert (0.5 * z.square() - slope).mean() + 0.5 * math.log(2 * math.pi) < 0.74
+
+
 CASES = {
     "vector": ((7, 3), (7, 3)),
     "constants": ((7, 3), (1, 3)),

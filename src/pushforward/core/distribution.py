@@ -54,6 +54,9 @@ class Distribution(nn.Module):
         """``rows`` independent reparameterised draws and their log density; ``context``: one embedded row per draw."""
         raise NotImplementedError(f"{type(self).__name__} does not define draw")
 
+    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Data-dependent start from one batch of x and its embedded context."""
+
     def embedding(self, context: Tensor) -> Tensor:
         """What the layers see of a raw context ``(N, *context_shape)``."""
         return context

@@ -108,9 +108,11 @@ class Flow(Distribution):
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Data-dependent start of the layers that have one, from a batch of data."""
+        """Data-dependent start of the layers that have one and of the base, from a batch of data."""
         self.check(x, context)
-        self.transform.initialize(x, context if context is None else self.embedding(context))
+        context = None if context is None else self.embedding(context)
+        self.transform.initialize(x, context)
+        self.base.initialize(self.transform(x, context)[0], context)
 
     def refresh(self) -> None:
         """Bring derived state of the layers up to date; ``fit`` calls it before each step."""

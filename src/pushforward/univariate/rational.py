@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-TILT = 10.0  # a knot's derivative stays within this factor of the harmonic mean of the slopes beside it
+TILT = 30.0  # a knot's derivative stays within this factor of the harmonic mean of the slopes beside it
 
 
 class Pieces(NamedTuple):

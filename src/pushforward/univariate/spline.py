@@ -21,7 +21,7 @@ class RationalQuadratic(Univariate):
     ``h = 0`` is the identity. Both directions cost O(bins) and are exact: the inverse is the root of a quadratic.
 
     Where it departs from the paper: every bin takes at least ``floor`` of the interval on both axes, and a knot's derivative
-    is the harmonic mean of the slopes of the two bins beside it times a factor in (1/10, 10). So slopes are bounded whatever
+    is the harmonic mean of the slopes of the two bins beside it times a factor in (1/30, 30). So slopes are bounded whatever
     the parameters, and float32 round trips hold to ``5e-4 bound``; free derivatives give errors as large as the interval.
 
     Reference: Neural Spline Flows, Durkan, Bekasov, Murray, Papamakarios, 2019, arXiv:1906.04032.

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .mlp import linear
-from .prefix import Prefix
+from .prefix import Prefix, add_product
+
+GROUP = 8  # positions that a visit takes together
 
 
 class MADE(nn.Module):
@@ -93,34 +95,50 @@ class MADE(nn.Module):
     def unroll(self, solve: Callable[[int, Tensor], Tensor], batch: int, context: Tensor | None = None) -> Tensor:
         """Find x position by position: ``solve(i, h) -> x_i`` gets ``h`` ``(B, params, 1)`` and gives ``(B, 1)``. Returns ``(B, D)``.
 
-        Each hidden unit is computed once, when its last input is known: the arithmetic of one pass, in D steps. Inside,
-        the batch is the last axis, so that a block of units is contiguous.
+        Each hidden unit is computed once, when its last input is known: the arithmetic of one pass, in D steps. Positions go in
+        groups: what earlier groups give to all units of a group is one large product, so that a step's own products are small.
+        Inside, the batch is the last axis, so that a block of units is contiguous.
         """
-        first, last, like = self.first, self.last, self.first.weight
+        like, begins = self.first.weight, (0, *self.ends)
         order = torch.tensor(self.order, device=like.device)
-        start = first.bias[:, None]  # (W, 1) or (W, B)
+        outs = self.last.weight.view(self.params, self.dim, -1).index_select(1, order).transpose(0, 1)  # (D, params, W), by position
+        out_bias = self.last.bias.view(self.params, self.dim).index_select(1, order).t().unsqueeze(2)  # (D, params, 1)
+        given = self.first.bias.unsqueeze(1)  # (W, 1) or (W, B)
         if self.embed is not None:
-            start = start + self.embed(self._required(context)).t()
-        sizes = [end - begin for begin, end in zip((0, *self.ends), self.ends, strict=False)]
-        sizes.append(like.shape[0] - self.ends[-1])
-        starts, firsts = start.split(sizes), first.weight.split(sizes)
-        hidden = [(layer.weight.split(sizes), layer.bias[:, None].split(sizes)) for layer in self.hidden]
-        outs = last.weight.view(self.params, self.dim, -1).index_select(1, order).unbind(1)  # each (params, W)
-        bias = last.bias.view(self.params, self.dim).index_select(1, order)[:, :, None].unbind(1)
+            given = given + self.embed(self._required(context)).t()
 
         x = Prefix(self.dim, batch, like)
-        layers = [Prefix(like.shape[0], batch, like) for _ in range(len(hidden) + 1)]  # rectified units
-        for i, end in enumerate(self.ends):
-            if sizes[i]:
-                h = torch.addmm(starts[i], firsts[i][:, :i], x.value)
-                layers[0].append(F.relu(h))
-                for j, (weights, biases) in enumerate(hidden):
-                    u = torch.addmm(biases[i], weights[i][:, :end], layers[j].value)
-                    if self.residual and j % 2:
-                        u = h = h + u
-                    layers[j + 1].append(F.relu(u))
-            out = torch.addmm(bias[i], outs[i][:, :end], layers[-1].value)  # (params, B)
-            x.append(solve(self.order[i], out.t().unsqueeze(-1)).t())
+        layers = [Prefix(like.shape[0], batch, like) for _ in range(len(self.hidden) + 1)]  # rectified units
+        for p in range(0, self.dim, GROUP):
+            q, begin, end = min(p + GROUP, self.dim), begins[p], begins[min(p + GROUP, self.dim)]
+            sizes = [begins[i + 1] - begins[i] for i in range(p, q)]
+            own, blocks = slice(begin, end), range(q - p)
+            first = torch.addmm(given[own], self.first.weight[own, :p], x.value).split(sizes)
+            first_weight = self.first.weight[own, p:q].split(sizes)
+            hidden = [
+                torch.addmm(layer.bias[own, None], layer.weight[own, :begin], known.value).split(sizes)
+                for layer, known in zip(self.hidden, layers, strict=False)
+            ]
+            hidden_weight = [layer.weight[own, begin:end].split(sizes) for layer in self.hidden]
+            rows = torch.addmm(out_bias[p:q].flatten(0, 1), outs[p:q, :, :begin].flatten(0, 1), layers[-1].value)
+            out, out_weight = rows.split(self.params), outs[p:q, :, begin:end].unbind(0)
+
+            near_x = Prefix(q - p, batch, like)
+            near = [Prefix(end - begin, batch, like) for _ in layers]
+            for i in blocks:
+                n = begins[p + i + 1] - begin  # units of this group that are known at this position
+                if sizes[i]:
+                    h = add_product(first[i], first_weight[i][:, :i], near_x.value)
+                    near[0].append_rectified(h)
+                    for j in range(len(hidden)):
+                        u = add_product(hidden[j][i], hidden_weight[j][i][:, :n], near[j].value)
+                        if self.residual and j % 2:
+                            u = h = h + u
+                        near[j + 1].append_rectified(u)
+                params = add_product(out[i], out_weight[i][:, :n], near[-1].value)  # (params, B)
+                near_x.append(solve(self.order[p + i], params.t().unsqueeze(-1)).t())
+            for known, block in zip([x, *layers], [near_x, *near], strict=True):
+                known.append(block.value)
         return x.value.t().index_select(1, order.argsort())
 
     def _required(self, context: Tensor | None) -> Tensor:

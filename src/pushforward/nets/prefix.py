@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 class Prefix:
@@ -18,12 +19,32 @@ class Prefix:
         self.value = self.buffer[:0]
 
     def append(self, block: Tensor) -> None:
-        start, stop = self.value.shape[0], self.value.shape[0] + block.shape[0]
-        if torch.is_grad_enabled() and (block.requires_grad or self.value.requires_grad):
+        if self._recorded(block):
             self.value = _Append.apply(self.buffer, self.value, block)
         else:
-            self.buffer[start:stop] = block
-            self.value = self.buffer[:stop]
+            self._next(block.shape[0]).copy_(block)
+
+    def append_rectified(self, block: Tensor) -> None:
+        """``append(relu(block))``, without a copy."""
+        if self._recorded(block):
+            self.value = _Append.apply(self.buffer, self.value, F.relu(block))
+        else:
+            torch.clamp_min(block, 0, out=self._next(block.shape[0]))
+
+    def _recorded(self, block: Tensor) -> bool:
+        return torch.is_grad_enabled() and (block.requires_grad or self.value.requires_grad)
+
+    def _next(self, rows: int) -> Tensor:
+        start = self.value.shape[0]
+        self.value = self.buffer[: start + rows]
+        return self.buffer[start : start + rows]
+
+
+def add_product(block: Tensor, weight: Tensor, rows: Tensor) -> Tensor:
+    """``block + weight @ rows``, in place where no gradient is recorded: the caller's block is used up."""
+    if torch.is_grad_enabled() and (block.requires_grad or weight.requires_grad or rows.requires_grad):
+        return torch.addmm(block, weight, rows)
+    return block.addmm_(weight, rows)
 
 
 class _Append(torch.autograd.Function):

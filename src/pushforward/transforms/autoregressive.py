@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from ..core import Transform, sum_event, zeros
+from ..core import Transform, sum_event
 from ..univariate import Univariate
 
 
@@ -55,15 +55,16 @@ class Autoregressive(Transform):
         return z, sum_event(slope)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        ldj, columns = zeros(z), z.t().contiguous().unsqueeze(-1)  # (D, B, 1)
+        columns: Sequence[Tensor] = z.t().contiguous().unsqueeze(-1).unbind()  # D times (B, 1)
+        slopes: list[Tensor] = []
 
         def solve(i: int, h: Tensor) -> Tensor:
-            nonlocal ldj
             x, slope = self.univariate.inverse(columns[i], self._offset(h))
-            ldj = ldj + slope[:, 0]
+            slopes.append(slope)
             return x
 
-        return self.net.unroll(solve, z.shape[0], context), ldj  # type: ignore[operator]
+        x = self.net.unroll(solve, z.shape[0], context)  # type: ignore[operator]
+        return x, sum_event(torch.cat(slopes, 1))
 
     def _offset(self, h: Tensor) -> Tensor:
         """A net that gives zeros makes the layer the identity."""

@@ -44,15 +44,17 @@ class Affine(Univariate):
         self.bound = bound
 
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        shift, s = self._shift_and_scale(h)
+        shift, s = h.unbind(1)
+        s = self._bounded(s, 1.0)
         z = x * s.exp() + shift
         return z, s.expand_as(z)
 
     def inverse(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        shift, s = self._shift_and_scale(h)
-        x = (z - shift) * (-s).exp()
-        return x, (-s).expand_as(x)
-
-    def _shift_and_scale(self, h: Tensor) -> tuple[Tensor, Tensor]:
         shift, s = h.unbind(1)
-        return shift, s if self.bound == float("inf") else self.bound * torch.tanh(s / self.bound)
+        s = self._bounded(s, -1.0)
+        x = (z - shift) * s.exp()
+        return x, s.expand_as(x)
+
+    def _bounded(self, s: Tensor, sign: float) -> Tensor:
+        """The log-scale of a direction."""
+        return sign * s if self.bound == float("inf") else torch.tanh(s * (sign / self.bound)) * self.bound

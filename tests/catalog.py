@@ -133,7 +133,10 @@ LAYERS: dict[str, Layer] = {
         lambda: pt.Autoregressive(pu.Affine(), pn.MADE(3, 2, width=8, depth=2, context=2, residual=True)), context=2, order=(0, 1, 2)
     ),
     "autoregressive-many": Layer(
-        lambda: pt.Autoregressive(pu.Affine(), pn.MADE(11, 2, width=24, depth=1, context=2, residual=True)), (11,), 2, order=tuple(range(11))
+        lambda: pt.Autoregressive(pu.Affine(), pn.MADE(11, 2, width=24, depth=1, context=2, residual=True)),
+        (11,),
+        2,
+        order=tuple(range(11)),
     ),
     "autoregressive-many-narrow": Layer(  # fewer units than features: some positions add none
         lambda: pt.Autoregressive(pu.Affine(), pn.MADE(19, 2, width=7, order=range(18, -1, -1))), (19,), order=tuple(range(18, -1, -1))

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 def linear(inputs: int, outputs: int, *, zero: bool = False) -> nn.Linear:
     """A dense layer; ``inputs`` may be 0 (a learned constant), ``zero`` starts it at zero."""
+    if inputs < 0 or outputs < 1:
+        raise ValueError(f"a dense layer needs inputs >= 0 and at least one output, got {inputs} and {outputs}; is a width 0?")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Initializing zero-element tensors")
         layer = nn.Linear(inputs, outputs)

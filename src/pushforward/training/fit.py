@@ -120,6 +120,8 @@ def fit(
     """
     began = time.perf_counter()
     _check(train, valid, run, resume, time_limit, precision, steps=steps, batch=batch, lr=lr, clip=clip, every=every)
+    if not (weight_decay >= 0 and warmup >= 0 and 0 <= ema < 1):
+        raise ValueError(f"fit: expected weight_decay >= 0, warmup >= 0 and 0 <= ema < 1, got {weight_decay}, {warmup} and {ema}")
     processes = Processes()
     objective = (objective or MaximumLikelihood(flow)).to(processes.device).train()
     batches, validate = Batches(train, batch, seed, processes), Validation(valid, seed, processes)

@@ -38,7 +38,7 @@ class Standardize(Transform):
 
     def __init__(self, mean: float | Sequence[float] | Tensor, std: float | Sequence[float] | Tensor):
         super().__init__()
-        m, s = (torch.as_tensor(v, dtype=torch.float64).detach().reshape(-1).clone() for v in (mean, std))
+        m, s = (torch.as_tensor(v, dtype=torch.float64, device="cpu").detach().reshape(-1).clone() for v in (mean, std))
         if m.numel() != s.numel() or not m.numel():
             raise ValueError(
                 f"Standardize: expected as many deviations as means, got {s.numel()} and {m.numel()}; give one of each per channel"

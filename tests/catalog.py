@@ -125,6 +125,10 @@ LAYERS: dict[str, Layer] = {
         lambda: pt.Coupling([[[1, 0, 1], [0, 1, 0], [1, 0, 1]]], pu.Affine(), nn.Conv2d(2, 4, 3, padding=1), shape=(2, 3, 3)),
         shape=(2, 3, 3),
     ),
+    "coupling-spline": Layer(lambda: pt.Coupling([1, 0, 0], pu.RationalQuadratic(4), linear(1, 22)), domain=wide, untouched=(0,)),
+    "autoregressive-spline": Layer(
+        lambda: pt.Autoregressive(pu.RationalQuadratic(4), pn.MADE(3, 11, width=8, context=2)), context=2, order=(0, 1, 2)
+    ),
     "autoregressive-affine": Layer(lambda: pt.Autoregressive(pu.Affine(), pn.MADE(4, 2, width=16)), shape=(4,), order=(0, 1, 2, 3)),
     "autoregressive-affine-context": Layer(
         lambda: pt.Autoregressive(pu.Affine(), pn.MADE(3, 2, width=16, context=2, order=[2, 0, 1])), context=2, order=(2, 0, 1)

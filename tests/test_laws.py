@@ -207,3 +207,20 @@ def test_one_graph(name):
     for g, gc in zip(grads, grads_c, strict=True):
         if g is not None:
             torch.testing.assert_close(gc, g)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["coupling-affine", "autoregressive-affine-context", "lu-linear", "coupling-spline"])
+def test_default_compiler(name):
+    """Law 10 with the compiler's own backend, in both directions of the gradient's way."""
+    entry, layer, x, context = build(name)
+    torch._dynamo.reset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the compiler, about itself
+        compiled = torch.compile(layer, fullgraph=True)
+        for out, expected in zip(compiled(x, context), layer(x, context), strict=True):
+            torch.testing.assert_close(out, expected, atol=1e-9, rtol=1e-9)
+        parameters = [p for p in layer.parameters() if p.numel()]
+        gradients = [torch.autograd.grad(sum(part.sum() for part in f(x, context)), parameters) for f in (compiled, layer)]
+    for got, expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(got, expected, atol=1e-9, rtol=1e-9)

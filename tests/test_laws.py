@@ -213,7 +213,7 @@ def test_one_graph(name):
 @pytest.mark.parametrize("name", ["coupling-affine", "autoregressive-affine-context", "lu-linear", "coupling-spline"])
 def test_default_compiler(name):
     """Law 10 with the compiler's own backend, in both directions of the gradient's way."""
-    entry, layer, x, context = build(name)
+    _, layer, x, context = build(name)
     torch._dynamo.reset()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the compiler, about itself

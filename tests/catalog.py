@@ -114,6 +114,12 @@ LAYERS: dict[str, Layer] = {
     "softplus": Layer(lambda: pt.Elementwise(pu.Softplus())),
     "tanh": Layer(lambda: pt.Elementwise(pu.Tanh())),
     "leaky-relu": Layer(lambda: pt.Elementwise(pu.LeakyReLU(0.1))),
+    "gaussian-mixture-cdf": Layer(lambda: pt.Elementwise(pu.GaussianMixtureCDF(), (3,))),
+    "gaussian-mixture-cdf-image": Layer(lambda: pt.Elementwise(pu.GaussianMixtureCDF(1), (2, 1, 1)), shape=(2, 3, 3)),
+    "logistic-mixture-cdf": Layer(lambda: pt.Elementwise(pu.LogisticMixtureCDF(), (3,))),
+    "odd-polynomial": Layer(lambda: pt.Elementwise(pu.OddPolynomial(), (3,)), domain=wide),
+    "sum-of-squares": Layer(lambda: pt.Elementwise(pu.SumOfSquares(), (3,)), domain=wide),
+    "sum-of-squares-polynomial-image": Layer(lambda: pt.Elementwise(pu.SumOfSquares(3, 1), (2, 1, 1)), shape=(2, 3, 3), domain=wide),
     # --- mechanisms ---
     "coupling-affine": Layer(lambda: pt.Coupling([1, 0, 0], pu.Affine(), linear(1, 4)), untouched=(0,)),
     "coupling-additive-context": Layer(lambda: pt.Coupling([0, 1, 0], pu.Additive(), pn.MLP(3, 2, width=8)), context=2, untouched=(1,)),
@@ -128,6 +134,9 @@ LAYERS: dict[str, Layer] = {
     "coupling-spline": Layer(lambda: pt.Coupling([1, 0, 0], pu.RationalQuadratic(4), linear(1, 22)), domain=wide, untouched=(0,)),
     "autoregressive-spline": Layer(
         lambda: pt.Autoregressive(pu.RationalQuadratic(4), pn.MADE(3, 11, width=8, context=2)), context=2, order=(0, 1, 2)
+    ),
+    "autoregressive-gaussian-mixture-cdf": Layer(
+        lambda: pt.Autoregressive(pu.GaussianMixtureCDF(3), pn.MADE(3, 9, width=8, context=2)), context=2, order=(0, 1, 2)
     ),
     "autoregressive-affine": Layer(lambda: pt.Autoregressive(pu.Affine(), pn.MADE(4, 2, width=16)), shape=(4,), order=(0, 1, 2, 3)),
     "autoregressive-affine-context": Layer(
@@ -156,6 +165,22 @@ LAYERS: dict[str, Layer] = {
     "lu-linear": Layer(lambda: pt.LULinear(3)),
     "lu-linear-image": Layer(lambda: pt.LULinear(3), shape=(3, 2, 2)),
     "lu-linear-one-feature": Layer(lambda: pt.LULinear(1), shape=(1,)),
+    "triangular": Layer(lambda: pt.Triangular(3), order=(0, 1, 2)),
+    "triangular-upper": Layer(lambda: pt.Triangular(3, upper=True), order=(2, 1, 0)),
+    "householder": Layer(lambda: pt.Householder(3, 2)),
+    "householder-odd": Layer(lambda: pt.Householder(3, 3)),
+    "householder-many": Layer(lambda: pt.Householder(3, 8)),
+    "orthogonal": Layer(lambda: pt.Orthogonal(3)),
+    "qr-linear": Layer(lambda: pt.QRLinear(3)),
+    "qr-linear-one-feature": Layer(lambda: pt.QRLinear(1), shape=(1,)),
+    "svd-linear": Layer(lambda: pt.SVDLinear(3)),
+    "matrix-exp": Layer(lambda: pt.MatrixExp(3)),
+    "triangular-image": Layer(lambda: pt.Triangular(3), shape=(3, 2, 2)),
+    "householder-image": Layer(lambda: pt.Householder(3, 2), shape=(3, 2, 2)),
+    "orthogonal-image": Layer(lambda: pt.Orthogonal(3), shape=(3, 2, 2)),
+    "qr-linear-image": Layer(lambda: pt.QRLinear(3), shape=(3, 2, 2)),
+    "svd-linear-image": Layer(lambda: pt.SVDLinear(3), shape=(3, 2, 2)),
+    "matrix-exp-image": Layer(lambda: pt.MatrixExp(3), shape=(3, 2, 2)),
     # --- data ---
     "standardize": Layer(lambda: pt.Standardize([1.0, -2.0, 0.5], [2.0, 0.1, 3.0])),
     "standardize-image": Layer(lambda: pt.Standardize([1.0, -2.0], [2.0, 0.1]), shape=(2, 3, 3)),

@@ -9,9 +9,13 @@ from .dequantize import Dequantize
 from .elementwise import Elementwise
 from .factor import Factor
 from .linear import LULinear
+from .matrix_exp import MatrixExp
+from .orthogonal import Householder, Orthogonal
+from .qr import QRLinear, SVDLinear
 from .reorder import Permute, Reverse
 from .standardize import Standardize
 from .surjections import Slice
+from .triangular import Triangular
 
 __all__ = [
     "ActNorm",
@@ -22,9 +26,15 @@ __all__ = [
     "Dequantize",
     "Elementwise",
     "Factor",
+    "Householder",
     "LULinear",
+    "MatrixExp",
+    "Orthogonal",
     "Permute",
+    "QRLinear",
     "Reverse",
+    "SVDLinear",
     "Slice",
     "Standardize",
+    "Triangular",
 ]

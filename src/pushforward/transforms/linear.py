@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
-from ..core import Transform, zeros
+from ..core import Transform
+from .channels import mix, on_rows, per_row, total
 from .checks import expect_channels
 
 
@@ -43,17 +42,16 @@ class LULinear(Transform):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         lower, upper, log_diagonal = self._factors(x)
-        rows = x.movedim(1, -1)  # (B, *space, D)
-        z = nn.functional.linear(rows, lower @ upper, self.bias)  # one product of factors, then one per row: batches exceed D
-        return z.movedim(-1, 1), zeros(x) + math.prod(x.shape[2:]) * log_diagonal
+        return mix(x, lower @ upper, self.bias), per_row(x, log_diagonal)  # one product of factors, as batches exceed D
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         lower, upper, log_diagonal = self._factors(z)
-        rows = z.movedim(1, -1)
-        y = (rows - self.bias).reshape(-1, z.shape[1])  # (B * positions, D)
-        y = torch.linalg.solve_triangular(lower.mT, y, upper=True, left=False, unitriangular=True)
-        x = torch.linalg.solve_triangular(upper.mT, y, upper=False, left=False)
-        return x.reshape(rows.shape).movedim(-1, 1), zeros(z) - math.prod(z.shape[2:]) * log_diagonal
+
+        def solve(rows: Tensor) -> Tensor:
+            y = torch.linalg.solve_triangular(lower.mT, rows - self.bias, upper=True, left=False, unitriangular=True)
+            return torch.linalg.solve_triangular(upper.mT, y, upper=False, left=False)
+
+        return on_rows(solve, z), -per_row(z, log_diagonal)
 
     def extra_repr(self) -> str:
         return str(self.bias.numel())
@@ -64,4 +62,4 @@ class LULinear(Transform):
         log_diagonal = self.weight.diagonal()
         lower = self.weight.tril(-1) + torch.eye(self.bias.numel(), dtype=self.weight.dtype, device=self.weight.device)
         upper = self.weight.triu(1) + log_diagonal.exp().diag()
-        return lower, upper, log_diagonal.sum(dtype=torch.promote_types(self.weight.dtype, torch.float32))
+        return lower, upper, total(log_diagonal)

@@ -298,7 +298,7 @@ def test_plan():
     halfway = plan.rate(550)
     assert not plan.decide(550, 4.8, 0.01, 0.01) and plan.rate(550) == halfway
     assert plan.decide(550, 2.0, 0.01, 0.01) and plan.rate(550) == halfway and plan.rate(plan.steps) < 1e-12
-    assert default_steps(100, 512) == 2000 and default_steps(10**7, 512) == 20_000
+    assert default_steps(100, 512) == 1500 and default_steps(10**7, 512) == 20_000
     assert default_interval(2000, 512, 200) == 40 and default_interval(2000, 512, 10**6) == 400
 
 

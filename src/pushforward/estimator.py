@@ -38,7 +38,7 @@ class FlowDensity(DensityMixin, BaseEstimator):
     Parameters:
         model: a recipe of ``pushforward.models``.
         options: the recipe's own, as ``{"steps": 3, "width": 64}``.
-        steps: of training; None for about 30 passes over the data.
+        steps: of training; None for about 25 passes over the data.
         batch: rows of a step.
         lr: the largest learning rate.
         validation_fraction: of the rows, by which the best weights are chosen; below 20 rows all of them serve for both.

@@ -11,8 +11,8 @@ from torch import Tensor
 
 
 def default_steps(rows: int, batch: int) -> int:
-    """Thirty passes over the data, but at least 2,000 and at most 20,000 steps."""
-    return min(max(2_000, 30 * math.ceil(rows / batch)), 20_000)
+    """Twenty-five passes over the data, but at least 1,500 and at most 20,000 steps."""
+    return min(max(1_500, 25 * math.ceil(rows / batch)), 20_000)
 
 
 def default_interval(steps: int, batch: int, valid_rows: int) -> int:

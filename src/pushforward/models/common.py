@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
+from typing import Literal
 
 from ..core import Transform
-from ..nets import MLP
-from ..transforms import Coupling
+from ..nets import MADE, MLP
+from ..transforms import Autoregressive, Coupling
 from ..univariate import Univariate
+
+Order = Literal["alternating", "random", "same"]
 
 
 def vector(shape: Sequence[int]) -> int:
@@ -20,6 +24,24 @@ def vector(shape: Sequence[int]) -> int:
 def alternating(dim: int, step: int) -> list[bool]:
     """The mask that keeps every other feature, the even ones and the odd ones in turn; one feature is never kept."""
     return [dim > 1 and (i + step) % 2 == 0 for i in range(dim)]
+
+
+def visit(dim: int, step: int, order: Order) -> list[int]:
+    """The order in which layer ``step`` visits the features: 0..D-1 and back in turn, drawn for each layer, or always 0..D-1."""
+    features = list(range(dim))
+    if order == "random":
+        random.Random(step).shuffle(features)  # of the step alone: a model that is built again is the same
+    elif order == "alternating" and step % 2:
+        features.reverse()
+    return features
+
+
+def autoregressive(
+    univariate: Univariate, dim: int, step: int, *, order: Order, width: int, depth: int, residual: bool, context: int
+) -> Autoregressive:
+    """Every feature through a scalar map whose parameters come from a causal net over those before it in the layer's order."""
+    net = MADE(dim, univariate.params, width=width, depth=depth, context=context, order=visit(dim, step, order), residual=residual)
+    return Autoregressive(univariate, net)
 
 
 def conditioner(univariate: Univariate, dim: int, context: int, width: int, depth: int) -> Transform:

@@ -6,22 +6,29 @@ from collections.abc import Sequence
 
 from ..core import Flow, Transform
 from ..distributions import Normal
-from ..nets import MADE
-from ..transforms import ActNorm, Autoregressive
+from ..transforms import ActNorm
 from ..univariate import Affine
-from .common import vector
+from .common import Order, autoregressive, vector
 
 
-def maf(shape: Sequence[int], *, steps: int = 5, width: int = 128, depth: int = 2, residual: bool = False, context: int = 0) -> Flow:
+def maf(
+    shape: Sequence[int],
+    *,
+    steps: int = 5,
+    width: int = 128,
+    depth: int = 2,
+    residual: bool = False,
+    order: Order = "alternating",
+    context: int = 0,
+) -> Flow:
     """Density in one pass, sampling in D; ActNorm where the paper has batch norm.
 
     Arguments: ``steps`` layers with masked nets of ``depth`` layers of ``width`` units (``residual``: blocks of two);
-    ``context`` numbers to condition on.
+    ``order`` in which each layer visits the features; ``context`` numbers to condition on.
     """
     dim = vector(shape)
     layers: list[Transform] = []
     for step in range(steps):
-        order = range(dim) if step % 2 == 0 else range(dim - 1, -1, -1)
-        net = MADE(dim, 2, width=width, depth=depth, context=context, order=order, residual=residual)
-        layers += [ActNorm(dim), Autoregressive(Affine(), net)]
+        layer = autoregressive(Affine(), dim, step, order=order, width=width, depth=depth, residual=residual, context=context)
+        layers += [ActNorm(dim), layer]
     return Flow(Normal(shape), *layers, context=context)

@@ -7,10 +7,10 @@ from typing import Literal
 
 from ..core import Flow, Transform
 from ..distributions import Normal
-from ..nets import MADE, ResidualMLP
-from ..transforms import ActNorm, Autoregressive, Coupling, LULinear
+from ..nets import ResidualMLP
+from ..transforms import ActNorm, Coupling, LULinear
 from ..univariate import RationalQuadratic
-from .common import alternating, vector
+from .common import Order, alternating, autoregressive, vector
 
 
 def nsf(
@@ -23,12 +23,14 @@ def nsf(
     width: int = 128,
     depth: int = 1,
     mixing: bool = True,
+    order: Order = "alternating",
     context: int = 0,
 ) -> Flow:
     """``RQ-NSF (AR)`` or ``RQ-NSF (C)`` of the paper, without its batch norm and dropout.
 
     Arguments: ``steps`` spline layers of ``bins`` bins on ``[-bound, bound]``, with residual nets of ``depth`` blocks of
-    ``width`` units; ``mixing`` puts an LU-decomposed linear map before each; ``context`` numbers to condition on.
+    ``width`` units; ``mixing`` puts an LU-decomposed linear map before each; ``order`` in which an
+    autoregressive layer visits the features; ``context`` numbers to condition on.
     """
     dim = vector(shape)
     layers: list[Transform] = []
@@ -36,9 +38,7 @@ def nsf(
         spline = RationalQuadratic(bins, bound)
         layers += [ActNorm(dim)] + ([LULinear(dim)] if mixing and dim > 1 else [])
         if mechanism == "autoregressive":
-            order = range(dim) if step % 2 == 0 else range(dim - 1, -1, -1)
-            net = MADE(dim, spline.params, width=width, depth=depth, context=context, order=order, residual=True)
-            layers.append(Autoregressive(spline, net))
+            layers.append(autoregressive(spline, dim, step, order=order, width=width, depth=depth, residual=True, context=context))
         else:
             mask = alternating(dim, step)
             half = ResidualMLP(sum(mask) + context, spline.params * (dim - sum(mask)), width=width, depth=depth)

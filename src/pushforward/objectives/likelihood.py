@@ -1,11 +1,11 @@
-"""What training minimises: modules from a batch of rows to one loss."""
+"""Maximum likelihood: the forward KL divergence from the data, up to their entropy."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from .core import Distribution
+from ..core import Distribution
 
 
 class MaximumLikelihood(nn.Module):

@@ -34,7 +34,10 @@ Lists = Annotated[list[str] | None, typer.Option(metavar="A,B,C", help="Columns 
 @app.command()
 def fit(
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A name (list data) or a file: .csv .tsv .parquet .arrow .npy .npz.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="DATA", help="A name (list data), a file (.csv .tsv .parquet .arrow .npy .npz) or image:PATH.", show_default=False
+        ),
     ],
     options: Annotated[
         list[str] | None,
@@ -70,7 +73,7 @@ def fit(
     run = fit(
         data,
         model,
-        out=out or Path("runs", f"{Path(data).stem}-{model or (Path(preset).stem if preset else 'nsf')}"),
+        out=out or Path("runs", f"{_stem(data)}-{model or (Path(preset).stem if preset else 'nsf')}"),
         preset=preset,
         options=options or (),
         columns=names(columns),
@@ -196,6 +199,25 @@ def doctor(
         print("\n".join(diagnosis.lines()))
 
 
+@app.command()
+def gallery(
+    models: Annotated[list[str], typer.Option(metavar="A,B", help="Recipes or presets; repeat for one with options, nsf:bins=16,bound=3.")],
+    data: Annotated[list[str] | None, typer.Option(metavar="A,B", help="Data of two columns.", show_default="all toys")] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Directory of the pictures.")] = Path("gallery"),
+    time_limit: Annotated[str, typer.Option(metavar="TIME", help="Of training, for each fit.")] = "30s",
+    seed: Annotated[int, typer.Option(help="Of weights and rows.")] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No talk on stderr.")] = False,
+) -> None:
+    """Fit models to data of two columns, draw them beside each other, print the gaps to the entropy."""
+    from .data import TOYS
+    from .options import duration, names
+    from .verbs import gallery
+
+    chosen = [name for given in models for name in ([given] if ":" in given else names([given]) or ())]
+    print(gallery(chosen, names(data) or list(TOYS), out, time_limit=duration(time_limit), seed=seed, progress=not quiet))
+    print(f"\nPictures: {out}/wall.png and one for each data set")
+
+
 @app.command("list")
 def list_(
     what: Annotated[Literal["models", "data", "presets"], typer.Argument(help="What to list.", show_default=False)],
@@ -241,6 +263,11 @@ def _ours(error: BaseException) -> bool:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     return trace is not None and Path(trace.tb_frame.f_code.co_filename).is_relative_to(Path(__file__).parent)
+
+
+def _stem(data: str) -> str:
+    """What a run is called by: the name or file without ending, ``image:`` and ``?dark``."""
+    return Path(data.removeprefix("image:").partition("?")[0]).stem
 
 
 def _print_json(value: Any) -> None:

@@ -15,7 +15,7 @@ import torch
 
 from . import __version__
 from .evaluation import Score, verdict
-from .plots import Picture, gallery, save
+from .plots import Picture, pictures, save
 from .plots.style import number
 from .training.atomic import write_text
 
@@ -61,16 +61,16 @@ def write_report(
     """
     if not scores:
         raise ValueError("write_report: expected the flow's score and those of baselines, got none; call evaluate first")
-    pictures = gallery(run, data, scores)
-    files = {picture.name: save(picture.figure, run.path / "figures" / f"{picture.name}.png") for picture in pictures}
-    training = [p for p in pictures if p.name in ("learning", "scores")]
+    shown = pictures(run, data, scores)
+    files = {picture.name: save(picture.figure, run.path / "figures" / f"{picture.name}.png") for picture in shown}
+    training = [p for p in shown if p.name in ("learning", "scores")]
     model = str(run.config["model"]["name"])
     title = f"{model} fitted to {data.name}"
     body = [
         f"<header><h1>{escape(title)}</h1><p class='lead'>{escape(_lead(scores[0], data))}</p></header>",
         f"<p class='verdict'>{escape(verdict(scores))}</p>",
         _section("Scores", _scores(scores), _test(c2st), *(_figure(p, files[p.name]) for p in training)),
-        _section("Fit", *(_figure(p, files[p.name]) for p in pictures if p not in training)),
+        _section("Fit", *(_figure(p, files[p.name]) for p in shown if p not in training)),
         _section("What the data were understood to be", _data(data)),
         _section("Doctor", _doctor(diagnosis)) if diagnosis is not None else "",
         _section("Use it", _commands(run.path, data.schema.context)),

@@ -1,27 +1,31 @@
 """Figures of data, samples and fitted flows: each function returns a matplotlib Figure, and `save` writes it."""
 
 from .curves import learning_curves, likelihoods, score_dots
-from .gallery import Picture, gallery
+from .gallery import Exhibit, exhibition, wall
 from .images import extremes, sheets
+from .pictures import Picture, pictures
 from .plane import densities, profile, warp
 from .style import save
 from .tables import conditionals, marginals, pairs, telling, uniformity
 
 __all__ = [
+    "Exhibit",
     "Picture",
     "conditionals",
     "densities",
+    "exhibition",
     "extremes",
-    "gallery",
     "learning_curves",
     "likelihoods",
     "marginals",
     "pairs",
+    "pictures",
     "profile",
     "save",
     "score_dots",
     "sheets",
     "telling",
     "uniformity",
+    "wall",
     "warp",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,27 +40,25 @@ def density(flow: Flow, points: np.ndarray, contexts: Tensor | None = None, batc
 @style()
 def densities(flow: Flow, x: np.ndarray, samples: np.ndarray, columns: Sequence[Any], contexts: Tensor | None = None) -> Figure:
     """Data, samples and the density itself in one colour scale; x and samples ``(n, 2)``."""
-    spans = _window(x, columns)
-    steps = [_grid(*ends, column.discrete) for ends, column in zip(spans, columns)]
-    points = np.stack(np.meshgrid(*steps), -1).reshape(-1, 2)
-    model = density(flow, points, contexts).reshape(len(steps[1]), len(steps[0]))
-    norm = PowerNorm(0.6, 0, float(np.percentile(model[model > 0], 99.7)) if (model > 0).any() else 1)
+    spans = window(x, columns)
+    model = density_grid(flow, spans, columns, contexts)
+    norm = scale(model.heights)
     picture = figure(10.5, 3.9)
     left, middle, right = picture.subplots(1, 3)
     for ax, rows, title in ((left, x, "data"), (middle, samples, "samples")):
-        _cloud(ax, rows, spans, columns, norm)
+        cloud(ax, rows, spans, columns, norm)
         ax.set_title(title)
-    _mesh(right, steps[0], steps[1], model, norm)
+    mesh(right, model, norm)
     right.set_title("density" if contexts is None else "density, mean over contexts")
     for ax in (left, middle, right):
-        _frame(ax, spans, columns)
+        frame(ax, spans, columns)
     for ax in (middle, right):
         ax.set_ylabel("")
         ax.tick_params(left=False, labelleft=False)
     return picture
 
 
-def _cloud(ax: Axes, rows: np.ndarray, spans: list[tuple[float, float]], columns: Sequence[Any], norm: PowerNorm) -> None:
+def cloud(ax: Axes, rows: np.ndarray, spans: list[tuple[float, float]], columns: Sequence[Any], norm: PowerNorm) -> None:
     """Many rows as a histogram of the density's colours; few as points on the same ground."""
     ground = color(DENSITY, 0.0)
     ax.set_facecolor(ground)
@@ -75,12 +74,34 @@ def _cloud(ax: Axes, rows: np.ndarray, spans: list[tuple[float, float]], columns
     ax.pcolormesh(*bins, heights.T, cmap=DENSITY, norm=norm, rasterized=True)
 
 
-def _mesh(ax: Axes, x: np.ndarray, y: np.ndarray, heights: np.ndarray, norm: PowerNorm) -> None:
+@dataclass(frozen=True)
+class Grid:
+    """The density on a grid: ``x (n,)``, ``y (m,)``, ``heights (m, n)``."""
+
+    x: np.ndarray
+    y: np.ndarray
+    heights: np.ndarray
+
+
+def density_grid(flow: Flow, spans: list[tuple[float, float]], columns: Sequence[Any], contexts: Tensor | None = None) -> Grid:
+    """The density of two columns between the ends of ``spans``."""
+    x, y = (_grid(*ends, column.discrete) for ends, column in zip(spans, columns))
+    points = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
+    return Grid(x, y, density(flow, points, contexts).reshape(len(y), len(x)))
+
+
+def scale(heights: np.ndarray) -> PowerNorm:
+    """Colours for densities, such that thin parts show."""
+    return PowerNorm(0.6, 0, float(np.percentile(heights[heights > 0], 99.7)) if (heights > 0).any() else 1)
+
+
+def mesh(ax: Axes, grid: Grid, norm: PowerNorm) -> None:
+    """The density as colour."""
     ax.set_facecolor(color(DENSITY, 0.0))
-    ax.pcolormesh(x, y, heights, cmap=DENSITY, norm=norm, shading="nearest", rasterized=True)
+    ax.pcolormesh(grid.x, grid.y, grid.heights, cmap=DENSITY, norm=norm, shading="nearest", rasterized=True)
 
 
-def _window(x: np.ndarray, columns: Sequence[Any]) -> list[tuple[float, float]]:
+def window(x: np.ndarray, columns: Sequence[Any]) -> list[tuple[float, float]]:
     """Limits of both axes; of one size where the columns are of one size, so that circles are round."""
     spans = [span(x[:, i], columns[i]) for i in (0, 1)]
     sizes = [high - low for low, high in spans]
@@ -97,7 +118,8 @@ def _grid(low: float, high: float, discrete: bool) -> np.ndarray:
     return whole if len(whole) <= GRID else np.unique(np.round(np.linspace(whole[0], whole[-1], GRID)))
 
 
-def _frame(ax: Axes, spans: list[tuple[float, float]], columns: Sequence[Any]) -> None:
+def frame(ax: Axes, spans: list[tuple[float, float]], columns: Sequence[Any]) -> None:
+    """Limits, a square box, and the columns' names."""
     ax.set_xlim(*spans[0])
     ax.set_ylim(*spans[1])
     ax.set_box_aspect(1)
@@ -142,7 +164,7 @@ def warp(flow: Flow, x: np.ndarray, columns: Sequence[Any], contexts: Tensor | N
         inside = next((p.dtype for p in flow.parameters()), rows.dtype)  # latents have the nets' dtype
         return (flow.decode(rows.to(inside), own) if back else flow.encode(rows, own)).double().cpu().numpy()
 
-    spans, reach = _window(x, columns), 3.6
+    spans, reach = window(x, columns), 3.6
     z = carry(x, False, contexts)
     generator = torch.Generator().manual_seed(0)
     base = torch.randn(len(x), 2, generator=generator, dtype=torch.float64).numpy()
@@ -157,7 +179,7 @@ def warp(flow: Flow, x: np.ndarray, columns: Sequence[Any], contexts: Tensor | N
     (data, latent), (normal, decoded) = picture.subplots(2, 2)
     latent_spans = [(-reach, reach)] * 2
     hue = _angle(z)
-    for ax, points, colors, grid, window, title in (
+    for ax, points, colors, grid, view, title in (
         (data, x, hue, straight, spans, "data x, and a square grid"),
         (latent, z, hue, bent, latent_spans, "carried to the latent z"),
         (normal, base, _angle(base), round_, latent_spans, "base z, its circles and rays"),
@@ -166,10 +188,10 @@ def warp(flow: Flow, x: np.ndarray, columns: Sequence[Any], contexts: Tensor | N
         ax.scatter(points[:, 0], points[:, 1], c=colors, cmap=WHEEL, vmin=-np.pi, vmax=np.pi, s=3, alpha=0.8, linewidths=0)
         ax.add_collection(LineCollection(grid, colors=INK, linewidths=0.5, alpha=0.6))
         ax.set_title(title)
-        ax.set_xlim(*window[0])
-        ax.set_ylim(*window[1])
+        ax.set_xlim(*view[0])
+        ax.set_ylim(*view[1])
         ax.set_box_aspect(1)
-        if window is spans:
+        if view is spans:
             label_axis(ax, "x", columns[0])
             label_axis(ax, "y", columns[1])
         else:

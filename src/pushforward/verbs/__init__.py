@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from .comparing import gallery
 from .fitting import fit
 from .judge import diagnose, evaluate
 from .listing import list_data, list_models, list_presets
+from .recommending import recommend
 from .runs import load, results
 from .sampling import sample
 from .scoring import Scored, score
@@ -15,11 +17,13 @@ __all__ = [
     "diagnose",
     "evaluate",
     "fit",
+    "gallery",
     "list_data",
     "list_models",
     "list_presets",
     "load",
     "print_scores",
+    "recommend",
     "results",
     "sample",
     "score",

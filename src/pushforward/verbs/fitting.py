@@ -18,6 +18,7 @@ from ..core import Flow
 from ..data import Data
 from ..data import load as load_data
 from ..data.errors import nearest
+from ..data.image_density import PREFIX, absolute
 from ..doctor import diagnose
 from ..evaluation import c2st, evaluate, log_likelihood, verdict
 from ..models import MODELS
@@ -25,6 +26,7 @@ from ..report import write_report
 from ..training import Run, build
 from ..training import fit as train
 from .listing import preset_path
+from .recommending import recommend
 from .runs import IN_MEMORY, data_of, keep_results
 
 QUANTILES = 1000  # steps between the kept quantiles of the training rows' log-likelihoods
@@ -59,8 +61,8 @@ def fit(
     Afterwards ``run.flow`` is the fitted flow, in the data's own units, and :func:`results` has the figures.
 
     Arguments:
-        data: a name (``list_data()``), a path, an array, tensor, data frame or Arrow table.
-        model: a recipe (``list_models()``); ``nsf`` unless the preset names one.
+        data: a name (``list_data()``), a path, an array, tensor, data frame or Arrow table; ``image:PATH`` for the density of a picture.
+        model: a recipe (``list_models()``). With neither model nor preset, :func:`recommend` chooses by the data and says why.
         out: the run's directory; without one the run lives in a temporary directory that goes with the returned object.
         preset: the name of a preset (``list_presets()``), a file like one, or the config.toml of another run.
         options: ``["model.steps=8", "train.lr=1e-3"]`` or a mapping with such names; they win over the preset.
@@ -86,8 +88,6 @@ def fit(
         (torch.Size([5, 2]), 'nsf is best: 0.521 nats per row above the best baseline (Gaussian mixture, 50 components).')
     """
     say: Callable[[str], None] = (lambda text: print(text, file=sys.stderr, flush=True)) if progress else (lambda text: None)
-    name, chosen = _model(model, preset, options)
-    recipe, training = signature.parse(chosen, MODELS[name], train)
     settings = {
         "columns": columns and list(columns),
         "context": context and list(context),
@@ -98,17 +98,25 @@ def fit(
         "valid": _where(valid),
         "test": _where(test),
     }
-    resumed = resume and out is not None and Path(out).exists()
-    if resumed:
-        run = Run.load(out)  # type: ignore[arg-type]
+    run = Run.load(out) if resume and out is not None and Path(out).exists() else None
+    read, why = None, ""
+    if model is None and preset is None:
+        if run is not None:
+            model = run.config["model"]["name"]
+        else:
+            read = _load(data, settings, valid, test)
+            preset, why = recommend(read)
+    name, chosen = _model(model, preset, options)
+    recipe, training = signature.parse(chosen, MODELS[name], train)
+    if run is not None:
         again = {key: value for key, value in settings.items() if value and value != "error"}
-        _check_same(run, {"data": again, "model": recipe | ({"name": name} if model else {}), "train": training}, _where(data))
+        _check_same(run, {"data": again, "model": recipe | {"name": name}, "train": training}, _where(data))
         (run.path / "scores.json").unlink(missing_ok=True)
         read = data_of(run) if run.config["data"]["source"] != IN_MEMORY else _load(data, run.config["data"], valid, test)
         config = run.config
         config["train"] |= training | ({} if time_limit is None else {"time_limit": time_limit})
     else:
-        read = _load(data, settings, valid, test)
+        read = read or _load(data, settings, valid, test)
         config = {
             "data": {"source": _where(data), "name": read.name} | settings,
             "model": {"name": name} | signature.defaults(MODELS[name]) | recipe,
@@ -117,9 +125,8 @@ def fit(
     with torch.random.fork_rng():
         torch.manual_seed(config["train"]["seed"])
         flow = build(config, read.schema)
-    if not resumed:
-        run = _create(out, config, read, overwrite)
-    for note in read.notes:
+    run = run or _create(out, config, read, overwrite)
+    for note in [*read.notes, *([why] if why else [])]:
         say(note)
     name = config["model"]["name"]
     say(f"{name}: {sum(p.numel() for p in flow.parameters()):,} parameters; training in {run.path}")
@@ -178,6 +185,8 @@ def _where(source: Any) -> str | None:
         return None
     if not isinstance(source, str | Path):
         return IN_MEMORY
+    if str(source).startswith(PREFIX):
+        return absolute(str(source))
     return str(Path(source).resolve()) if Path(source).exists() else str(source)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..data import EMBEDDED, TOYS
 from ..data.errors import nearest
+from ..data.image_density import PICTURES
 from ..models import MODELS
 from ..options import describe
 
@@ -26,7 +27,7 @@ def list_models() -> dict[str, dict[str, Any]]:
 
 def list_data() -> dict[str, str]:
     """Data that come with the library: what each is."""
-    return {name: (inspect.getdoc(make) or "").splitlines()[0] for name, make in (TOYS | EMBEDDED).items()}
+    return {name: (inspect.getdoc(make) or "").splitlines()[0] for name, make in (TOYS | EMBEDDED | PICTURES).items()}
 
 
 def list_presets() -> dict[str, str]:

@@ -1,0 +1,208 @@
+"""Which figures a fitted flow calls for: chosen by the dimension of the data and by what its columns are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from ..core import Flow
+from ..data import Rows
+from ..distributions import Normal
+from ..evaluation import entering, log_likelihood, settled
+from .curves import learning_curves, likelihoods, score_dots, short_name
+from .images import extremes, sheets
+from .plane import densities, profile, warp
+from .style import shorten
+from .tables import conditionals, marginals, pairs, telling, uniformity
+
+if TYPE_CHECKING:
+    from ..data import Data
+    from ..evaluation import Score
+    from ..training.run import Run
+
+MOST = 20_000  # rows in a figure
+ENOUGH = 2_000  # test rows that make a figure by themselves
+
+WARP = (
+    "The flow as a map of the plane. Above: data carried to the latent, x → z, with a square grid. Below: the base carried to the data, "
+    "z → x, with circles that hold 20, 50, 80, 95 and 99 % of it. Hue: the direction from the centre of the base."
+)
+LATENTS = (
+    "Each latent dimension of the test rows through the normal distribution function: flat where the flow is right. Grey: where a bar "
+    "of a flat histogram lies 19 times out of 20. A hump: the model is too wide there; a bowl: too narrow; a slope: shifted."
+)
+LIKELIHOODS = (
+    "Training rows right of test rows: the model has learned rows by heart. Samples and test rows apart: the model is surer, or less "
+    "sure, of its own samples than of the data."
+)
+LEARNING = "Log-likelihood as training went on, of the training batches and of the validation rows; the ring marks the best."
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with its file name (no ending), its title, and a sentence or two on how to read it."""
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+
+
+def pictures(run: Run, data: Data, scores: Sequence[Score], seed: int = 0) -> list[Picture]:
+    """All figures of a run: learning curves and scores, then what its kind of data calls for.
+
+    The first score is the model's. Rows and samples are drawn with ``seed``; the generator's state is restored.
+    """
+    with settled(run.flow, seed):
+        return [*_training(run, data, scores), *_fit(run.flow, data)]
+
+
+def _training(run: Run, data: Data, scores: Sequence[Score]) -> list[Picture]:
+    references = {short_name(score.name): score.nats for score in scores[1:] if np.isfinite(score.nats)}
+    if data.entropy is not None:
+        references["best possible"] = -data.entropy
+    found = []
+    metrics = run.metrics()
+    if any("loss" in m or "valid" in m for m in metrics):
+        words = LEARNING + (" Dashed: the baselines' test scores." if references else "")
+        found.append(Picture("learning", "Learning curves", words, learning_curves(metrics, references)))
+    if len(scores) > 1:
+        words = "Test log-likelihood with two standard errors; the model in colour."
+        found.append(Picture("scores", "Beside the baselines", words, score_dots(scores, data.entropy)))
+    return found
+
+
+def _fit(flow: Flow, data: Data) -> list[Picture]:
+    """Figures that compare the data with what the flow makes of it."""
+    schema = data.schema
+    rows, which = _pictured(data)
+    samples = _sample(flow, rows)
+    lost = len(rows) - len(_finite(samples))
+    note = f"Data: {which}. " + (f"{lost:,} of as many samples are not finite and left out. " if lost else "")
+    if schema.image is not None:
+        found = _images(flow, data, rows, samples)
+    elif len(schema.columns) == 1:
+        found = [Picture("density", "Density", note + "The curve is the model's density itself.", _profile(flow, data, rows))]
+    elif len(schema.columns) == 2:
+        found = _plane(flow, data, rows, samples, note)
+    else:
+        found = _pairs(data, rows, samples, note)
+    if schema.image is None:
+        words = note + "KS is the largest gap between the two distribution functions, 0 where they agree."
+        found.append(Picture("marginals", "Marginals", words, marginals(rows.x.numpy(), samples.x.numpy(), schema.columns)))
+        found += _given(data, rows, samples, note)
+    return [*found, *_latents(flow, data), *_likelihoods(flow, data, samples)]
+
+
+def _images(flow: Flow, data: Data, rows: Rows, samples: Rows) -> list[Picture]:
+    schema, x, drawn = data.schema, rows.x.numpy(), _finite(samples).x.numpy()
+    shape, levels = schema.image or (), schema.columns[0].levels
+    low, high = (0.0, levels - 1.0) if levels else (float(x.min()), float(x.max()))
+    test = _some(data.test, MOST)
+    odd = extremes(test.x.numpy(), _log_prob(flow, test), shape, low, high)
+    words = "Test images with the highest and the lowest log-likelihood, in nats. The least likely are where to look for odd rows."
+    return [
+        Picture("images", "Images", "Images of the data and of the model, neither of them picked.", sheets(x, drawn, shape, low, high)),
+        Picture("extremes", "Most and least likely", words, odd),
+    ]
+
+
+def _contexts(rows: Rows, most: int = 16) -> Tensor | None:
+    """A few contexts, over which a density is averaged."""
+    return None if rows.context is None else rows.context[:most]
+
+
+def _profile(flow: Flow, data: Data, rows: Rows) -> Figure:
+    return profile(flow, rows.x.numpy(), data.schema.columns[0], _contexts(rows))
+
+
+def _plane(flow: Flow, data: Data, rows: Rows, samples: Rows, note: str) -> list[Picture]:
+    columns, x = data.schema.columns, rows.x.numpy()
+    words = note + "The three share one colour scale: equal colours are equal densities."
+    found = [Picture("density", "Density", words, densities(flow, x, _finite(samples).x.numpy(), columns, _contexts(rows)))]
+    if isinstance(flow.base, Normal) and flow.base.shape == flow.shape:
+        given = None if rows.context is None else rows.context[:4000]
+        words = WARP if given is None else WARP + " The lines belong to the context of one row."
+        found.append(Picture("warp", "The map", words, warp(flow, x[:4000], columns, given)))
+    return found
+
+
+def _pairs(data: Data, rows: Rows, samples: Rows, note: str) -> list[Picture]:
+    columns, x = data.schema.columns, rows.x.numpy()
+    shown = telling(x)
+    some = f"The {len(shown)} of {len(columns)} columns that hang together most. " if len(shown) < len(columns) else ""
+    words = note + some + "Data above the diagonal, samples below it at the mirrored place, in the same scale."
+    picture = pairs(x[:, shown], _finite(samples).x.numpy()[:, shown], [columns[i] for i in shown])
+    return [Picture("pairs", "Pairs of columns", words, picture)]
+
+
+def _given(data: Data, rows: Rows, samples: Rows, note: str) -> list[Picture]:
+    if rows.context is None:
+        return []
+    x, given = rows.x.numpy(), data.schema.context[0]
+    shown = telling(x, 4)
+    columns = [data.schema.columns[i] for i in shown]
+    picture = conditionals(x[:, shown], samples.x.numpy()[:, shown], columns, rows.context[:, 0].numpy(), given)
+    words = note + "Each sample was drawn for the context of one row of the data: each line should follow its own histogram."
+    return [Picture("conditionals", f"Given {shorten(given.name)}", words, picture)]
+
+
+def _latents(flow: Flow, data: Data) -> list[Picture]:
+    if not isinstance(flow.base, Normal) or len(flow.base.shape) != 1:
+        return []
+    z = _latent(flow, _some(data.test, MOST))
+    z = z[np.isfinite(z).all(1)]
+    return [Picture("uniformity", "Are the latents normal?", LATENTS, uniformity(z))] if len(z) else []
+
+
+def _likelihoods(flow: Flow, data: Data, samples: Rows) -> list[Picture]:
+    train, test, drawn = (_log_prob(flow, _some(rows, 4000)) for rows in (data.train, data.test, _finite(samples)))
+    if not np.isfinite(np.concatenate([train, test, drawn])).any():
+        return []
+    return [Picture("likelihoods", "Log-likelihood of rows", LIKELIHOODS, likelihoods(train, test, drawn))]
+
+
+def _pictured(data: Data) -> tuple[Rows, str]:
+    """The rows that figures show: test rows if there are enough of them, else all; and which."""
+    if len(data.test) >= ENOUGH:
+        rows = _some(data.test, MOST)
+        return rows, f"{len(rows):,} test rows, which training never saw"
+    parts = [data.train, data.valid, data.test]
+    contexts = [part.context for part in parts if part.context is not None]
+    rows = _some(Rows(torch.cat([part.x for part in parts]), torch.cat(contexts) if contexts else None), MOST)
+    return rows, f"{len(rows):,} rows of all splits"
+
+
+def _some(rows: Rows, most: int) -> Rows:
+    return rows.pick(torch.randperm(len(rows))[:most].numpy())
+
+
+def _log_prob(flow: Flow, rows: Rows) -> np.ndarray:
+    return log_likelihood(flow, rows).numpy() if len(rows) else np.zeros(0)
+
+
+@torch.no_grad()
+def _latent(flow: Flow, rows: Rows, batch: int = 4096) -> np.ndarray:
+    """Latents as the likelihood sees them (integers with their noise, not at the bin's centre): ``(n, D)``."""
+    parts = []
+    for start in range(0, len(rows), batch):
+        x, context = entering(flow, rows.x[start : start + batch], None if rows.context is None else rows.context[start : start + batch])
+        parts.append(flow.transform(x, None if context is None else flow.embedding(context))[0].double().cpu().numpy())
+    return np.concatenate(parts)
+
+
+def _sample(flow: Flow, rows: Rows) -> Rows:
+    """As many samples as rows, each given the context of its row."""
+    _, context = entering(flow, rows.x, rows.context)
+    x = flow.sample((len(rows),)) if context is None else flow.sample((), context)
+    return Rows(x.double().cpu(), rows.context)
+
+
+def _finite(rows: Rows) -> Rows:
+    return rows.pick(rows.x.isfinite().all(1).numpy())

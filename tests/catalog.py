@@ -107,6 +107,14 @@ LAYERS: dict[str, Layer] = {
     "spline-image": Layer(lambda: pt.Elementwise(pu.RationalQuadratic(bins=3), (2, 1, 1)), shape=(2, 3, 3), domain=wide),
     "spline-two-bins": Layer(lambda: pt.Elementwise(pu.RationalQuadratic(bins=2), (3,)), domain=wide),
     "spline-recorded": Layer(lambda: pt.Elementwise(pu.RationalQuadratic(bins=5, fused=False), (3,)), domain=wide),
+    "linear-spline": Layer(lambda: pt.Elementwise(pu.LinearSpline(5, 3.0), (3,)), domain=wide),
+    "quadratic-spline": Layer(lambda: pt.Elementwise(pu.QuadraticSpline(5, 3.0), (3,)), domain=wide),
+    "quadratic-spline-free-ends": Layer(lambda: pt.Elementwise(pu.QuadraticSpline(2, 3.0, free_ends=True), (3,)), domain=wide),
+    "quadratic-spline-image": Layer(lambda: pt.Elementwise(pu.QuadraticSpline(3), (2, 1, 1)), shape=(2, 3, 3), domain=wide),
+    "cubic-spline": Layer(lambda: pt.Elementwise(pu.CubicSpline(5, 3.0), (3,)), domain=wide),
+    "cubic-spline-image": Layer(lambda: pt.Elementwise(pu.CubicSpline(2), (2, 1, 1)), shape=(2, 3, 3), domain=wide),
+    "bernstein": Layer(lambda: pt.Elementwise(pu.Bernstein(6, 3.0), (3,)), domain=wide),
+    "bernstein-image": Layer(lambda: pt.Elementwise(pu.Bernstein(4), (2, 1, 1)), shape=(2, 3, 3), domain=wide),
     "logit": Layer(lambda: pt.Elementwise(pu.Logit()), domain=unit),
     "sigmoid": Layer(lambda: pt.Elementwise(pu.Sigmoid())),
     "log": Layer(lambda: pt.Elementwise(pu.Log()), domain=positive),
@@ -117,9 +125,19 @@ LAYERS: dict[str, Layer] = {
     "gaussian-mixture-cdf": Layer(lambda: pt.Elementwise(pu.GaussianMixtureCDF(), (3,))),
     "gaussian-mixture-cdf-image": Layer(lambda: pt.Elementwise(pu.GaussianMixtureCDF(1), (2, 1, 1)), shape=(2, 3, 3)),
     "logistic-mixture-cdf": Layer(lambda: pt.Elementwise(pu.LogisticMixtureCDF(), (3,))),
+    "mixture-quantile": Layer(lambda: pt.Elementwise(pu.MixtureQuantile(), (3,)), domain=wide),
+    "mixture-quantile-logistic": Layer(lambda: pt.Elementwise(pu.MixtureQuantile(3, "logistic"), (3,)), domain=wide),
+    "mixture-quantile-image": Layer(lambda: pt.Elementwise(pu.MixtureQuantile(2), (2, 1, 1)), shape=(2, 3, 3)),
     "odd-polynomial": Layer(lambda: pt.Elementwise(pu.OddPolynomial(), (3,)), domain=wide),
     "sum-of-squares": Layer(lambda: pt.Elementwise(pu.SumOfSquares(), (3,)), domain=wide),
     "sum-of-squares-polynomial-image": Layer(lambda: pt.Elementwise(pu.SumOfSquares(3, 1), (2, 1, 1)), shape=(2, 3, 3), domain=wide),
+    "deep-sigmoidal": Layer(lambda: pt.Elementwise(pu.DeepSigmoidal(5), (3,)), domain=wide),
+    "deep-sigmoidal-image": Layer(lambda: pt.Elementwise(pu.DeepSigmoidal(2), (2, 1, 1)), shape=(2, 3, 3)),
+    "dense-sigmoidal": Layer(lambda: pt.Elementwise(pu.DenseSigmoidal(3, 3), (3,)), domain=wide),
+    "dense-sigmoidal-image": Layer(lambda: pt.Elementwise(pu.DenseSigmoidal(2), (2, 1, 1)), shape=(2, 3, 3)),
+    "unconstrained-monotonic": Layer(lambda: pt.Elementwise(pu.UnconstrainedMonotonic(4, 8), (3,)), domain=wide),
+    "unconstrained-monotonic-image": Layer(lambda: pt.Elementwise(pu.UnconstrainedMonotonic(2, 4), (2, 1, 1)), shape=(2, 3, 3)),
+    "linear-tails": Layer(lambda: pt.Elementwise(pu.LinearTails(pu.SumOfSquares(), 3.0), (3,)), domain=wide),
     # --- mechanisms ---
     "coupling-affine": Layer(lambda: pt.Coupling([1, 0, 0], pu.Affine(), linear(1, 4)), untouched=(0,)),
     "coupling-additive-context": Layer(lambda: pt.Coupling([0, 1, 0], pu.Additive(), pn.MLP(3, 2, width=8)), context=2, untouched=(1,)),
@@ -132,11 +150,50 @@ LAYERS: dict[str, Layer] = {
         shape=(2, 3, 3),
     ),
     "coupling-spline": Layer(lambda: pt.Coupling([1, 0, 0], pu.RationalQuadratic(4), linear(1, 22)), domain=wide, untouched=(0,)),
+    "coupling-linear-spline": Layer(lambda: pt.Coupling([1, 0, 0], pu.LinearSpline(4), linear(1, 8)), domain=wide, untouched=(0,)),
+    "coupling-quadratic-spline": Layer(lambda: pt.Coupling([1, 0, 0], pu.QuadraticSpline(4), linear(1, 14)), domain=wide, untouched=(0,)),
+    "coupling-cubic-spline": Layer(lambda: pt.Coupling([1, 0, 0], pu.CubicSpline(4), linear(1, 16)), domain=wide, untouched=(0,)),
+    "coupling-bernstein": Layer(lambda: pt.Coupling([1, 0, 0], pu.Bernstein(6), linear(1, 12)), domain=wide, untouched=(0,)),
+    "autoregressive-linear-spline": Layer(
+        lambda: pt.Autoregressive(pu.LinearSpline(4), pn.MADE(3, 4, width=8, context=2)), context=2, order=(0, 1, 2)
+    ),
+    "autoregressive-quadratic-spline": Layer(
+        lambda: pt.Autoregressive(pu.QuadraticSpline(4), pn.MADE(3, 7, width=8, context=2)), context=2, order=(0, 1, 2)
+    ),
+    "autoregressive-cubic-spline": Layer(
+        lambda: pt.Autoregressive(pu.CubicSpline(4), pn.MADE(3, 8, width=8, context=2)), context=2, order=(0, 1, 2)
+    ),
+    "autoregressive-bernstein": Layer(
+        lambda: pt.Autoregressive(pu.Bernstein(6), pn.MADE(3, 6, width=8, context=2)), context=2, order=(0, 1, 2)
+    ),
     "autoregressive-spline": Layer(
         lambda: pt.Autoregressive(pu.RationalQuadratic(4), pn.MADE(3, 11, width=8, context=2)), context=2, order=(0, 1, 2)
     ),
     "autoregressive-gaussian-mixture-cdf": Layer(
         lambda: pt.Autoregressive(pu.GaussianMixtureCDF(3), pn.MADE(3, 9, width=8, context=2)), context=2, order=(0, 1, 2)
+    ),
+    "autoregressive-mixture-quantile": Layer(
+        lambda: pt.Autoregressive(pu.MixtureQuantile(3), pn.MADE(3, 9, width=8, context=2)), context=2, order=(0, 1, 2)
+    ),
+    "coupling-deep-sigmoidal": Layer(lambda: pt.Coupling([1, 0, 0], pu.DeepSigmoidal(3), linear(1, 18)), domain=wide, untouched=(0,)),
+    "coupling-dense-sigmoidal": Layer(lambda: pt.Coupling([1, 0, 0], pu.DenseSigmoidal(2), linear(1, 36)), domain=wide, untouched=(0,)),
+    "coupling-unconstrained-monotonic": Layer(
+        lambda: pt.Coupling([1, 0, 0], pu.UnconstrainedMonotonic(2, 4), linear(1, 16)), domain=wide, untouched=(0,)
+    ),
+    "coupling-linear-tails": Layer(
+        lambda: pt.Coupling([1, 0, 0], pu.LinearTails(pu.SumOfSquares()), linear(1, 14)), domain=wide, untouched=(0,)
+    ),
+    "autoregressive-deep-sigmoidal": Layer(
+        lambda: pt.Autoregressive(pu.DeepSigmoidal(3), pn.MADE(3, 9, width=8, context=2)), context=2, order=(0, 1, 2)
+    ),
+    "autoregressive-dense-sigmoidal": Layer(
+        lambda: pt.Autoregressive(pu.DenseSigmoidal(2), pn.MADE(3, 18, width=16, context=2)), context=2, order=(0, 1, 2)
+    ),
+    "autoregressive-unconstrained-monotonic": Layer(
+        lambda: pt.Autoregressive(pu.UnconstrainedMonotonic(2, 4), pn.MADE(3, 8, width=8, context=2)), context=2, order=(0, 1, 2)
+    ),
+    "autoregressive-linear-tails": Layer(
+        lambda: pt.Autoregressive(pu.LinearTails(pu.SumOfSquares(1, 1)), pn.MADE(3, 3, width=8, context=2)), context=2, order=(0, 1, 2)
     ),
     "autoregressive-affine": Layer(lambda: pt.Autoregressive(pu.Affine(), pn.MADE(4, 2, width=16)), shape=(4,), order=(0, 1, 2, 3)),
     "autoregressive-affine-context": Layer(
@@ -155,7 +212,44 @@ LAYERS: dict[str, Layer] = {
         lambda: pt.Autoregressive(pu.Affine(), pn.MADE(19, 2, width=7, order=range(18, -1, -1))), (19,), order=tuple(range(18, -1, -1))
     ),
     "autoregressive-one-feature": Layer(lambda: pt.Autoregressive(pu.Affine(), pn.MADE(1, 2, width=8, context=2)), shape=(1,), context=2),
+    "block-autoregressive": Layer(lambda: pt.BlockAutoregressive(4, width=4), (4,), domain=wide, order=(0, 1, 2, 3)),
+    "block-autoregressive-context": Layer(lambda: pt.BlockAutoregressive(3, width=4, depth=1, context=2), context=2, order=(0, 1, 2)),
+    "block-autoregressive-one-feature": Layer(lambda: pt.BlockAutoregressive(1, width=5), shape=(1,), domain=wide),
+    "block-autoregressive-one-feature-context": Layer(lambda: pt.BlockAutoregressive(1, width=4, context=2), shape=(1,), context=2),
     "iaf": Layer(lambda: Inverse(pt.Autoregressive(pu.Affine(), pn.MADE(3, 2, width=16, context=1))), context=1, order=(0, 1, 2)),
+    "autoregressive-transformer": Layer(
+        lambda: pt.Autoregressive(pu.Affine(), pn.CausalTransformer(4, 2, width=8, heads=2, context=2, order=[2, 0, 3, 1])),
+        (4,),
+        2,
+        order=(2, 0, 3, 1),
+    ),
+    "autoregressive-transformer-spline": Layer(
+        lambda: pt.Autoregressive(pu.RationalQuadratic(4), pn.CausalTransformer(3, 11, width=6, depth=1, heads=3)), order=(0, 1, 2)
+    ),
+    "autoregressive-transformer-one-feature": Layer(
+        lambda: pt.Autoregressive(pu.Affine(), pn.CausalTransformer(1, 2, width=8, context=2)), shape=(1,), context=2
+    ),
+    "autoregressive-transformer-iaf": Layer(
+        lambda: Inverse(pt.Autoregressive(pu.Affine(), pn.CausalTransformer(3, 2, width=8, heads=2, context=1, order=[1, 2, 0]))),
+        context=1,
+        order=(1, 2, 0),
+    ),
+    # --- residual: planar, radial, Sylvester ---
+    "planar": Layer(lambda: pt.Planar(3)),
+    "planar-context": Layer(lambda: pt.Planar(3, linear(2, 7)), context=2),
+    "planar-one-feature": Layer(lambda: pt.Planar(1, pn.MLP(2, 3, width=8)), shape=(1,), context=2),
+    "planar-inverse": Layer(lambda: Inverse(pt.Planar(3))),
+    "radial": Layer(lambda: pt.Radial(3)),
+    "radial-context": Layer(lambda: pt.Radial(3, linear(2, 5)), context=2),
+    "radial-one-feature": Layer(lambda: pt.Radial(1, pn.MLP(2, 3, width=8)), shape=(1,), context=2),
+    "sylvester-orthogonal": Layer(lambda: pt.Sylvester(3, 3)),
+    "sylvester-orthogonal-low-rank": Layer(lambda: pt.Sylvester(3, 2, net=linear(2, 8)), context=2),
+    "sylvester-householder": Layer(lambda: pt.Sylvester(3, 2, "householder")),
+    "sylvester-householder-context": Layer(lambda: pt.Sylvester(3, 3, "householder", linear(2, 15)), context=2),
+    "sylvester-triangular": Layer(lambda: pt.Sylvester(3, 3, "triangular", linear(2, 15)), context=2, order=(2, 1, 0)),
+    "sylvester-triangular-low-rank": Layer(lambda: pt.Sylvester(3, 2, "triangular", linear(2, 8)), context=2, untouched=(2,)),
+    "sylvester-one-feature": Layer(lambda: pt.Sylvester(1, 1, "triangular", linear(2, 3)), shape=(1,), context=2),
+    "sylvester-inverse": Layer(lambda: Inverse(pt.Sylvester(3, 2, "householder"))),
     # --- linear, reordering, normalization ---
     "actnorm": Layer(lambda: pt.ActNorm(3)),
     "actnorm-image": Layer(lambda: pt.ActNorm(2), shape=(2, 3, 3)),
@@ -181,6 +275,28 @@ LAYERS: dict[str, Layer] = {
     "qr-linear-image": Layer(lambda: pt.QRLinear(3), shape=(3, 2, 2)),
     "svd-linear-image": Layer(lambda: pt.SVDLinear(3), shape=(3, 2, 2)),
     "matrix-exp-image": Layer(lambda: pt.MatrixExp(3), shape=(3, 2, 2)),
+    # --- images: space into channels, invertible convolutions, couplings with nets of images ---
+    "squeeze": Layer(lambda: pt.Squeeze(), shape=(2, 4, 2)),
+    "squeeze-3": Layer(lambda: pt.Squeeze(3), shape=(1, 3, 6)),
+    "unsqueeze": Layer(lambda: Inverse(pt.Squeeze()), shape=(4, 1, 2)),
+    "conv1x1": Layer(lambda: pt.Conv1x1(3)),
+    "conv1x1-image": Layer(lambda: pt.Conv1x1(3), shape=(3, 2, 2)),
+    "causal-conv": Layer(lambda: pt.CausalConv(2, 3), shape=(2, 3, 2)),
+    "emerging-conv": Layer(lambda: pt.EmergingConv(2), shape=(2, 3, 4)),
+    "emerging-conv-1x1": Layer(lambda: pt.EmergingConv(2, 1), shape=(2, 2, 2)),
+    "periodic-conv": Layer(lambda: pt.PeriodicConv(2), shape=(2, 3, 4)),
+    "periodic-conv-wrapped": Layer(lambda: pt.PeriodicConv(2, 4), shape=(2, 2, 3)),
+    "coupling-checkerboard": Layer(
+        lambda: pt.Coupling(pt.checkerboard((2, 4, 4)), pu.Affine(), pn.ResNet(2, 4, width=4, depth=1)), shape=(2, 4, 4)
+    ),
+    "coupling-channels": Layer(
+        lambda: pt.Coupling(pt.half_channels(3, odd=True), pu.Affine(), pn.ConvNet(4, 2, width=4)), (3, 2, 2), 2, untouched=(1, 2)
+    ),
+    "coupling-gated": Layer(
+        lambda: pt.Coupling(pt.half_channels(2), pu.LogisticMixtureCDF(2), pn.GatedConvNet(1, 6, width=4, depth=1, heads=2)),
+        shape=(2, 2, 3),
+        untouched=(0,),
+    ),
     # --- data ---
     "standardize": Layer(lambda: pt.Standardize([1.0, -2.0, 0.5], [2.0, 0.1, 3.0])),
     "standardize-image": Layer(lambda: pt.Standardize([1.0, -2.0], [2.0, 0.1]), shape=(2, 3, 3)),

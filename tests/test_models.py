@@ -13,12 +13,47 @@ from pushforward.models import MODELS
 SMALL = {"width": 16, "depth": 1}
 OPTIONS = {
     "gaussian_mixture": {"components": 3},
+    "naf": {"steps": 2, "units": 4},
+    "naf-dense": {"steps": 2, "units": 3, "kind": "dense"},
     "nice": {"steps": 3},
     "nsf": {"steps": 2, "bins": 4},
     "nsf-coupling": {"steps": 2, "bins": 4, "mechanism": "coupling"},
+    "nsf-linear": {"steps": 2, "bins": 4, "spline": "linear"},
+    "nsf-quadratic": {"steps": 2, "bins": 4, "spline": "quadratic", "mechanism": "coupling"},
+    "nsf-cubic": {"steps": 2, "bins": 4, "spline": "cubic"},
+    "umnn": {"steps": 2, "units": 3, "cells": 8},
+    "sos": {"steps": 2},
+    "mixture_cdf": {"components": 3},
+    "mixture_cdf-normal": {"components": 3, "base": "normal", "steps": 2},
+    "mixture_cdf-beta": {"components": 3, "base": "beta", "kernel": "logistic", "steps": 2},
+    "planar": {"steps": 4},
+    "planar-sampling": {"steps": 2, "direction": "sampling"},
+    "radial": {"steps": 4},
+    "radial-sampling": {"steps": 2, "direction": "sampling"},
+    "sylvester": {"steps": 3},
+    "sylvester-sampling": {"steps": 2, "kind": "orthogonal", "rank": 2, "direction": "sampling"},
+    "sylvester-triangular": {"steps": 3, "kind": "triangular", "rank": 2},
     "maf-residual": {"steps": 2, "residual": True},
+    "maf-transformer": {"steps": 2, "net": "transformer", "order": "random"},
 }
-NAMES = [*MODELS, "nsf-coupling", "maf-residual"]
+NAMES = [
+    *MODELS,
+    "naf-dense",
+    "nsf-coupling",
+    "nsf-linear",
+    "nsf-quadratic",
+    "nsf-cubic",
+    "maf-residual",
+    "maf-transformer",
+    "mixture_cdf-normal",
+    "mixture_cdf-beta",
+    "planar-sampling",
+    "radial-sampling",
+    "sylvester-sampling",
+    "sylvester-triangular",
+]
+
+COARSE = {"nsf-linear": 1e-3}  # a density that jumps, which a grid sees to within its spacing (finer ones: test_splines.py)
 
 models = pytest.mark.parametrize("name", NAMES)
 dims = pytest.mark.parametrize("dim", [1, 2, 5])
@@ -51,7 +86,7 @@ def test_integrates_to_one(name, dim, context):
     c = rows(context, 1)
     with torch.no_grad():
         mass = (flow.log_prob(grid, None if c is None else c.expand(len(grid), -1)).exp() * weight).sum()
-    assert abs(mass.item() - 1) < 1e-4
+    assert abs(mass.item() - 1) < COARSE.get(name, 1e-4)
 
 
 @models

@@ -15,6 +15,7 @@ from .choose import Chosen, choose, complete
 from .column import Column
 from .embedded import EMBEDDED
 from .errors import DataError, listing, nearest
+from .image_density import PICTURES, PREFIX, image_density
 from .infer import infer
 from .notes import describe, warn
 from .preprocess import measure
@@ -60,7 +61,7 @@ class Data:
         name: what the data are called.
         schema: the columns.
         train, valid, test: the splits.
-        entropy: of a toy, in nats; None where it is unknown.
+        entropy: of a toy or a picture, in nats; None where it is unknown.
         notes: what was understood, dropped or looks doubtful (these begin with "Warning:"), in sentences.
     """
 
@@ -89,16 +90,17 @@ def load(
 
     Without ``valid`` and ``test`` the rows are shuffled by ``numpy.random.default_rng(seed).permutation`` and cut: the first 80 %
     train, the next 10 % validation, the last 10 % test; what is given for one of them is taken whole, and only the other is cut off.
-    Toys are drawn with ``seed``. Statistics come from the train split, kinds and vocabularies from all rows of ``source``.
+    Toys and pictures are drawn with ``seed``. Statistics come from the train split, kinds and vocabularies from all rows of ``source``.
 
     Arguments:
-        source: a toy or embedded set by name, a path (.csv .tsv .parquet .arrow .feather .npy .npz), an array, tensor, data frame or table.
+        source: a toy or embedded set by name, a path (.csv .tsv .parquet .arrow .feather .npy .npz), an array, tensor, data frame or table;
+            ``image:PATH`` for the points of a picture that is bright where they are likely (``image:PATH?dark``: dark).
         columns: the data; by default all columns that are numbers or times and not context or weight.
         context: columns to condition on; text is allowed here.
         kinds: kinds by column name where the inferred ones don't fit: real, integer, positive, interval, interval:LOW:HIGH, text, time.
             A plain interval is (0, 1).
         missing: "error", or "drop" for dropping rows with null, NaN or infinite values.
-        seed: of the shuffle, or of a toy.
+        seed: of the shuffle, or of the draw of a toy or a picture.
         valid, test: further sources for these splits.
         weight: a column of non-negative sample weights.
 
@@ -126,18 +128,20 @@ def load(
     schema = _understand(table, chosen, opened, kept)
     rows = _rows(table, schema, chosen.weight, where, kept)
     further = [None if extra is None else _further(read(extra), schema, chosen, missing, notes) for extra in (valid, test)]
-    train, held_out, final = _split(rows, seed, further, opened.toy)
+    train, held_out, final = _split(rows, seed, further, opened.drawn)
     schema = _measure(schema, train, where)
     sizes = f"{where}: {len(train):,} rows to train, {len(held_out):,} to validate, {len(final):,} to test; {len(schema.columns)} columns."
-    notes = [sizes, *describe(schema.columns, schema.context), *notes, *warn(schema.columns, train.x.numpy())]
-    known = ENTROPY[where] if opened.toy and not (columns or context or kinds) else None
+    notes = [sizes, *opened.notes, *describe(schema.columns, schema.context), *notes, *warn(schema.columns, train.x.numpy())]
+    known = None if columns or context or kinds else opened.entropy
     return Data(where, schema, train, held_out, final, known, notes)
 
 
 @dataclass(frozen=True)
 class _Opened:
     source: Source
-    toy: bool = False
+    drawn: bool = False  # with the sizes of a toy
+    entropy: float | None = None
+    notes: tuple[str, ...] = ()
     columns: list[str] | None = None
     levels: int | None = None
     image: tuple[int, ...] | None = None
@@ -146,14 +150,21 @@ class _Opened:
 def _open(source: Any, seed: int) -> _Opened:
     if isinstance(source, str) and source in TOYS:
         x = TOYS[source](sum(SIZES), np.random.default_rng(seed))
-        return _Opened(replace(read(x), name=source), toy=True)
+        return _Opened(replace(read(x), name=source), drawn=True, entropy=ENTROPY[source])
+    if isinstance(source, str) and source.startswith(PREFIX):
+        picture = image_density(source)
+        points = picture.draw(sum(SIZES), np.random.default_rng(seed))
+        table = pa.table({name: points[:, i] for i, name in enumerate("xy")})
+        return _Opened(Source(picture.name, table), drawn=True, entropy=picture.entropy, notes=(picture.note(),))
     if isinstance(source, str) and source in EMBEDDED:
         known = EMBEDDED[source]()
         return _Opened(known.source, columns=known.columns, levels=known.levels, image=known.image)
     if isinstance(source, str) and "." not in source and "/" not in source and "\\" not in source:
-        names = [*TOYS, *EMBEDDED]
+        names = [*TOYS, *EMBEDDED, *PICTURES]
         hint = nearest(source, names) or "; check the name"
         raise DataError(f"load: there are no data called {source!r}{hint} (names: {listing(names, 20)}; files: {listing(READERS)})")
+    if isinstance(source, str) and source.lower().endswith((".png", ".jpg", ".jpeg")):
+        raise DataError(f"load: {source} holds no rows; to fit the density that the picture shows, write {PREFIX}{source}")
     return _Opened(read(source))
 
 
@@ -198,10 +209,10 @@ def _further(source: Source, schema: Schema, chosen: Chosen, missing: str, notes
     return _rows(table, schema, chosen.weight, source.name, kept)
 
 
-def _split(rows: Rows, seed: int, given: list[Rows | None], toy: bool) -> list[Rows]:
+def _split(rows: Rows, seed: int, given: list[Rows | None], drawn: bool) -> list[Rows]:
     """Train, validation and test rows; what is not given is cut off, a tenth of the rows each."""
     n = len(rows)
-    if toy and given == [None, None]:
+    if drawn and given == [None, None]:
         ends = np.cumsum(SIZES).tolist()
         return [rows.pick(slice(start, end)) for start, end in zip([0, *ends], ends)]
     order = np.random.default_rng(seed).permutation(n)

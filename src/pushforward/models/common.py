@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from typing import Literal
 
+from torch import nn
+
 from ..core import Transform
-from ..nets import MADE, MLP
+from ..nets import MADE, MLP, CausalTransformer
 from ..transforms import Autoregressive, Coupling
 from ..univariate import Univariate
 
 Order = Literal["alternating", "random", "same"]
+Net = Literal["made", "transformer"]
+HEAD = 16  # numbers in a head of a transformer, at least
 
 
 def vector(shape: Sequence[int]) -> int:
@@ -37,11 +42,29 @@ def visit(dim: int, step: int, order: Order) -> list[int]:
 
 
 def autoregressive(
-    univariate: Univariate, dim: int, step: int, *, order: Order, width: int, depth: int, residual: bool, context: int
+    univariate: Univariate,
+    dim: int,
+    step: int,
+    *,
+    order: Order,
+    width: int,
+    depth: int,
+    residual: bool,
+    context: int,
+    net: Net = "made",
 ) -> Autoregressive:
-    """Every feature through a scalar map whose parameters come from a causal net over those before it in the layer's order."""
-    net = MADE(dim, univariate.params, width=width, depth=depth, context=context, order=visit(dim, step, order), residual=residual)
-    return Autoregressive(univariate, net)
+    """Every feature through a scalar map whose parameters come from a causal net over those before it in the layer's order.
+
+    For a transformer ``width`` is that of a token, ``depth`` counts blocks, and ``residual`` is without effect: it always is.
+    """
+    visited = visit(dim, step, order)
+    causal: nn.Module
+    if net == "made":
+        causal = MADE(dim, univariate.params, width=width, depth=depth, context=context, order=visited, residual=residual)
+    else:
+        heads = math.gcd(width, max(1, width // HEAD))
+        causal = CausalTransformer(dim, univariate.params, width=width, depth=depth, heads=heads, context=context, order=visited)
+    return Autoregressive(univariate, causal)
 
 
 def conditioner(univariate: Univariate, dim: int, context: int, width: int, depth: int) -> Transform:

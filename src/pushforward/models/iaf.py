@@ -8,7 +8,7 @@ from ..core import Flow, Inverse, Transform
 from ..distributions import Normal
 from ..transforms import ActNorm
 from ..univariate import Affine
-from .common import Order, autoregressive, vector
+from .common import Net, Order, autoregressive, vector
 
 
 def iaf(
@@ -19,16 +19,18 @@ def iaf(
     depth: int = 2,
     residual: bool = False,
     order: Order = "alternating",
+    net: Net = "made",
     context: int = 0,
 ) -> Flow:
     """Sampling with its density in one pass, the density of other points in D: for variational inference and distillation.
 
     Arguments: ``steps`` layers with masked nets of ``depth`` layers of ``width`` units (``residual``: blocks of two);
-    ``order`` in which each layer visits the features; ``context`` numbers to condition on.
+    ``order`` in which each layer visits the features; ``net``: with ``"transformer"`` for the masked nets, ``depth`` counts
+    blocks of tokens of ``width`` numbers (start from 32), and ``residual`` is without effect; ``context`` numbers to condition on.
     """
     dim = vector(shape)
     layers: list[Transform] = []
     for step in range(steps):
-        layer = autoregressive(Affine(), dim, step, order=order, width=width, depth=depth, residual=residual, context=context)
+        layer = autoregressive(Affine(), dim, step, order=order, width=width, depth=depth, residual=residual, context=context, net=net)
         layers += [ActNorm(dim), Inverse(layer)]
     return Flow(Normal(shape), *layers, context=context)

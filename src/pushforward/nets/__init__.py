@@ -1,7 +1,12 @@
 """Nets: tensors in, tensors out, no knowledge of flows."""
 
+from .attention import CausalAttention
+from .convolution import ConvNet
+from .gated import GatedConvNet
 from .made import MADE
 from .mlp import MLP, ResidualMLP
 from .prefix import Prefix
+from .resnet import ResNet
+from .transformer import CausalTransformer
 
-__all__ = ["MADE", "MLP", "Prefix", "ResidualMLP"]
+__all__ = ["CausalAttention", "CausalTransformer", "ConvNet", "GatedConvNet", "MADE", "MLP", "Prefix", "ResNet", "ResidualMLP"]

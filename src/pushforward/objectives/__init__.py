@@ -1,5 +1,7 @@
 """What training minimises: modules from a batch to one loss."""
 
+from .distillation import Distillation
 from .likelihood import MaximumLikelihood
+from .reverse import ReverseKL
 
-__all__ = ["MaximumLikelihood"]
+__all__ = ["Distillation", "MaximumLikelihood", "ReverseKL"]

@@ -13,12 +13,14 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from torch import Tensor
+from torch.distributions import constraints
 
 from ..core import Flow
 from ..evaluation import entering
 from .style import DATA, DENSITY, INK, MODEL, WHEEL, bins_for, color, edges, figure, label_axis, span, style
 
 GRID = 200  # points to a side of the density
+REACH = 3.6  # standard deviations of the base that a picture of latents shows
 FEW = 3000  # rows that are better shown as points
 
 
@@ -152,8 +154,8 @@ def warp(flow: Flow, x: np.ndarray, columns: Sequence[Any], contexts: Tensor | N
     """The flow as a map of the plane, both ways; x ``(n, 2)``, ``contexts`` ``(n, ...)``.
 
     Above: a square grid over the data is carried to the latents (x -> z). Below: rays and circles of the base are carried to the
-    data (z -> x); half of the base's mass lies inside the second circle. A point keeps its colour. With contexts, the lines
-    belong to the first of them, the points each to its own.
+    data (z -> x); half of a normal base's mass lies inside the second circle. A base on a box has a square grid instead. A point
+    keeps its colour. With contexts, the lines belong to the first of them, the points each to its own.
     """
 
     def carry(points: np.ndarray, back: bool, own: Tensor | None) -> np.ndarray:
@@ -164,26 +166,28 @@ def warp(flow: Flow, x: np.ndarray, columns: Sequence[Any], contexts: Tensor | N
         inside = next((p.dtype for p in flow.parameters()), rows.dtype)  # latents have the nets' dtype
         return (flow.decode(rows.to(inside), own) if back else flow.encode(rows, own)).double().cpu().numpy()
 
-    spans, reach = window(x, columns), 3.6
+    spans, box = window(x, columns), _box(flow)
     z = carry(x, False, contexts)
-    generator = torch.Generator().manual_seed(0)
-    base = torch.randn(len(x), 2, generator=generator, dtype=torch.float64).numpy()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        base = (torch.randn(len(x), 2) if flow.base.context_shape else flow.base.sample((len(x),))).double().cpu().numpy()
     drawn = carry(base, True, contexts)
     straight = _square_lines(spans, lines)
-    round_ = _polar_lines()
+    round_ = _square_lines([(a + 0.004 * (b - a), b - 0.004 * (b - a)) for a, b in box], lines) if box else _polar_lines()
     first = None if contexts is None else contexts[:1]
     bent = [carry(line, False, first) for line in straight]
     curled = [carry(line, True, first) for line in round_]
 
     picture = figure(7.6, 7.8)
     (data, latent), (normal, decoded) = picture.subplots(2, 2)
-    latent_spans = [(-reach, reach)] * 2
-    hue = _angle(z)
+    latent_spans = box or [(-REACH, REACH)] * 2
+    middle = np.mean(latent_spans, 1)
+    hue, base_hue = _angle(z - middle), _angle(base - middle)
     for ax, points, colors, grid, view, title in (
         (data, x, hue, straight, spans, "data x, and a square grid"),
         (latent, z, hue, bent, latent_spans, "carried to the latent z"),
-        (normal, base, _angle(base), round_, latent_spans, "base z, its circles and rays"),
-        (decoded, drawn, _angle(base), curled, spans, "carried to the data x"),
+        (normal, base, base_hue, round_, latent_spans, f"base z, {'a square grid' if box else 'its circles and rays'}"),
+        (decoded, drawn, base_hue, curled, spans, "carried to the data x"),
     ):
         ax.scatter(points[:, 0], points[:, 1], c=colors, cmap=WHEEL, vmin=-np.pi, vmax=np.pi, s=3, alpha=0.8, linewidths=0)
         ax.add_collection(LineCollection(grid, colors=INK, linewidths=0.5, alpha=0.6))
@@ -198,6 +202,15 @@ def warp(flow: Flow, x: np.ndarray, columns: Sequence[Any], contexts: Tensor | N
             ax.set_xlabel("z₁")
             ax.set_ylabel("z₂")
     return picture
+
+
+def _box(flow: Flow) -> list[tuple[float, float]] | None:
+    """The ends of the base's two coordinates, where it lives on a box."""
+    inside = getattr(flow.base.support, "base_constraint", None)
+    if not isinstance(inside, constraints.interval):
+        return None
+    ends = (torch.as_tensor(end).double().cpu().expand(2).tolist() for end in (inside.lower_bound, inside.upper_bound))
+    return list(zip(*ends, strict=True))
 
 
 def _square_lines(spans: list[tuple[float, float]], lines: int, points: int = 400) -> list[np.ndarray]:

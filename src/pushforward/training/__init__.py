@@ -1,7 +1,9 @@
 """Training: the loop, and the directory it writes."""
 
+from .density import DensityFit, fit_density
 from .fit import History, fit
+from .importance import Importance, importance
 from .run import Run, build
 from .schedule import default_steps
 
-__all__ = ["History", "Run", "build", "default_steps", "fit"]
+__all__ = ["DensityFit", "History", "Importance", "Run", "build", "default_steps", "fit", "fit_density", "importance"]

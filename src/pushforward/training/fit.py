@@ -65,7 +65,7 @@ def fit(
     *,
     steps: int | None = None,
     batch: int = 512,
-    lr: float = 1e-3,
+    lr: float = 5e-3,
     warmup: int = 100,
     weight_decay: float = 1e-4,
     clip: float = 10.0,

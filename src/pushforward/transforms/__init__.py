@@ -2,39 +2,60 @@
 
 from .actnorm import ActNorm
 from .autoregressive import Autoregressive
+from .block_autoregressive import BlockAutoregressive
 from .cast import Cast
 from .columns import Columns
+from .conv1x1 import Conv1x1
 from .coupling import Coupling
 from .dequantize import Dequantize
 from .elementwise import Elementwise
+from .emerging import CausalConv, EmergingConv
 from .factor import Factor
 from .linear import LULinear
+from .masks import checkerboard, half_channels, half_plane
 from .matrix_exp import MatrixExp
 from .orthogonal import Householder, Orthogonal
+from .periodic import PeriodicConv
+from .planar import Planar
 from .qr import QRLinear, SVDLinear
+from .radial import Radial
 from .reorder import Permute, Reverse
+from .squeeze import Squeeze
 from .standardize import Standardize
 from .surjections import Slice
+from .sylvester import Sylvester
 from .triangular import Triangular
 
 __all__ = [
     "ActNorm",
     "Autoregressive",
+    "BlockAutoregressive",
     "Cast",
+    "CausalConv",
     "Columns",
+    "Conv1x1",
     "Coupling",
     "Dequantize",
     "Elementwise",
+    "EmergingConv",
     "Factor",
     "Householder",
     "LULinear",
     "MatrixExp",
     "Orthogonal",
+    "PeriodicConv",
     "Permute",
+    "Planar",
     "QRLinear",
+    "Radial",
     "Reverse",
     "SVDLinear",
     "Slice",
+    "Squeeze",
     "Standardize",
+    "Sylvester",
     "Triangular",
+    "checkerboard",
+    "half_channels",
+    "half_plane",
 ]

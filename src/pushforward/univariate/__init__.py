@@ -3,24 +3,41 @@
 from .activations import Exp, LeakyReLU, Log, Logit, Sigmoid, Softplus, Tanh
 from .affine import Additive, Affine
 from .base import Univariate
+from .bernstein import Bernstein
+from .cubic_spline import CubicSpline
+from .linear_spline import LinearSpline
 from .mixture import GaussianMixtureCDF, LogisticMixtureCDF
+from .mixture_quantile import MixtureQuantile
 from .polynomial import OddPolynomial, SumOfSquares
+from .quadratic_spline import QuadraticSpline
+from .sigmoidal import DeepSigmoidal, DenseSigmoidal
 from .spline import RationalQuadratic
+from .tails import LinearTails
+from .unconstrained import UnconstrainedMonotonic
 
 __all__ = [
     "Additive",
     "Affine",
+    "Bernstein",
+    "CubicSpline",
+    "DeepSigmoidal",
+    "DenseSigmoidal",
     "Exp",
     "GaussianMixtureCDF",
     "LeakyReLU",
+    "LinearSpline",
+    "LinearTails",
     "Log",
     "LogisticMixtureCDF",
     "Logit",
+    "MixtureQuantile",
     "OddPolynomial",
+    "QuadraticSpline",
     "RationalQuadratic",
     "Sigmoid",
     "Softplus",
     "SumOfSquares",
     "Tanh",
+    "UnconstrainedMonotonic",
     "Univariate",
 ]

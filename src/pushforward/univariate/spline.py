@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from .base import Univariate
 from .fused import Fused
+from .knots import check, with_tails
 from .rational import evaluate
 
 
@@ -45,12 +45,7 @@ class RationalQuadratic(Univariate):
     """
 
     def __init__(self, bins: int = 8, bound: float = 5.0, floor: float = 1e-2, fused: bool = True):
-        if bins < 2:
-            raise ValueError(f"RationalQuadratic: expected at least 2 bins, got {bins}")
-        if not 0 < bound < float("inf"):
-            raise ValueError(f"RationalQuadratic: bound must be positive and finite, got {bound}")
-        if not 0 < floor * bins < 1:
-            raise ValueError(f"RationalQuadratic: {bins} bins of at least {floor} of the interval each do not fit; lower floor or bins")
+        check("RationalQuadratic", bins, bound, floor)
         self.bins = bins
         self.bound = bound
         self.floor = floor
@@ -59,15 +54,12 @@ class RationalQuadratic(Univariate):
         self.identity = (0.0,) * self.params
 
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        return self._evaluate(x, h, inverse=False)
+        return with_tails(lambda y, h: self._evaluate(y, h, inverse=False), x, h, self.bound)
 
     def inverse(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        return self._evaluate(z, h, inverse=True)
+        return with_tails(lambda y, h: self._evaluate(y, h, inverse=True), z, h, self.bound)
 
-    def _evaluate(self, x: Tensor, h: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
-        y = x.to(torch.promote_types(x.dtype, torch.float32))
-        inside = y.abs() <= self.bound
-        # clamped before the maths: a NaN that `where` hides in the value would still poison the gradient
-        arguments = y.clamp(-self.bound, self.bound), h.to(y.dtype), self.bins, self.bound, self.floor, inverse
+    def _evaluate(self, y: Tensor, h: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+        arguments = y, h, self.bins, self.bound, self.floor, inverse
         out, slope = Fused.apply(*arguments) if self.fused else evaluate(*arguments)[:2]
-        return torch.where(inside, out, y).to(x.dtype), torch.where(inside, slope, 0.0)
+        return out, slope

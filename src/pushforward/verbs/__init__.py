@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .comparing import gallery
+from .distilling import comparison, distill
 from .fitting import fit
 from .judge import diagnose, evaluate
 from .listing import list_data, list_models, list_presets
@@ -14,7 +15,9 @@ from .show import print_scores
 
 __all__ = [
     "Scored",
+    "comparison",
     "diagnose",
+    "distill",
     "evaluate",
     "fit",
     "gallery",

@@ -1,0 +1,6 @@
+"""The command line: a thin layer over :mod:`pushforward.verbs`, which is imported when a verb runs so that --help is quick."""
+
+from . import train, use
+from .app import app, main
+
+__all__ = ["app", "main", "train", "use"]

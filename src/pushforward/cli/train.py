@@ -1,0 +1,155 @@
+"""Verbs that train: fit, distill, gallery."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .app import Json, RunArgument, Samples, app, example, print_json
+
+Lists = Annotated[list[str] | None, typer.Option(metavar="A,B,C", help="Columns to model; all numbers and times otherwise.")]
+
+
+@app.command()
+def fit(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", help="A name (list data), a file (.csv .tsv .parquet .arrow .npy .npz) or image:PATH.", show_default=False
+        ),
+    ],
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="OPTION=VALUE", help="Such as model.steps=8 train.lr=1e-3 (list models).", show_default=False),
+    ] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="The recipe (list models).", show_default="nsf")] = None,
+    preset: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Settings to start from (list presets).")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="RUN", help="Directory of the run.", show_default="runs/DATA-MODEL")
+    ] = None,
+    columns: Lists = None,
+    context: Annotated[list[str] | None, typer.Option(metavar="A,B", help="Columns to condition on; may be text.")] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=KIND", help="real, integer, positive, interval:LOW:HIGH, text or time; repeatable.")
+    ] = None,
+    missing: Annotated[str, typer.Option(metavar="error|drop", help="What to do with rows that have missing values.")] = "error",
+    valid: Annotated[str | None, typer.Option(metavar="FILE", help="Validation rows; a tenth of DATA otherwise.")] = None,
+    test: Annotated[str | None, typer.Option(metavar="FILE", help="Test rows; a tenth of DATA otherwise.")] = None,
+    weight: Annotated[str | None, typer.Option(metavar="NAME", help="The column of sample weights.")] = None,
+    time_limit: Annotated[str | None, typer.Option(metavar="TIME", help="Of training: 90s, 2m, 1h30m.")] = None,
+    seed: Annotated[int, typer.Option(help="Of splits, weights and order.")] = 0,
+    samples: Samples = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    report: Annotated[bool, typer.Option(help="Draw report.html.")] = True,
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No talk on stderr.")] = False,
+) -> None:
+    """Fit a flow to DATA, judge it beside baselines, write a report."""
+    from ..options import duration, kinds, names
+    from ..verbs import fit, print_scores, results
+
+    run = fit(
+        data,
+        model,
+        out=out or Path("runs", f"{_stem(data)}-{model or (Path(preset).stem if preset else 'nsf')}"),
+        preset=preset,
+        options=options or (),
+        columns=names(columns),
+        context=names(context),
+        kinds=kinds(kind),
+        missing=missing,
+        valid=valid,
+        test=test,
+        weight=weight,
+        time_limit=None if time_limit is None else duration(time_limit),
+        seed=seed,
+        samples=samples,
+        overwrite=overwrite,
+        resume=resume,
+        report=report,
+        progress=not quiet,
+    )
+    found = results(run)
+    page = run.path / "report.html"
+    if as_json:
+        print_json({"run": str(run.path), "report": str(page) if report else None} | {k: v for k, v in found.items() if k != "quantiles"})
+        return
+    print_scores(found["scores"])
+    print(found["verdict"])
+    if found["entropy"] is not None:
+        print(f"No density can score above {-found['entropy']:.3f} nats per row here, minus the data's entropy.")
+    if found["c2st"] is not None:
+        print(f"Two-sample test: {found['c2st']['words']}.")
+    if report:
+        print(f"\nReport: {page}")
+    table = data if Path(data).exists() else "TABLE.parquet"
+    print(f"\nNext:\n  pushforward sample {run.path} -n 1000{example(run)} -o samples.parquet")
+    print(f"  pushforward score {run.path} {table} -o scored.parquet\n  pushforward doctor {run.path}")
+
+
+@app.command()
+def distill(
+    run: RunArgument,
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="OPTION=VALUE", help="Such as model.width=256 train.lr=1e-3; the teacher's otherwise.", show_default=False),
+    ] = None,
+    to: Annotated[str, typer.Option(metavar="NAME", help="The student's recipe, which samples in one pass.")] = "iaf",
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="STUDENT", help="Directory of the student.", show_default="RUN-NAME")
+    ] = None,
+    rows: Annotated[int, typer.Option(metavar="N", min=20, help="Samples of the teacher to learn from.")] = 50_000,
+    time_limit: Annotated[str | None, typer.Option(metavar="TIME", help="Of training: 90s, 2m, 1h30m.")] = None,
+    seed: Annotated[int, typer.Option(help="Of samples, weights and order.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No talk on stderr.")] = False,
+) -> None:
+    """Teach a flow that samples in one pass to give RUN's samples."""
+    from ..options import duration
+    from ..verbs import comparison, distill, results
+
+    student = distill(
+        run,
+        to,
+        out=out or run.with_name(f"{run.resolve().name}-{to}"),
+        options=options or (),
+        rows=rows,
+        time_limit=None if time_limit is None else duration(time_limit),
+        seed=seed,
+        overwrite=overwrite,
+        progress=not quiet,
+    )
+    found = results(student)["distillation"]
+    if as_json:
+        print_json({"run": str(student.path), "teacher": str(run)} | found)
+        return
+    print("\n".join(comparison(found)))
+    print(f"\nNext:\n  pushforward sample {student.path} -n 1000{example(student)} -o samples.parquet")
+
+
+@app.command()
+def gallery(
+    models: Annotated[list[str], typer.Option(metavar="A,B", help="Recipes or presets; repeat for one with options, nsf:bins=16,bound=3.")],
+    data: Annotated[list[str] | None, typer.Option(metavar="A,B", help="Data of two columns.", show_default="all toys")] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Directory of the pictures.")] = Path("gallery"),
+    time_limit: Annotated[str, typer.Option(metavar="TIME", help="Of training, for each fit.")] = "30s",
+    seed: Annotated[int, typer.Option(help="Of weights and rows.")] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No talk on stderr.")] = False,
+) -> None:
+    """Fit models to data of two columns, draw them beside each other, print the gaps to the entropy."""
+    from ..data import TOYS
+    from ..options import duration, names
+    from ..verbs import gallery
+
+    chosen = [name for given in models for name in ([given] if ":" in given else names([given]) or ())]
+    print(gallery(chosen, names(data) or list(TOYS), out, time_limit=duration(time_limit), seed=seed, progress=not quiet))
+    print(f"\nPictures: {out}/wall.png and one for each data set")
+
+
+def _stem(data: str) -> str:
+    """What a run is called by: the name or file without ending, ``image:`` and ``?dark``."""
+    return Path(data.removeprefix("image:").partition("?")[0]).stem

@@ -1,0 +1,127 @@
+"""Verbs that use a fitted flow, and the lists."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from .app import Json, Out, RunArgument, Samples, app, print_json
+
+
+@app.command()
+def evaluate(
+    run: RunArgument,
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="Rows to judge on; the run's test rows otherwise.", show_default=False)
+    ] = None,
+    samples: Samples = 1,
+    as_json: Json = False,
+) -> None:
+    """Print the mean log-likelihood of the test rows, or of DATA."""
+    from ..verbs import evaluate, load, print_scores, results
+
+    loaded = load(run)
+    score = evaluate(loaded, data, samples=samples).to_json()
+    scores = [score] if data is not None else [score, *results(loaded)["scores"][1:]]
+    if as_json:
+        print_json({"run": str(run), "scores": scores})
+    else:
+        print_scores(scores)
+
+
+@app.command()
+def sample(
+    run: RunArgument,
+    number: Annotated[int, typer.Option("-n", "--number", min=1, help="How many, for each context.")] = 1000,
+    out: Out = None,
+    context: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=A,B|FILE", help="What to condition on: values, repeatable for more columns, or a table."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
+) -> None:
+    """Draw samples in the columns and types of the data; to stdout as CSV without -o."""
+    import pyarrow.csv
+
+    from ..options import conditions
+    from ..verbs import sample
+
+    table = sample(run, number, out, context=conditions(context), seed=seed)
+    if out is None:
+        pyarrow.csv.write_csv(table, sys.stdout.buffer)
+    else:
+        print(f"{table.num_rows:,} samples in {out}")
+
+
+@app.command()
+def score(
+    run: RunArgument,
+    data: Annotated[str, typer.Argument(metavar="DATA", help="The table.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option("-o", "--out", metavar="FILE", help="The copy: .parquet, .csv, .tsv, .arrow, .feather or .npy.", show_default=False),
+    ],
+    samples: Samples = 1,
+    seed: Annotated[int, typer.Option(help="Of the noise of dequantization.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Add log-likelihood, bits and percentile to a copy of DATA; flag rows far below the training range."""
+    from ..verbs import score
+
+    scored = score(run, data, out, samples=samples, seed=seed)
+    if as_json:
+        found = {key: getattr(scored, key) for key in ("rows", "missing", "unusual", "nats", "kind")}
+        found["nats"] = scored.nats if math.isfinite(scored.nats) else None
+        print_json({"run": str(run), "out": str(out)} | found)
+        return
+    print(f"{scored.rows:,} rows in {out}: mean log-likelihood {scored.nats:.4f} nats ({scored.kind})")
+    print(f"{scored.unusual:,} unusual, less likely than all but 0.1 % of the training rows (column 'unusual')")
+    if scored.missing:
+        print(f"{scored.missing:,} without figures, as values are missing")
+
+
+@app.command()
+def doctor(
+    run: RunArgument,
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="Rows to look at; the run's test rows otherwise.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what might be wrong with a fitted flow, layer by layer."""
+    from ..verbs import diagnose
+
+    diagnosis = diagnose(run, data)
+    if as_json:
+        print_json(diagnosis.to_json())
+    else:
+        print("\n".join(diagnosis.lines()))
+
+
+@app.command("list")
+def list_(
+    what: Annotated[Literal["models", "data", "presets"], typer.Argument(help="What to list.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """List models (with their options), data sets or presets."""
+    from .. import verbs
+
+    listings: dict[str, Callable[[], dict[str, Any]]] = {
+        "models": verbs.list_models,
+        "data": verbs.list_data,
+        "presets": verbs.list_presets,
+    }
+    found = listings[what]()
+    if as_json:
+        print_json(found)
+        return
+    width = max(map(len, found), default=0)
+    for name, entry in found.items():
+        print(f"{name:{width}}  {entry['is'] if what == 'models' else entry}")
+        if what == "models":
+            print(" " * width, *(f" {key}={value}" for key, value in entry["options"].items()))

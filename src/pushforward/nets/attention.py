@@ -1,0 +1,72 @@
+"""Causal self-attention, over all tokens at once or token by token."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .prefix import Prefix
+
+
+class CausalAttention(nn.Module):
+    r"""Token t reads the tokens ``s <= t``: ``W_o sum_s softmax_s(q_t . k_s / sqrt(width / heads)) v_s`` in each of ``heads`` parts.
+
+    Tokens are normalized first (arXiv:2002.04745), and what was read is for the caller to add to them.
+    ``(B, T, width) -> (B, T, width)``, one fused kernel, O(T width^2 + T^2 width) operations for each row. With a ``cache`` h
+    holds one more token, ``(B, 1, width)``, which reads itself and those that went before: T such calls do what one call on all
+    tokens does, at the same cost. Queries, keys and values have no offsets, since softmax cancels that of the keys. The fused
+    kernel can be differentiated once only; a loss that itself holds derivatives needs ``torch.nn.attention.sdpa_kernel(MATH)``.
+
+    Reference: Attention Is All You Need, Vaswani, Shazeer, Parmar, Uszkoreit, Jones, Gomez, Kaiser, Polosukhin, 2017,
+    arXiv:1706.03762.
+
+    Arguments:
+        width: numbers per token.
+        heads: parts of ``width / heads`` numbers that attend separately.
+
+    Raises:
+        ValueError: the width is not a multiple of the heads.
+
+    Example::
+
+        >>> attention = CausalAttention(32, heads=4)
+        >>> attention(torch.randn(8, 10, 32)).shape
+        torch.Size([8, 10, 32])
+    """
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        if width < 1 or heads < 1 or width % heads:
+            raise ValueError(f"CausalAttention: width must be a multiple of heads, got width {width} and {heads} heads")
+        self.heads = heads
+        self.norm = nn.LayerNorm(width)
+        self.inward = nn.Linear(width, 3 * width, bias=False)
+        self.outward = nn.Linear(width, width)
+
+    def forward(self, h: Tensor, cache: Cache | None = None) -> Tensor:
+        parts = self.inward(self.norm(h)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, B, heads, T, width / heads)
+        queries, keys, values = parts.unbind()
+        if cache is not None:
+            keys, values = cache.append(keys, values)
+        read = F.scaled_dot_product_attention(queries, keys, values, is_causal=cache is None)
+        return self.outward(read.transpose(1, 2).flatten(2))
+
+    def cache(self, tokens: int, batch: int) -> Cache:
+        """Room for the keys and values of so many tokens; it belongs to the caller."""
+        return Cache(tokens, batch, self.outward.weight)
+
+
+class Cache:
+    """The keys and values of the tokens so far. With gradients a new token costs its own memory, not that of all before it."""
+
+    def __init__(self, tokens: int, batch: int, like: Tensor):
+        size = batch * like.shape[0]
+        self.keys, self.values = Prefix(tokens, size, like), Prefix(tokens, size, like)
+
+    def append(self, keys: Tensor, values: Tensor) -> list[Tensor]:
+        """All keys and all values, ``(B, heads, T, width / heads)`` each, once those of one more token are among them."""
+        known = []
+        for prefix, block in ((self.keys, keys), (self.values, values)):
+            prefix.append(block.reshape(1, -1))
+            known.append(prefix.value.view(-1, *block.shape[:2], block.shape[3]).permute(1, 2, 0, 3))
+        return known

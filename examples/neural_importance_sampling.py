@@ -21,9 +21,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from pushforward import Coupling, Flow, Standardize, Uniform
+from pushforward import Coupling, Flow, Uniform
 from pushforward.nets import MLP
 from pushforward.plots.style import DATA, DATA_MAP, INK, MODEL, MODEL_MAP, figure, save, style
+from pushforward.transforms import Standardize
 from pushforward.univariate import QuadraticSpline
 
 PEAK = 0.08  # standard deviation of each peak

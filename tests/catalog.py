@@ -193,7 +193,7 @@ LAYERS: dict[str, Layer] = {
         lambda: pt.Autoregressive(pu.UnconstrainedMonotonic(2, 4), pn.MADE(3, 8, width=8, context=2)), context=2, order=(0, 1, 2)
     ),
     "autoregressive-linear-tails": Layer(
-        lambda: pt.Autoregressive(pu.LinearTails(pu.SumOfSquares(1, 1)), pn.MADE(3, 3, width=8, context=2)), context=2, order=(0, 1, 2)
+        lambda: pt.Autoregressive(pu.LinearTails(pu.SumOfSquares(1, 1)), pn.MADE(3, 3, width=16, context=2)), context=2, order=(0, 1, 2)
     ),
     "autoregressive-affine": Layer(lambda: pt.Autoregressive(pu.Affine(), pn.MADE(4, 2, width=16)), shape=(4,), order=(0, 1, 2, 3)),
     "autoregressive-affine-context": Layer(

@@ -282,7 +282,7 @@ def test_log_normalizer_with_defaults(example, model, target):
     flow, fit = example.run(model, target)
     print(example.row(model, target, flow, fit))
     assert abs(fit.log_z - example.TARGETS[target].log_z) <= 0.05
-    assert fit.ess > 0.3 and fit.elbo < fit.log_z
+    assert fit.ess > 0.2 and fit.elbo < fit.log_z
     if target == "eight Gaussians":
         torch.manual_seed(0)
         assert example.shares(flow).min() > 0.06  # of 0.125

@@ -80,13 +80,15 @@ def rows(context: int, n: int) -> torch.Tensor | None:
 def test_integrates_to_one(name, dim, context):
     """exp(log_prob) on a grid sums to 1, for a context too."""
     flow = build(name, dim, context)
-    u = torch.linspace(-8, 8, 4001 if dim == 1 else 801, dtype=torch.float64)  # x = sinh u reaches far into the tails
+    u = torch.linspace(-6.5, 6.5, 4001 if dim == 1 else 501, dtype=torch.float64)  # x = sinh u reaches to +-330, far into the tails
     grid = torch.cartesian_prod(*[u.sinh()] * dim).reshape(-1, dim)
     weight = torch.cartesian_prod(*[u.cosh() * (u[1] - u[0])] * dim).reshape(-1, dim).prod(1)
     c = rows(context, 1)
+    mass = 0.0
     with torch.no_grad():
-        mass = (flow.log_prob(grid, None if c is None else c.expand(len(grid), -1)).exp() * weight).sum()
-    assert abs(mass.item() - 1) < COARSE.get(name, 1e-4)
+        for part, area in zip(grid.split(8192), weight.split(8192), strict=True):  # what fits into the cache
+            mass += (flow.log_prob(part, None if c is None else c.expand(len(part), -1)).exp() * area).sum().item()
+    assert abs(mass - 1) < COARSE.get(name, 1e-4)
 
 
 @models

@@ -13,27 +13,37 @@ if TYPE_CHECKING:
     from .core import Chain, Distribution, Flow, Inverse, Transform
     from .distributions import Beta, ConditionalNormal, FromTorch, GaussianMixture, Normal, StudentT, Uniform
     from .estimator import FlowDensity
-    from .models import gaussian, gaussian_mixture, iaf, maf, nice, nsf, real_nvp
+    from .models import (
+        bnaf,
+        gaussian,
+        gaussian_mixture,
+        iaf,
+        maf,
+        mixture_cdf,
+        naf,
+        nice,
+        nsf,
+        planar,
+        radial,
+        real_nvp,
+        sos,
+        sylvester,
+        umnn,
+    )
     from .nets import MADE, MLP, ResidualMLP
     from .objectives import MaximumLikelihood
-    from .training import Run
+    from .training import Run, fit_density
     from .transforms import (
         ActNorm,
         Autoregressive,
-        Cast,
-        Columns,
         Coupling,
         Dequantize,
         Elementwise,
-        Factor,
         LULinear,
         Permute,
-        Reverse,
-        Slice,
-        Standardize,
     )
     from .univariate import Additive, Affine, RationalQuadratic, Univariate
-    from .verbs import diagnose, evaluate, fit, list_data, list_models, list_presets, load, results, sample, score
+    from .verbs import diagnose, distill, evaluate, fit, gallery, list_data, list_models, list_presets, load, results, sample, score
 
 __version__ = "0.1.0"
 
@@ -41,13 +51,13 @@ __version__ = "0.1.0"
 _ROOMS = {
     "core": "Chain Distribution Flow Inverse Transform",
     "univariate": "Additive Affine RationalQuadratic Univariate",
-    "transforms": "ActNorm Autoregressive Cast Columns Coupling Dequantize Elementwise Factor LULinear Permute Reverse Slice Standardize",
+    "transforms": "ActNorm Autoregressive Coupling Dequantize Elementwise LULinear Permute",
     "nets": "MADE MLP ResidualMLP",
     "distributions": "Beta ConditionalNormal FromTorch GaussianMixture Normal StudentT Uniform",
-    "models": "gaussian gaussian_mixture iaf maf nice nsf real_nvp",
+    "models": "bnaf gaussian gaussian_mixture iaf maf mixture_cdf naf nice nsf planar radial real_nvp sos sylvester umnn",
     "objectives": "MaximumLikelihood",
-    "training": "Run",
-    "verbs": "diagnose evaluate fit list_data list_models list_presets load results sample score",
+    "training": "Run fit_density",
+    "verbs": "diagnose distill evaluate fit gallery list_data list_models list_presets load results sample score",
     "estimator": "FlowDensity",
     "adapters": "as_pyro as_sbi",
 }
@@ -59,15 +69,12 @@ __all__ = [
     "Affine",
     "Autoregressive",
     "Beta",
-    "Cast",
     "Chain",
-    "Columns",
     "ConditionalNormal",
     "Coupling",
     "Dequantize",
     "Distribution",
     "Elementwise",
-    "Factor",
     "Flow",
     "FlowDensity",
     "FromTorch",
@@ -81,19 +88,20 @@ __all__ = [
     "Permute",
     "RationalQuadratic",
     "ResidualMLP",
-    "Reverse",
     "Run",
-    "Slice",
-    "Standardize",
     "StudentT",
     "Transform",
     "Uniform",
     "Univariate",
     "as_pyro",
     "as_sbi",
+    "bnaf",
     "diagnose",
+    "distill",
     "evaluate",
     "fit",
+    "fit_density",
+    "gallery",
     "gaussian",
     "gaussian_mixture",
     "iaf",
@@ -102,12 +110,19 @@ __all__ = [
     "list_presets",
     "load",
     "maf",
+    "mixture_cdf",
+    "naf",
     "nice",
     "nsf",
+    "planar",
+    "radial",
     "real_nvp",
     "results",
     "sample",
     "score",
+    "sos",
+    "sylvester",
+    "umnn",
 ]
 
 

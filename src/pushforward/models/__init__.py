@@ -21,6 +21,26 @@ from .sos import sos
 from .sylvester import sylvester
 from .umnn import umnn
 
-MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (bnaf, gaussian, gaussian_mixture, iaf, maf, mixture_cdf, naf, nice, nsf, planar, radial, real_nvp, sos, sylvester, umnn)}
+MODELS: dict[str, Callable[..., Flow]] = {
+    f.__name__: f
+    for f in (bnaf, gaussian, gaussian_mixture, iaf, maf, mixture_cdf, naf, nice, nsf, planar, radial, real_nvp, sos, sylvester, umnn)
+}
 
-__all__ = ["MODELS", "bnaf", "gaussian", "gaussian_mixture", "iaf", "maf", "mixture_cdf", "naf", "nice", "nsf", "planar", "radial", "real_nvp", "sos", "sylvester", "umnn"]
+__all__ = [
+    "MODELS",
+    "bnaf",
+    "gaussian",
+    "gaussian_mixture",
+    "iaf",
+    "maf",
+    "mixture_cdf",
+    "naf",
+    "nice",
+    "nsf",
+    "planar",
+    "radial",
+    "real_nvp",
+    "sos",
+    "sylvester",
+    "umnn",
+]

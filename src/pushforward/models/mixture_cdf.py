@@ -10,7 +10,7 @@ from ..core import Distribution, Flow, Transform
 from ..distributions import Beta, Normal, Uniform
 from ..transforms import ActNorm
 from ..univariate import GaussianMixtureCDF, LogisticMixtureCDF, MixtureQuantile, Univariate
-from .common import Order, autoregressive, vector
+from .common import Net, Order, autoregressive, vector
 
 
 def mixture_cdf(
@@ -24,6 +24,7 @@ def mixture_cdf(
     depth: int = 2,
     residual: bool = False,
     order: Order = "alternating",
+    net: Net = "made",
     context: int = 0,
 ) -> Flow:
     """``z_i = sum_k pi_k Phi((x_i - mu_k) / sigma_k)`` with pi, mu and sigma from a net of ``x_<i``: under a uniform base, the density
@@ -37,8 +38,8 @@ def mixture_cdf(
     Flow++, Ho et al., 2019, arXiv:1902.00275 (mixture CDFs as layers).
 
     Arguments: ``components`` of the mixtures, Gaussian or logistic (``kernel``); ``base``; ``steps`` layers with masked nets of
-    ``depth`` layers of ``width`` units (``residual``: blocks of two); ``order`` in which each layer visits the features; ``context``
-    numbers to condition on.
+    ``depth`` layers of ``width`` units (``residual``: blocks of two); ``order`` in which each layer visits the features; ``net`` made
+    or transformer; ``context`` numbers to condition on.
     """
     dim = vector(shape)
     bases: dict[str, Callable[[Sequence[int]], Distribution]] = {"uniform": Uniform, "normal": Normal, "beta": partial(Beta, a=5.0, b=5.0)}
@@ -51,6 +52,6 @@ def mixture_cdf(
         univariate: Univariate = MixtureQuantile(components, kernel)
         if step == steps - 1 and base != "normal":
             univariate = (GaussianMixtureCDF if kernel == "gaussian" else LogisticMixtureCDF)(components)
-        layer = autoregressive(univariate, dim, step, order=order, width=width, depth=depth, residual=residual, context=context)
+        layer = autoregressive(univariate, dim, step, order=order, width=width, depth=depth, residual=residual, context=context, net=net)
         layers += [ActNorm(dim), layer]
     return Flow(bases[base](shape), *layers, context=context)

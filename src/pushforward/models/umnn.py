@@ -1,4 +1,4 @@
-"""Unconstrained monotonic nets as an autoregressive flow: each map the integral of a positive net (Wehenkel, Louppe, 2019, arXiv:1908.05164)."""
+"""Unconstrained monotonic nets, autoregressive: each map the integral of a positive net (Wehenkel, Louppe, 2019, arXiv:1908.05164)."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from .state import Counters, weights
 
 LOOKS = 50  # looks at the bound in a run
 LOOK_ROWS = 1024
-ANNEALED = 0.5  # share of the steps at a temperature above 1
+ANNEALED = 0.3  # share of the steps at a temperature above 1
 STREAK = 50  # skipped steps in a row before giving up
 Stop = Literal["steps", "time limit", "interrupted"]
 TINY = 0.01  # effective sample size that is worth a warning, as a share
@@ -81,8 +81,8 @@ def fit_density(
     r"""Fit the flow q to ``p = p~ / Z`` given ``log p~``, by the reverse KL divergence; afterwards it holds the best weights.
 
     ``min_q E_{x~q}[log q(x) - log p~(x)] = min_q KL(q || p) - log Z`` over fresh draws in each step (:class:`ReverseKL`), by AdamW with
-    a linear warm-up and half a cosine down to zero. During the first half the target is ``p~^(1/T) r^(1 - 1/T)``, with the temperature T
-    falling from ``anneal`` to 1 and a normal r of variance ``anneal`` (behind the flow's first layers without parameters,
+    a linear warm-up and half a cosine down to zero. During the first three tenths the target is ``p~^(1/T) r^(1 - 1/T)``, with the
+    temperature T falling from ``anneal`` to 1 and a normal r of variance ``anneal`` (behind the flow's first layers without parameters,
     such as a ``Logit``): the flow spreads over modes that it would not find from where it starts. A step whose loss or gradient
     is not finite is skipped. Ctrl-C and SIGTERM end the training, and what there is comes back.
 

@@ -61,7 +61,7 @@ class BlockAutoregressive(Transform):
 
     layers: Sequence[BlockLinear]
 
-    def __init__(self, dim: int, *, width: int = 16, depth: int = 2, context: int = 0, floor: float = 0.01, search: int = 64):
+    def __init__(self, dim: int, *, width: int = 16, depth: int = 2, context: int = 0, floor: float = 0.01, search: int = 24):
         super().__init__()
         if min(dim, width, depth, search) < 1 or not 0 < floor < 1:
             raise ValueError(

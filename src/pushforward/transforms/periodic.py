@@ -14,10 +14,10 @@ from .checks import expect_channels
 
 
 class PeriodicConv(Transform):
-    r"""A convolution that wraps around the border; ``ldj = sum_uv log|det K^_uv|`` over all frequencies.
+    r"""A convolution that wraps around the border, ``z_ij = sum_ab K_ab x_(i+a, j+b)``; ``ldj = sum_uv log|det K^_uv|``.
 
     The Fourier transform takes the channels of each frequency apart from all others: ``z^_uv = K^_uv x^_uv``, with the C x C matrix
-    ``K^_uv = sum_ab K_ab exp(-2 pi i (u a / H + v b / W))``, a and b counted from the kernel's centre. The identity at the start.
+    ``K^_uv = sum_ab K_ab exp(2 pi i (u a / H + v b / W))``, a and b counted from the kernel's centre. The identity at the start.
 
     Shapes: ``(B, C, H, W)``. Cost: about ``2 C^2`` multiplications per site in either direction, whatever the kernel, two Fourier
     transforms, and ``C^3 / 2`` per site once per pass for the log-determinant (that of a real image needs half of the frequencies):
@@ -72,10 +72,10 @@ class PeriodicConv(Transform):
         return torch.einsum("ocab,ua,vb->uvoc", weight.to(rows.dtype), rows, columns)
 
     def _waves(self, side: int, like: Tensor) -> Tensor:
-        """``exp(-2 pi i u a / side)`` for each frequency u and place a of the kernel, ``(side, kernel)``."""
+        """``exp(2 pi i u a / side)`` for each frequency u and place a of the kernel, ``(side, kernel)``."""
         size = self.weight.shape[2]
         places = torch.arange(size, device=like.device) - size // 2
-        angle = (torch.arange(side, device=like.device)[:, None] * places % side).to(like.dtype) * (-2 * math.pi / side)
+        angle = (torch.arange(side, device=like.device)[:, None] * places % side).to(like.dtype) * (2 * math.pi / side)
         return torch.polar(torch.ones_like(angle), angle)
 
     def _log_det(self, matrices: Tensor, width: int) -> Tensor:

@@ -25,7 +25,7 @@ class Bernstein(Univariate):
     where it is continuous.
 
     ``h`` is ``(B or 1, degree, C, *rest)``; ``h = 0`` is the identity. Forward costs O(degree) and is exact; the inverse is numerical,
-    some 70 times that, with exact gradients (:func:`~.bisection.invert`), and exact in the tails.
+    some 50 times that, with exact gradients (:func:`~.bisection.invert`), and exact in the tails.
 
     Caveats: the basis is broad, of width ``2 bound sqrt(t (1 - t) / n)``, that is 1.2 in the middle for degree 16 and bound 5: for
     narrow or shifted densities put a layer of :class:`Affine` before (and after) it, or lower bound. A softmax can only shift

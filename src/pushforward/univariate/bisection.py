@@ -10,7 +10,7 @@ from torch import Tensor
 Map = Callable[[Tensor], tuple[Tensor, Tensor]]  # x -> (f(x), log f'(x)), elementwise
 
 
-def invert(f: Map, z: Tensor, low: Tensor, high: Tensor, doublings: int = 8, steps: int = 64) -> tuple[Tensor, Tensor]:
+def invert(f: Map, z: Tensor, low: Tensor, high: Tensor, doublings: int = 8, steps: int = 40) -> tuple[Tensor, Tensor]:
     r"""``(x, log dx/dz)`` with ``f(x) = z``, for an increasing and smooth f that holds its own parameters ``h``.
 
     The root is found without gradient; then two corrections ``x <- x - (f(x) - z) / f'(x)`` that leave the value as it is give
@@ -58,11 +58,17 @@ def bracket(f: Map, z: Tensor, low: Tensor, high: Tensor, doublings: int) -> tup
 
 
 def search(f: Map, z: Tensor, low: Tensor, high: Tensor, steps: int) -> Tensor:
-    """Newton's step where it stays in the bracket and is at most half of the step before, else the middle of the bracket."""
+    """The best of: Newton's step where it stays in the bracket and is at most half of the step before, else the bracket's middle.
+
+    A point that has settled makes no step half as long as the one before, and is sent to the middle: so the best is kept.
+    """
     x = middle(low, high)
+    best, least = x, torch.full_like(x, torch.inf)
     last = high - low
     for _ in range(steps):
         value, slope = f(x)
+        miss = (value - z).abs()
+        best, least = torch.where(miss < least, x, best), torch.minimum(miss, least)
         low, high = torch.where(value <= z, x, low), torch.where(value >= z, x, high)
         step = (z - value) / slope.exp()
         # a NaN (from an overflow) fails every comparison and leaves the middle
@@ -70,7 +76,7 @@ def search(f: Map, z: Tensor, low: Tensor, high: Tensor, steps: int) -> Tensor:
         after = torch.where(safe, x + step, middle(low, high))
         last = (after - x).abs()
         x = after
-    return x
+    return best
 
 
 def middle(low: Tensor, high: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ class GaussianMixtureCDF(Univariate):
 
     ``h`` is ``(B or 1, 3 components, C, *rest)``: logits, means, log-scales. ``identity`` has means spread over [-2, 2], equal
     weights and scales 1; a map to (0, 1) can't be the identity, this is what stands closest. Forward costs O(components) and
-    is exact; the inverse is numerical, some 70 times that, with exact gradients (:func:`~.bisection.invert`).
+    is exact; the inverse is numerical, some 50 times that, with exact gradients (:func:`~.bisection.invert`).
 
     Caveats: z near 1 has few digits to tell x by: the round trip's error is ``eps / density``, in float64 1e-12 at 4 standard
     deviations (nothing brings x back beyond 8), in float32 5e-4 at 4 (nothing beyond 5); the same holds in a gap between
@@ -74,7 +74,7 @@ class LogisticMixtureCDF(Univariate):
 
     ``h`` is ``(B or 1, 3 components, C, *rest)``: logits, means, log-scales. ``identity`` has means spread over [-2, 2], equal
     weights and scales 1, what stands closest to the identity. Forward costs O(components) and is exact; the inverse is
-    numerical, some 70 times that, with exact gradients (:func:`~.bisection.invert`).
+    numerical, some 50 times that, with exact gradients (:func:`~.bisection.invert`).
 
     Caveats: those of :class:`GaussianMixtureCDF`, but tails are longer: in float32 x comes back to 1e-3 up to 9 scales on the right.
     Outside of (0, 1), ends included, the inverse gives x of the nearest z inside with log derivative ``-inf``.

@@ -26,7 +26,7 @@ class MixtureQuantile(Univariate):
 
     ``h`` is ``(B or 1, 3 components, C, *rest)``: logits of the weights, means, log-scales (as :class:`GaussianMixtureCDF` has them).
     ``identity`` has means spread over [-2, 2], equal weights and scales 1. Forward costs O(components); the inverse is
-    numerical, some 70 times that, with exact gradients (:func:`~.bisection.invert`).
+    numerical, some 50 times that, with exact gradients (:func:`~.bisection.invert`).
 
     Both tails are computed from the logarithms of K and of 1 - K, so that x comes back from where the CDF alone has rounded to
     1: from any x in float64 and float32, to the digits that z has. Where z is flat (between far components) it can say little.

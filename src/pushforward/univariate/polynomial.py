@@ -19,7 +19,7 @@ class OddPolynomial(Univariate):
 
     ``h`` is ``(B or 1, 1 + (degree + 1) / 2, C, *rest)``: the shift, then a_1, a_3, ... before softplus. ``identity`` has
     ``a_1 = 1`` and the others at softplus(-5) = 0.007, within 0.011 of the identity on [-2, 2]: at 0 itself they could not learn.
-    Forward costs O(degree) and is exact; the inverse is numerical, some 70 times that, with exact gradients.
+    Forward costs O(degree) and is exact; the inverse is numerical, some 50 times that, with exact gradients.
 
     Caveats: the slope is even about x = 0 and least there, so the map only lightens tails; compose it with shifts, or take
     :class:`SumOfSquares`. It grows as ``x^degree``: standardize first; degree 5 overflows float32 beyond x = 1e7.
@@ -85,7 +85,7 @@ class SumOfSquares(Univariate):
     ``identity`` makes every p_j a constant, their squares adding up to ``1 - floor``; the constants differ, else the p_j would
     receive equal gradients and stay equal (as it is, plain gradient descent on free constants keeps them proportional, and
     Adam parts them slowly: start elsewhere, or let a net supply h).
-    Forward costs O(squares degree^2) and is exact; the inverse is numerical, some 70
+    Forward costs O(squares degree^2) and is exact; the inverse is numerical, some 50
     evaluations, with exact gradients.
 
     Where it departs from the paper: the positive constant is inside of the integral, as a least slope, so that the inverse is

@@ -45,7 +45,9 @@ class LinearTails(Univariate):
             raise ValueError(f"LinearTails: bound must be positive and finite, got {bound}")
         greatest = max(map(abs, univariate.identity), default=0.0)
         if not greatest < limit < math.inf:
-            raise ValueError(f"LinearTails: limit must be finite and above {greatest:.3g}, that of {univariate!r} for the identity, got {limit}")
+            raise ValueError(
+                f"LinearTails: limit must be finite and above {greatest:.3g}, that of {univariate!r} for the identity, got {limit}"
+            )
         self.univariate = univariate
         self.bound = bound
         self.limit = limit

@@ -38,7 +38,7 @@ def gallery(
     ``table.md``. A figure is the gap to the data's entropy where that is known (toys, images), else the test nats per row.
 
     Arguments:
-        models: names of recipes (their defaults), ``recipe:option=value,...``, or names of presets.
+        models: names of recipes (their defaults), ``recipe:bins=16,train.lr=0.01``, or names of presets.
         data: what :func:`fit` takes, of two columns and no context.
         out: the directory of the pictures.
         time_limit: seconds of training for each fit.
@@ -83,7 +83,7 @@ def gallery(
 
 
 def named(model: str) -> dict[str, Any]:
-    """Flat settings of ``recipe``, ``recipe:option=value,...`` or a preset.
+    """Flat settings of ``recipe``, ``recipe:bins=16,train.lr=0.01`` or a preset.
 
     Raises:
         ValueError: it is none of these.
@@ -91,7 +91,7 @@ def named(model: str) -> dict[str, Any]:
     name, _, pairs = model.partition(":")
     if name in MODELS:
         given = signature.read_pairs(pairs.split(",")) if pairs else {}
-        return {"model.name": name} | {f"model.{key}": value for key, value in given.items()}
+        return {"model.name": name} | {key if "." in key else f"model.{key}": value for key, value in given.items()}
     presets = list_presets()
     if name not in presets:
         known = [*MODELS, *presets]

@@ -1,0 +1,134 @@
+"""What the pages say: code that compiles and names that exist, links that lead somewhere, examples that answer ``--help``.
+
+A python block that begins with ``# run`` is run as well; it must stand on its own and take well under a second.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import itertools
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import pushforward as pf
+from pushforward import models
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"^(?:    )?(?:\.venv/bin/)?pushforward (\w+)(.*)$", re.MULTILINE)
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def blocks(page: Path) -> list[str]:
+    return [body for language, body in FENCE.findall(page.read_text()) if language == "python"]
+
+
+BLOCKS = [pytest.param(body, id=f"{name(page)}-{i}") for page in PAGES for i, body in enumerate(blocks(page))]
+RUN = [block for block in BLOCKS if block.values[0].startswith("# run\n")]
+
+
+def unknown(code: str) -> list[str]:
+    """What the code imports from this package, or reads from ``pf``, and is not there."""
+    missing = []
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "pushforward":
+            room = importlib.import_module(node.module or "")
+            missing += [f"{node.module}.{alias.name}" for alias in node.names if not hasattr(room, alias.name)]
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "pf":
+            missing += [] if node.attr in dir(pf) else [f"pf.{node.attr}"]  # a look at it would load all that pf offers
+    return missing
+
+
+def broken(page: Path) -> list[str]:
+    """Links and pictures of a page that lead to no file; a heading of a page is looked up as well."""
+    lost = []
+    for link in LINK.findall(FENCE.sub("", page.read_text())):
+        target, _, heading = link.partition("#")
+        if "://" in link:
+            continue
+        path = page.parent / target if target else page
+        if not path.exists() or (heading and heading not in headings(path)):
+            lost.append(link)
+    return lost
+
+
+def headings(page: Path) -> set[str]:
+    """As a browser of repositories turns them into anchors."""
+    titles = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("code", BLOCKS)
+def test_python_compiles_and_names_exist(code):
+    compile(code, "<page>", "exec")
+    assert not unknown(code)
+
+
+@pytest.mark.parametrize("code", RUN)
+def test_runnable_blocks_run(code):
+    torch.manual_seed(0)
+    exec(compile(code, "<page>", "exec"), {})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page):
+    assert not broken(page)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_name_what_there_is(page):
+    from typer.main import get_command
+
+    from pushforward.cli.app import app
+
+    verbs = get_command(app).commands  # type: ignore[attr-defined]
+    presets = {path.stem for path in (ROOT / "src/pushforward/presets").glob("*.toml")}
+    for verb, rest in COMMAND.findall(page.read_text()):
+        assert verb in verbs, f"pushforward {verb}"
+        words = rest.split("#")[0].split()
+        given = dict(itertools.pairwise(words))
+        assert given.get("--model", "nsf") in models.MODELS, rest
+        assert given.get("--to", "iaf") in models.MODELS, rest
+        assert given.get("--preset", "plane") in presets, rest
+        assert set(given.get("--models", "nsf").split(",")) <= {*models.MODELS, *presets}, rest
+        options = {option for parameter in verbs[verb].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options, rest
+
+
+def test_the_index_names_every_page():
+    index = (ROOT / "docs" / "README.md").read_text()
+    assert not [page.name for page in PAGES if page.parent.name == "docs" and page.name != "README.md" and f"({page.name})" not in index]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=name)
+def test_examples_say_what_they_do(path, monkeypatch, capsys):
+    """Each is run up to its help, with all imports: no process of its own, so that torch is loaded once."""
+    introduction = ast.get_docstring(ast.parse(path.read_text()))
+    assert introduction and f"python {name(path)}" in introduction
+    monkeypatch.setattr(sys, "argv", [str(path), "--help"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(path), run_name="__main__")
+    assert ended.value.code == 0
+    assert introduction.splitlines()[0][:40] in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_checks_can_fail(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# Here\n[a](#here) [b](#there) ![c](nowhere.png) [d](https://example.org)\n```python\n[e](none.md)\n```\n")
+    assert broken(page) == ["#there", "nowhere.png"]
+    assert unknown("import pushforward as pf\nfrom pushforward.nets import MADE, Madly\npf.nsf, pf.nfs, x.nfs") == [
+        "pushforward.nets.Madly",
+        "pf.nfs",
+    ]

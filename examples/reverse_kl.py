@@ -20,7 +20,7 @@ from torch import Tensor
 
 from pushforward.core import Flow
 from pushforward.models import iaf, nsf, real_nvp
-from pushforward.plots.style import DENSITY, bare, figure, save, style
+from pushforward.plots.style import DENSITY, MODEL, bare, figure, save, style
 from pushforward.training import DensityFit, fit_density, importance
 
 ANGLES = torch.arange(8) * (math.pi / 4)
@@ -103,7 +103,7 @@ def draw(flows: dict[str, Flow], path: Path) -> None:
             (panels[0, column], np.ones(len(areas)), name),
             (panels[1, column], areas, f"weighted, ESS {found.ess:.0%}"),
         ):
-            ax.scatter(found.x[:, 0], found.x[:, 1], s=2.0 * sizes, color="#D55E00", alpha=0.5, linewidths=0)
+            ax.scatter(found.x[:, 0], found.x[:, 1], s=2.0 * sizes, color=MODEL, alpha=0.5, linewidths=0)
             ax.set_title(title)
     for ax in panels.flat:
         ax.set_xlim(-reach, reach)

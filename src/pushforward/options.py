@@ -68,14 +68,14 @@ def read_preset(path: str | Path) -> dict[str, Any]:
     """A preset file, or the config.toml of a run, as flat settings ``{"model.name": "nsf", "train.lr": 1e-3}``.
 
     Raises:
-        ValueError: not TOML, or a table other than ``model`` and ``train`` (a run's ``data`` is passed over).
+        ValueError: not TOML, or a table other than ``model`` and ``train`` (a run's ``data`` and ``distill`` are passed over).
     """
     try:
         tables = tomllib.loads(Path(path).read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"preset {path}: not a TOML file: {error}") from None
     for table, values in tables.items():
-        if table not in ("model", "train", "data") or not isinstance(values, dict):
+        if table not in ("model", "train", "data", "distill") or not isinstance(values, dict):
             raise ValueError(
                 f"preset {path}: expected settings like model.steps = 8 or train.lr = 1e-3, got {table}{nearest(table, ['model', 'train'])}"
             )

@@ -14,7 +14,7 @@ from .common import Net, Order, autoregressive, vector
 def umnn(
     shape: Sequence[int],
     *,
-    steps: int = 5,
+    steps: int = 3,
     units: int = 8,
     cells: int = 48,
     bound: float = 4.0,

@@ -50,7 +50,7 @@ class UnconstrainedMonotonic(Univariate):
         (26, torch.Size([32, 3]), torch.Size([32, 3]))
     """
 
-    def __init__(self, units: int = 8, cells: int = 48, bound: float = 4.0, limit: float = 4.0):
+    def __init__(self, units: int = 8, cells: int = 48, bound: float = 4.0, limit: float = 3.0):
         if units < 1:
             raise ValueError(f"UnconstrainedMonotonic: expected at least 1 unit, got {units}")
         if cells < 2 or cells % 2:

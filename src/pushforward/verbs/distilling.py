@@ -25,7 +25,7 @@ from ..objectives import Distillation
 from ..training import Run, build
 from ..training import fit as train
 from ..transforms import Autoregressive
-from .fitting import LEAST, QUANTILES, _create
+from .fitting import LEAST, QUANTILES, create
 from .runs import data_of, keep_results, load, results
 
 NUMBERS = 2**23  # of the teacher's samples to learn from, at most: 64 MB
@@ -101,7 +101,7 @@ def distill(
     data = _data(teacher)
     say(f"drawing {rows:,} samples of the teacher, {teacher.config['model']['name']}")
     taught = _taught(teacher, data, rows, seed)
-    student = _create(out, config, taught, overwrite)
+    student = create(out, config, taught, overwrite)
     say(f"{to}: {sum(p.numel() for p in flow.parameters()):,} parameters, {_plan(objective)}; training in {student.path}")
     try:
         history = train(flow, taught.train, taught.valid, **config["train"], objective=objective, run=student, progress=progress)

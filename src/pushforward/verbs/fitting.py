@@ -125,7 +125,7 @@ def fit(
     with torch.random.fork_rng():
         torch.manual_seed(config["train"]["seed"])
         flow = build(config, read.schema)
-    run = run or _create(out, config, read, overwrite)
+    run = run or create(out, config, read, overwrite)
     for note in [*read.notes, *([why] if why else [])]:
         say(note)
     name = config["model"]["name"]
@@ -195,7 +195,8 @@ def _load(data: Any, settings: Mapping[str, Any], valid: Any, test: Any) -> Data
     return load_data(data, **{key: settings[key] for key in known if key in settings}, valid=valid, test=test)
 
 
-def _create(out: str | Path | None, config: dict[str, dict[str, Any]], data: Data, overwrite: bool) -> Run:
+def create(out: str | Path | None, config: dict[str, dict[str, Any]], data: Data, overwrite: bool) -> Run:
+    """A run at ``out``; without one, in a temporary directory that goes with the object."""
     if out is not None:
         return Run.create(out, config, data.schema, overwrite=overwrite)
     path = tempfile.mkdtemp(prefix="pushforward-")

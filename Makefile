@@ -22,8 +22,9 @@ lint: $(BIN)/pushforward  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-figures: $(BIN)/pushforward  ## the toys' gaps to their entropies and sampling times of the README (15 minutes)
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/figures.py toys
+figures: $(BIN)/pushforward  ## the toys' gaps to their entropies and sampling times of the README (half an hour)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/models.py 8gaussians circles rings moons swissroll 2spirals pinwheel checkerboard \
+		--models plane naf bnaf_plane mixture_cdf_plane --seconds 45
 	$(BIN)/python benchmarks/sampling.py
 
 slow: $(BIN)/pushforward  ## training to stated figures, kill and resume, compile, Pyro and sbi

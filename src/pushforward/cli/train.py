@@ -24,7 +24,7 @@ def fit(
         list[str] | None,
         typer.Argument(metavar="OPTION=VALUE", help="Such as model.steps=8 train.lr=1e-3 (list models).", show_default=False),
     ] = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="The recipe (list models).", show_default="chosen by rows and columns")] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="The recipe (list models).", show_default="by rows and columns")] = None,
     preset: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Settings to start from (list presets).")] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="RUN", help="Directory of the run.", show_default="runs/DATA-MODEL")

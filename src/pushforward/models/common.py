@@ -11,7 +11,7 @@ from torch import nn
 
 from ..core import Transform
 from ..nets import MADE, MLP, CausalTransformer
-from ..transforms import Autoregressive, Coupling
+from ..transforms import ActNorm, Autoregressive, Coupling, LULinear
 from ..univariate import Univariate
 
 Order = Literal["alternating", "random", "same"]
@@ -65,6 +65,27 @@ def autoregressive(
         heads = math.gcd(width, max(1, width // HEAD))
         causal = CausalTransformer(dim, univariate.params, width=width, depth=depth, heads=heads, context=context, order=visited)
     return Autoregressive(univariate, causal)
+
+
+def mixed(
+    univariate: Univariate,
+    dim: int,
+    *,
+    steps: int,
+    mixing: bool,
+    order: Order,
+    width: int,
+    depth: int,
+    residual: bool,
+    context: int,
+    net: Net,
+) -> list[Transform]:
+    """``steps`` autoregressive layers of one scalar map, each behind ActNorm and, if ``mixing``, an LU map; ActNorm last."""
+    layers: list[Transform] = []
+    for step in range(steps):
+        layer = autoregressive(univariate, dim, step, order=order, width=width, depth=depth, residual=residual, context=context, net=net)
+        layers += [ActNorm(dim), *([LULinear(dim)] if mixing and dim > 1 else []), layer]
+    return [*layers, ActNorm(dim)]
 
 
 def conditioner(univariate: Univariate, dim: int, context: int, width: int, depth: int) -> Transform:

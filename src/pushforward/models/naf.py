@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from ..core import Flow, Transform
+from ..core import Flow
 from ..distributions import Normal
-from ..transforms import ActNorm, LULinear
 from ..univariate import DeepSigmoidal, DenseSigmoidal, Univariate
-from .common import Net, Order, autoregressive, vector
+from .common import Net, Order, mixed, vector
 
 
 def naf(
@@ -34,9 +33,8 @@ def naf(
     before each; ``order`` in which each layer visits the features; ``net`` made or transformer; ``context`` numbers to condition on.
     """
     dim = vector(shape)
-    sigmoidal: Univariate = DeepSigmoidal(units) if kind == "deep" else DenseSigmoidal(units, layers)
-    flow: list[Transform] = []
-    for step in range(steps):
-        layer = autoregressive(sigmoidal, dim, step, order=order, width=width, depth=depth, residual=residual, context=context, net=net)
-        flow += [ActNorm(dim), *([LULinear(dim)] if mixing and dim > 1 else []), layer]
-    return Flow(Normal(shape), *flow, ActNorm(dim), context=context)
+    univariate: Univariate = DeepSigmoidal(units) if kind == "deep" else DenseSigmoidal(units, layers)
+    stack = mixed(
+        univariate, dim, steps=steps, mixing=mixing, order=order, width=width, depth=depth, residual=residual, context=context, net=net
+    )
+    return Flow(Normal(shape), *stack, context=context)

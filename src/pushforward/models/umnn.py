@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..core import Flow, Transform
+from ..core import Flow
 from ..distributions import Normal
-from ..transforms import ActNorm, LULinear
 from ..univariate import UnconstrainedMonotonic
-from .common import Net, Order, autoregressive, vector
+from .common import Net, Order, mixed, vector
 
 
 def umnn(
@@ -35,9 +34,8 @@ def umnn(
     before each; ``order`` in which each layer visits the features; ``net`` made or transformer; ``context`` numbers to condition on.
     """
     dim = vector(shape)
-    layers: list[Transform] = []
-    for step in range(steps):
-        univariate = UnconstrainedMonotonic(units, cells, bound)
-        layer = autoregressive(univariate, dim, step, order=order, width=width, depth=depth, residual=residual, context=context, net=net)
-        layers += [ActNorm(dim), *([LULinear(dim)] if mixing and dim > 1 else []), layer]
-    return Flow(Normal(shape), *layers, ActNorm(dim), context=context)
+    univariate = UnconstrainedMonotonic(units, cells, bound)
+    stack = mixed(
+        univariate, dim, steps=steps, mixing=mixing, order=order, width=width, depth=depth, residual=residual, context=context, net=net
+    )
+    return Flow(Normal(shape), *stack, context=context)

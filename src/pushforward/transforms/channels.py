@@ -35,8 +35,3 @@ def per_row(x: Tensor, log_det: Tensor) -> Tensor:
 def total(x: Tensor) -> Tensor:
     """The sum in float32 or better: ``(D,) -> ()``."""
     return x.sum(dtype=torch.promote_types(x.dtype, torch.float32))
-
-
-def wide(x: Tensor) -> Tensor:
-    """x in float32 or better: half precision has neither decompositions nor Fourier transforms."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from ..core import Transform
-from .channels import mix, on_rows, per_row, wide
+from ..univariate.bisection import wide
+from .channels import mix, on_rows, per_row
 from .checks import expect_channels
 
 

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core import Transform
-from .channels import on_rows, per_row, total, wide
+from ..univariate.bisection import wide
+from .channels import on_rows, per_row, total
 from .checks import expect_channels
 
 

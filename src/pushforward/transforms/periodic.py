@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import Transform, zeros
-from .channels import wide
+from ..univariate.bisection import wide
 from .checks import expect_channels
 
 

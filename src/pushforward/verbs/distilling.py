@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import shutil
 import statistics
 import sys
 import time
@@ -25,7 +24,7 @@ from ..objectives import Distillation
 from ..training import Run, build
 from ..training import fit as train
 from ..transforms import Autoregressive
-from .fitting import LEAST, QUANTILES, create
+from .fitting import LEAST, QUANTILES, create, train_into
 from .runs import data_of, keep_results, load, results
 
 NUMBERS = 2**23  # of the teacher's samples to learn from, at most: 64 MB
@@ -103,12 +102,7 @@ def distill(
     taught = _taught(teacher, data, rows, seed)
     student = create(out, config, taught, overwrite)
     say(f"{to}: {sum(p.numel() for p in flow.parameters()):,} parameters, {_plan(objective)}; training in {student.path}")
-    try:
-        history = train(flow, taught.train, taught.valid, **config["train"], objective=objective, run=student, progress=progress)
-    except ValueError:
-        if not student.state.exists():  # refused before it began: leave nothing half-written
-            shutil.rmtree(student.path)
-        raise
+    history = train_into(student, flow, taught, **config["train"], objective=objective, progress=progress)
     if history.stopped == "interrupted":
         say(f"stopped after {history.steps:,} steps; the weights up to there are in {student.path}; start again with --overwrite")
         raise KeyboardInterrupt

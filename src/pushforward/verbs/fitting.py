@@ -23,7 +23,7 @@ from ..doctor import diagnose
 from ..evaluation import c2st, evaluate, log_likelihood, verdict
 from ..models import MODELS
 from ..report import write_report
-from ..training import Run, build
+from ..training import History, Run, build
 from ..training import fit as train
 from .listing import preset_path
 from .recommending import recommend
@@ -130,12 +130,7 @@ def fit(
         say(note)
     name = config["model"]["name"]
     say(f"{name}: {sum(p.numel() for p in flow.parameters()):,} parameters; training in {run.path}")
-    try:
-        history = train(flow, read.train, read.valid, **config["train"], run=run, resume=resume, progress=progress)
-    except ValueError:
-        if not run.state.exists():  # refused before it began: leave nothing half-written
-            shutil.rmtree(run.path)
-        raise
+    history = train_into(run, flow, read, **config["train"], resume=resume, progress=progress)
     if history.stopped == "interrupted":
         say(f"stopped after {history.steps:,} steps, at a checkpoint in {run.path}; go on with --resume")
         raise KeyboardInterrupt
@@ -203,6 +198,16 @@ def create(out: str | Path | None, config: dict[str, dict[str, Any]], data: Data
     run = Run.create(path, config, data.schema)
     weakref.finalize(run, shutil.rmtree, path, ignore_errors=True)
     return run
+
+
+def train_into(run: Run, flow: Flow, data: Data, **options: Any) -> History:
+    """Train the flow of a run; one that is refused before it began leaves nothing half-written."""
+    try:
+        return train(flow, data.train, data.valid, run=run, **options)
+    except ValueError:
+        if not run.state.exists():
+            shutil.rmtree(run.path)
+        raise
 
 
 def _check_same(run: Run, given: dict[str, dict[str, Any]], source: str | None) -> None:

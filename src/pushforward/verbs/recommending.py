@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..data import Data
 
-FEW, SOME = 1_000, 5_000  # training rows from which the next larger net does better
+FEW, SOME = 1_000, 2_000  # training rows from which the next larger net does better
 MANY = 32  # columns from which couplings do better in the same time
 
 

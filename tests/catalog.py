@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 import pushforward.distributions as pd
+import pushforward.models.dequantizer as pm
 import pushforward.nets as pn
 import pushforward.transforms as pt
 import pushforward.univariate as pu
-from pushforward.core import Chain, Distribution, Inverse, Transform
+from pushforward.core import Chain, Distribution, Flow, Inverse, Transform
 
 
 def gaussian(n: int, *shape: int) -> Tensor:
@@ -96,6 +97,11 @@ class Shifted(Distribution):
         return x, self.log_prob(x, context)
 
 
+def noise(dim: int, context: int = 0) -> Flow:
+    """Logit-normal noise given dim integers and a context."""
+    return Flow(pd.Normal((dim,)), pt.Elementwise(pu.Logit()), ConditionalAffine(dim + context, dim), context=dim + context)
+
+
 LAYERS: dict[str, Layer] = {
     "elementwise-affine": Layer(lambda: pt.Elementwise(pu.Affine(), (3,))),
     "elementwise-additive": Layer(lambda: pt.Elementwise(pu.Additive(), (3,))),
@@ -137,6 +143,7 @@ LAYERS: dict[str, Layer] = {
     "dense-sigmoidal-image": Layer(lambda: pt.Elementwise(pu.DenseSigmoidal(2), (2, 1, 1)), shape=(2, 3, 3)),
     "unconstrained-monotonic": Layer(lambda: pt.Elementwise(pu.UnconstrainedMonotonic(4, 8), (3,)), domain=wide),
     "unconstrained-monotonic-image": Layer(lambda: pt.Elementwise(pu.UnconstrainedMonotonic(2, 4), (2, 1, 1)), shape=(2, 3, 3)),
+    "compose": Layer(lambda: pt.Elementwise(pu.Compose(pu.MixtureQuantile(2, "logistic"), pu.Affine()), (3,)), domain=wide),
     "linear-tails": Layer(lambda: pt.Elementwise(pu.LinearTails(pu.SumOfSquares(), 3.0), (3,)), domain=wide),
     # --- mechanisms ---
     "coupling-affine": Layer(lambda: pt.Coupling([1, 0, 0], pu.Affine(), linear(1, 4)), untouched=(0,)),
@@ -292,6 +299,9 @@ LAYERS: dict[str, Layer] = {
     "coupling-channels": Layer(
         lambda: pt.Coupling(pt.half_channels(3, odd=True), pu.Affine(), pn.ConvNet(4, 2, width=4)), (3, 2, 2), 2, untouched=(1, 2)
     ),
+    "coupling-patches": Layer(
+        lambda: pt.Coupling(pt.checkerboard((2, 4, 4)), pu.Affine(), pn.Patches(pn.ConvNet(8, 16, width=4))), shape=(2, 4, 4)
+    ),
     "coupling-gated": Layer(
         lambda: pt.Coupling(pt.half_channels(2), pu.LogisticMixtureCDF(2), pn.GatedConvNet(1, 6, width=4, depth=1, heads=2)),
         shape=(2, 2, 3),
@@ -309,6 +319,18 @@ LAYERS: dict[str, Layer] = {
     "cast": Layer(lambda: pt.Cast(), keeps_dtype=False),
     "dequantize": Layer(lambda: pt.Dequantize(), domain=integers),
     "dequantize-levels": Layer(lambda: pt.Dequantize(levels=5), domain=integers, shape=(1, 2, 2)),
+    "dequantize-uniform": Layer(lambda: pt.Dequantize(5, pd.Uniform((3,))), domain=integers),
+    "dequantize-variational": Layer(lambda: pt.Dequantize(noise=noise(3)), domain=integers),
+    "dequantize-variational-context": Layer(lambda: pt.Dequantize(5, noise(3, 2)), domain=integers, context=2),
+    "dequantize-flow": Layer(
+        lambda: pt.Dequantize(5, pm.dequantizer((1, 2, 2), steps=1, width=4, depth=1, components=2)), domain=integers, shape=(1, 2, 2)
+    ),
+    "dequantize-logit-normal": Layer(
+        lambda: pt.Dequantize(5, pm.dequantizer((2, 1, 3), kind="logit_normal", width=4, depth=1, context=2)),
+        domain=integers,
+        shape=(2, 1, 3),
+        context=2,
+    ),
     "columns-dequantize": Layer(
         lambda: Chain(pt.Columns(([2, 0], pt.Dequantize())), pt.Columns(([0, 1, 2], pt.Standardize([1.0, 0.0, 2.0], [3.0, 2.0, 4.0])))),
         domain=integers,

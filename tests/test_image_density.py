@@ -12,7 +12,7 @@ from pushforward.data import DataError, load
 from pushforward.data.image_density import PICTURES, absolute, image_density
 from pushforward.data.toy import SIZES
 from pushforward.verbs import list_data
-from pushforward.verbs.fitting import _where
+from pushforward.verbs.sources import where
 
 SHADES = np.array([[0, 50, 100], [150, 200, 250]], np.uint8)
 
@@ -93,7 +93,7 @@ def test_the_face():
 
 def test_a_run_finds_its_picture_from_another_folder(png, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    source = _where("image:shades.png?dark")  # what config.toml gets
+    source = where("image:shades.png?dark")  # what config.toml gets
     monkeypatch.chdir("/")
     assert load(source).entropy == load(f"image:{png}?dark").entropy
     assert absolute("image:face?dark") == "image:face?dark"

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pushforward.core import Flow
-from pushforward.models import MODELS
+from pushforward.models import MODELS, VECTOR_MODELS
 
 SMALL = {"width": 16, "depth": 1}
 OPTIONS = {
@@ -37,7 +37,7 @@ OPTIONS = {
     "maf-transformer": {"steps": 2, "net": "transformer", "order": "random"},
 }
 NAMES = [
-    *MODELS,
+    *VECTOR_MODELS,
     "naf-dense",
     "nsf-coupling",
     "nsf-linear",

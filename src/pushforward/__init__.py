@@ -13,23 +13,6 @@ if TYPE_CHECKING:
     from .core import Chain, Distribution, Flow, Inverse, Transform
     from .distributions import Beta, ConditionalNormal, FromTorch, GaussianMixture, Normal, StudentT, Uniform
     from .estimator import FlowDensity
-    from .models import (
-        bnaf,
-        gaussian,
-        gaussian_mixture,
-        iaf,
-        maf,
-        mixture_cdf,
-        naf,
-        nice,
-        nsf,
-        planar,
-        radial,
-        real_nvp,
-        sos,
-        sylvester,
-        umnn,
-    )
     from .nets import MADE, MLP, ResidualMLP
     from .objectives import MaximumLikelihood
     from .training import Run, fit_density
@@ -43,7 +26,24 @@ if TYPE_CHECKING:
         Permute,
     )
     from .univariate import Additive, Affine, RationalQuadratic, Univariate
-    from .verbs import diagnose, distill, evaluate, fit, gallery, list_data, list_models, list_presets, load, results, sample, score
+    from .verbs import (
+        diagnose,
+        distill,
+        edit,
+        evaluate,
+        fit,
+        gallery,
+        interpolate,
+        list_data,
+        list_models,
+        list_presets,
+        load,
+        plan,
+        reconstruct,
+        results,
+        sample,
+        score,
+    )
 
 __version__ = "0.1.0"
 
@@ -54,10 +54,9 @@ _ROOMS = {
     "transforms": "ActNorm Autoregressive Coupling Dequantize Elementwise LULinear Permute",
     "nets": "MADE MLP ResidualMLP",
     "distributions": "Beta ConditionalNormal FromTorch GaussianMixture Normal StudentT Uniform",
-    "models": "bnaf gaussian gaussian_mixture iaf maf mixture_cdf naf nice nsf planar radial real_nvp sos sylvester umnn",
     "objectives": "MaximumLikelihood",
     "training": "Run fit_density",
-    "verbs": "diagnose distill evaluate fit gallery list_data list_models list_presets load results sample score",
+    "verbs": "diagnose distill edit evaluate fit gallery interpolate list_data list_models list_presets load plan reconstruct results sample score",
     "estimator": "FlowDensity",
     "adapters": "as_pyro as_sbi",
 }
@@ -95,34 +94,23 @@ __all__ = [
     "Univariate",
     "as_pyro",
     "as_sbi",
-    "bnaf",
     "diagnose",
     "distill",
+    "edit",
     "evaluate",
     "fit",
     "fit_density",
     "gallery",
-    "gaussian",
-    "gaussian_mixture",
-    "iaf",
+    "interpolate",
     "list_data",
     "list_models",
     "list_presets",
     "load",
-    "maf",
-    "mixture_cdf",
-    "naf",
-    "nice",
-    "nsf",
-    "planar",
-    "radial",
-    "real_nvp",
+    "plan",
+    "reconstruct",
     "results",
     "sample",
     "score",
-    "sos",
-    "sylvester",
-    "umnn",
 ]
 
 
@@ -131,7 +119,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
         globals()[name] = value
         return value
-    if name in _ROOMS or name in ("data", "doctor", "evaluation"):
+    if name in _ROOMS or name in ("data", "doctor", "evaluation", "latent", "models"):
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -14,8 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from .data.errors import nearest
 
-# Arguments that are not options: a recipe's context comes from the data; fit's run, clock and seed have flags of their own.
-RESERVED = frozenset({"context", "objective", "run", "resume", "progress", "seed", "time_limit"})
+# Arguments that are not options: a recipe's context and levels come from the data; fit's run, clock and seed have flags of their own.
+RESERVED = frozenset({"context", "levels", "objective", "run", "resume", "progress", "watch", "seed", "time_limit"})
 
 
 @dataclass(frozen=True)
@@ -165,6 +165,55 @@ def conditions(values: list[str] | None) -> dict[str, list[str]] | str | None:
             raise ValueError(f"--context: expected NAME=VALUE, as origin=JFK, got {value!r}")
         pairs[name] = rest.split(",")
     return pairs
+
+
+def figures(flag: str, text: str) -> list[float]:
+    """``0.5,0.7,1`` as numbers.
+
+    Raises:
+        ValueError: one of them is none; ``flag`` says where.
+    """
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{flag}: expected numbers separated by commas, as 0.5,0.7,1, got {text!r}") from None
+
+
+def counts(flag: str, text: str | None) -> list[int]:
+    """``3,17`` as rows; none without a text.
+
+    Raises:
+        ValueError: one of them is none; ``flag`` says where.
+    """
+    parts = text.split(",") if text else []
+    if not all(part.strip().isdigit() for part in parts):
+        raise ValueError(f"{flag}: expected rows separated by commas, as 3,17, got {text!r}")
+    return [int(part) for part in parts]
+
+
+def pairs(flag: str, text: str | None) -> list[tuple[int, int]]:
+    """``3:17,4:20`` as pairs of rows.
+
+    Raises:
+        ValueError: something else is written; ``flag`` says where.
+    """
+    found = []
+    for part in (text or "").split(",") if text else []:
+        match = re.fullmatch(r"\s*(\d+):(\d+)\s*", part)
+        if not match:
+            raise ValueError(f"{flag}: expected pairs of rows, as 3:17,4:20, got {text!r}")
+        found.append((int(match[1]), int(match[2])))
+    return found
+
+
+def pixels(text: str | None) -> int | tuple[int, int] | None:
+    """``32``, or ``48x64`` as height and width."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"([1-9]\d*)(?:x([1-9]\d*))?", text.strip())
+    if not match:
+        raise ValueError(f"--size: expected pixels, as 32, or height and width, as 48x64, got {text!r}")
+    return int(match[1]) if match[2] is None else (int(match[1]), int(match[2]))
 
 
 def duration(text: str) -> float:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from . import __version__
+from .data import ImageSchema
 from .evaluation import Score, verdict
 from .plots import Picture, pictures, save
 from .plots.style import number
@@ -73,7 +74,7 @@ def write_report(
         _section("Fit", *(_figure(p, files[p.name]) for p in shown if p not in training)),
         _section("What the data were understood to be", _data(data)),
         _section("Doctor", _doctor(diagnosis)) if diagnosis is not None else "",
-        _section("Use it", _commands(run.path, data.schema.context)),
+        _section("Use it", _commands(run.path, data.schema.context, isinstance(data.schema, ImageSchema))),
         _section("Configuration", _config(run.config)),
         f"<footer>pushforward {escape(__version__)}, torch {escape(torch.__version__)}, Python {platform.python_version()}</footer>",
     ]
@@ -131,7 +132,7 @@ def _lead(score: Score, data: Data) -> str:
         f"Test log-likelihood {number(score.nats)}{error} nats per row ({score.words()}), on {score.rows:,} rows that training never saw."
     )
     if score.bits_per_dim is not None:
-        words += f" That is {number(score.bits_per_dim)} bits per dimension."
+        words += f" That is {number(score.bits_per_dim)} ± {number(score.bits_stderr or 0.0)} bits per dimension."
     if data.entropy is not None:
         short = -data.entropy - score.nats
         words += f" No model can do better than {number(-data.entropy)}, the negative entropy: this one is "
@@ -148,6 +149,7 @@ def _scores(scores: Sequence[Score]) -> str:
         ("± std. error", [_or_dash(scores[i].stderr) for i in order]),
         ("standardized", [_or_dash(scores[i].standardized) for i in order]),
         ("bits per dim", [_or_dash(scores[i].bits_per_dim) for i in order]),
+        ("± std. err.", [_or_dash(scores[i].bits_stderr) for i in order]),
         ("fitted in", [_duration(scores[i].train_seconds) for i in order]),
         ("kind", [scores[i].words() for i in order]),
     ]
@@ -183,7 +185,10 @@ def _test(c2st: TwoSample | float | None) -> str:
 def _data(data: Data) -> str:
     schema = data.schema
     notes = "".join(f"<li{' class=warn' if note.startswith('Warning') else ''}>{escape(note)}</li>" for note in data.notes)
-    roles = [(column, "modelled") for column in schema.columns] + [(column, "given") for column in schema.context]
+    modelled = [] if isinstance(schema, ImageSchema) else schema.columns
+    roles = [(column, "modelled") for column in modelled] + [(column, "given") for column in schema.context]
+    if not roles:
+        return f"<ul>{notes}</ul>"
     head = ("column", "role", "kind", "smallest", "largest", "distinct", "treated by")
     table = _table(head, [_column(column, role) for column, role in roles], (3, 4, 5))
     if len(roles) > MANY:
@@ -223,23 +228,24 @@ def _doctor(diagnosis: Diagnosis) -> str:
     return f"<ul>{''.join(findings)}</ul>\n<details><summary>Layer by layer</summary><pre>{table}</pre></details>"
 
 
-def _commands(path: Path, context: Sequence[Column]) -> str:
+def _commands(path: Path, context: Sequence[Column], images: bool) -> str:
     """How to go on, in the shell and in Python, with an example of the context if there is one."""
     values = {column.name: column.vocabulary[0] if column.vocabulary else column.minimum for column in context}
     run, given = (
         shlex.quote(str(path)),
         "".join(" --context " + shlex.quote(f"{k}={v if isinstance(v, str) else f'{v:g}'}") for k, v in values.items()),
     )
+    samples, mine, count = ("samples.png", "folder", 64) if images else ("samples.parquet", "mine.parquet", 1000)
     shell = [
-        f"pushforward sample {run} -n 1000{given} -o samples.parquet",
-        f"pushforward score {run} mine.parquet -o scored.parquet",
+        f"pushforward sample {run} -n {count}{given} -o {samples}",
+        f"pushforward score {run} {mine} -o scored.parquet",
         f"pushforward evaluate {run}",
         f"pushforward doctor {run}",
     ]
     where, python = json.dumps(str(path), ensure_ascii=False), ["import pushforward as pf"]
     python += [
-        f"table = pf.sample({where}, 1000{f', context={values!r}' if values else ''})",
-        f'scored = pf.score({where}, "mine.parquet")',
+        f"samples = pf.sample({where}, {count}{f', context={values!r}' if values else ''})",
+        f'scored = pf.score({where}, "{mine}")',
     ]
     return f"<pre>{escape(chr(10).join(shell))}</pre>\n<pre>{escape(chr(10).join(python))}</pre>"
 

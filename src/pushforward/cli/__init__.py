@@ -1,6 +1,6 @@
 """The command line: a thin layer over :mod:`pushforward.verbs`, which is imported when a verb runs so that --help is quick."""
 
-from . import train, use
+from . import images, train, use
 from .app import app, main
 
-__all__ = ["app", "main", "train", "use"]
+__all__ = ["app", "images", "main", "train", "use"]

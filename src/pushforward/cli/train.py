@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,20 +17,22 @@ def fit(
     data: Annotated[
         str,
         typer.Argument(
-            metavar="DATA", help="A name (list data), a file (.csv .tsv .parquet .arrow .npy .npz) or image:PATH.", show_default=False
+            metavar="DATA",
+            help="A name (list data), a file (.csv .tsv .parquet .arrow .npy .npz), a folder of images or image:PATH.",
+            show_default=False,
         ),
     ],
     options: Annotated[
         list[str] | None,
         typer.Argument(metavar="OPTION=VALUE", help="Such as model.steps=8 train.lr=1e-3 (list models).", show_default=False),
     ] = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="The recipe (list models).", show_default="by rows and columns")] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="The recipe (list models).", show_default="by the data")] = None,
     preset: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Settings to start from (list presets).")] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="RUN", help="Directory of the run.", show_default="runs/DATA-MODEL")
     ] = None,
     columns: Lists = None,
-    context: Annotated[list[str] | None, typer.Option(metavar="A,B", help="Columns to condition on; may be text.")] = None,
+    context: Annotated[list[str] | None, typer.Option(metavar="A,B", help="Columns or labels to condition on; may be text.")] = None,
     kind: Annotated[
         list[str] | None, typer.Option(metavar="NAME=KIND", help="real, integer, positive, interval:LOW:HIGH, text or time; repeatable.")
     ] = None,
@@ -38,40 +40,63 @@ def fit(
     valid: Annotated[str | None, typer.Option(metavar="FILE", help="Validation rows; a tenth of DATA otherwise.")] = None,
     test: Annotated[str | None, typer.Option(metavar="FILE", help="Test rows; a tenth of DATA otherwise.")] = None,
     weight: Annotated[str | None, typer.Option(metavar="NAME", help="The column of sample weights.")] = None,
+    bits: Annotated[int | None, typer.Option(metavar="N", min=1, max=8, help="Images: bits of a pixel.", show_default="8")] = None,
+    size: Annotated[str | None, typer.Option(metavar="N|HxW", help="Images: pixels to resize to.", show_default="as they are")] = None,
+    crop: Annotated[
+        str | None, typer.Option(metavar="center|none|N", help="Images: what to cut out before; N centred pixels.", show_default="center")
+    ] = None,
+    gray: Annotated[bool, typer.Option("--gray", help="Images: drop the colours.")] = False,
     time_limit: Annotated[str | None, typer.Option(metavar="TIME", help="Of training: 90s, 2m, 1h30m.")] = None,
     seed: Annotated[int, typer.Option(help="Of splits, weights and order.")] = 0,
     samples: Samples = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     report: Annotated[bool, typer.Option(help="Draw report.html.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell the size, the memory and the hours of this fit.")] = False,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No talk on stderr.")] = False,
 ) -> None:
     """Fit a flow to DATA, judge it beside baselines, write a report."""
-    from ..options import duration, kinds, names
-    from ..verbs import fit, print_scores, results
+    from ..data import ImageSchema, is_images
+    from ..options import duration, kinds, names, pixels
+    from ..training.processes import first
+    from ..verbs import fit, plan, print_forecast, print_scores, results
 
+    given: dict[str, Any] = {
+        "preset": preset,
+        "options": options or (),
+        "columns": names(columns),
+        "context": names(context),
+        "kinds": kinds(kind),
+        "missing": missing,
+        "valid": valid,
+        "test": test,
+        "weight": weight,
+        "bits": bits,
+        "size": pixels(size),
+        "crop": int(crop) if crop is not None and crop.isdigit() else crop,
+        "gray": gray,
+        "seed": seed,
+    }
+    if dry_run:
+        forecast = plan(data, model, **given)
+        print_json(forecast.to_json()) if as_json else print_forecast(forecast)
+        return
+    usual = "images" if is_images(data) else "nsf"
     run = fit(
         data,
         model,
-        out=out or Path("runs", f"{_stem(data)}-{model or (Path(preset).stem if preset else 'nsf')}"),
-        preset=preset,
-        options=options or (),
-        columns=names(columns),
-        context=names(context),
-        kinds=kinds(kind),
-        missing=missing,
-        valid=valid,
-        test=test,
-        weight=weight,
+        out=out or Path("runs", f"{_stem(data)}-{model or (Path(preset).stem if preset else usual)}"),
+        **given,
         time_limit=None if time_limit is None else duration(time_limit),
-        seed=seed,
         samples=samples,
         overwrite=overwrite,
         resume=resume,
         report=report,
         progress=not quiet,
     )
+    if not first():  # of many processes one speaks
+        return
     found = results(run)
     page = run.path / "report.html"
     if as_json:
@@ -85,8 +110,10 @@ def fit(
         print(f"Two-sample test: {found['c2st']['words']}.")
     if report:
         print(f"\nReport: {page}")
-    table = data if Path(data).exists() else "TABLE.parquet"
-    print(f"\nNext:\n  pushforward sample {run.path} -n 1000{example(run)} -o samples.parquet")
+    pictures = isinstance(run.schema, ImageSchema)
+    table = data if Path(data).exists() else "FOLDER" if pictures else "TABLE.parquet"
+    drawn, where = (64, "samples.png") if pictures else (1000, "samples.parquet")
+    print(f"\nNext:\n  pushforward sample {run.path} -n {drawn}{example(run)} -o {where}")
     print(f"  pushforward score {run.path} {table} -o scored.parquet\n  pushforward doctor {run.path}")
 
 

@@ -43,16 +43,31 @@ def sample(
         list[str] | None,
         typer.Option(metavar="NAME=A,B|FILE", help="What to condition on: values, repeatable for more columns, or a table."),
     ] = None,
+    temperature: Annotated[
+        str, typer.Option(metavar="T", help="Factor of the latents; below 1 nearer to the middle. Of images several: 0.5,0.7,1.")
+    ] = "1",
     seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
 ) -> None:
-    """Draw samples in the columns and types of the data; to stdout as CSV without -o."""
+    """Draw samples in the columns and types of the data; to stdout as CSV without -o.
+
+    Images go to a .png sheet, .npy, .npz, .parquet or a folder of files.
+    """
     import pyarrow.csv
 
-    from ..options import conditions
-    from ..verbs import sample
+    from ..data import ImageSchema
+    from ..options import conditions, figures
+    from ..verbs import load, sample
 
-    table = sample(run, number, out, context=conditions(context), seed=seed)
-    if out is None:
+    loaded = load(run)
+    pictures = isinstance(loaded.schema, ImageSchema)
+    if pictures and out is None:
+        raise ValueError("sample: images need a place to go; give -o samples.png, .npy, .npz, .parquet or a folder")
+    degrees = figures("--temperature", temperature)
+    table = sample(loaded, number, out, context=conditions(context), temperature=degrees, seed=seed)
+    if pictures:
+        at = "" if degrees == [1.0] else f" at temperature {temperature}"
+        print(f"{len(table):,} images in {out}: samples of the model{at}")
+    elif out is None:
         pyarrow.csv.write_csv(table, sys.stdout.buffer)
     else:
         print(f"{table.num_rows:,} samples in {out}")
@@ -61,26 +76,36 @@ def sample(
 @app.command()
 def score(
     run: RunArgument,
-    data: Annotated[str, typer.Argument(metavar="DATA", help="The table.", show_default=False)],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="The table, or a folder of images.", show_default=False)],
     out: Annotated[
         Path,
         typer.Option("-o", "--out", metavar="FILE", help="The copy: .parquet, .csv, .tsv, .arrow, .feather or .npy.", show_default=False),
     ],
     samples: Samples = 1,
     seed: Annotated[int, typer.Option(help="Of the noise of dequantization.")] = 0,
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Of images: the most and least likely, .png.", show_default="OUT with .png")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Add log-likelihood, bits and percentile to a copy of DATA; flag rows far below the training range."""
+    """Add log-likelihood, bits and percentile to a copy of DATA; flag rows far below the training range.
+
+    Images get a row each with path, labels and bits per dimension, and a picture of the most and least likely.
+    """
     from ..verbs import score
 
-    scored = score(run, data, out, samples=samples, seed=seed)
+    scored = score(run, data, out, samples=samples, seed=seed, figure=figure)
     if as_json:
         found = {key: getattr(scored, key) for key in ("rows", "missing", "unusual", "nats", "kind")}
         found["nats"] = scored.nats if math.isfinite(scored.nats) else None
-        print_json({"run": str(run), "out": str(out)} | found)
+        picture = {} if scored.figure is None else {"figure": str(scored.figure)}
+        print_json({"run": str(run), "out": str(out)} | picture | found)
         return
-    print(f"{scored.rows:,} rows in {out}: mean log-likelihood {scored.nats:.4f} nats ({scored.kind})")
+    bits = "" if scored.bits_per_dim is None else f", {scored.bits_per_dim:.4f} bits per dim"
+    print(f"{scored.rows:,} rows in {out}: mean log-likelihood {scored.nats:.4f} nats{bits} ({scored.kind})")
     print(f"{scored.unusual:,} unusual, less likely than all but 0.1 % of the training rows (column 'unusual')")
+    if scored.figure is not None:
+        print(f"The most and the least likely images: {scored.figure}")
     if scored.missing:
         print(f"{scored.missing:,} without figures, as values are missing")
 

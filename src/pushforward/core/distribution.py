@@ -57,6 +57,9 @@ class Distribution(nn.Module):
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
         """Data-dependent start from one batch of x and its embedded context."""
 
+    def refresh(self) -> None:
+        """Bring derived state up to date; what holds a distribution passes it on."""
+
     def embedding(self, context: Tensor) -> Tensor:
         """What the layers see of a raw context ``(N, *context_shape)``."""
         return context

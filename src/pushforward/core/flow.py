@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .distribution import Distribution
+from .memory import Memory
 from .transform import Chain, Transform
 
 
@@ -30,6 +31,7 @@ class Flow(Distribution):
         shape: the event on the data side, if it is not the base's.
         context: the shape of one raw context (an int for a vector).
         embed: a net that turns raw contexts into what the layers see; evaluated once per context.
+        memory: what the layers keep for the gradient, ``"full"``, ``"constant"`` or ``"checkpoint"``; see :class:`Chain`.
 
     Raises:
         ValueError: a layer can't take what comes to it (the layer is named), or a context is missing.
@@ -48,10 +50,11 @@ class Flow(Distribution):
         shape: Sequence[int] | None = None,
         context: int | Sequence[int] | None = None,
         embed: nn.Module | None = None,
+        memory: Memory = "full",
     ):
         super().__init__(base.shape if shape is None else shape, context)
         self.base = base
-        self.transform = Chain(*transforms)
+        self.transform = Chain(*transforms, memory=memory)
         self.embed = embed
         self.stochastic_forward = self.transform.stochastic_forward or base.stochastic_forward
         self.estimate = self.transform.estimate or base.estimate
@@ -135,6 +138,7 @@ class Flow(Distribution):
             shape=self.shape if shape is None else shape,
             context=self.context_shape if context is None else context,
             embed=embed or self.embed,
+            memory=self.transform.memory,
         )
 
     def _check_layers(self) -> None:

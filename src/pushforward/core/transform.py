@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
+
+from .memory import Memory, Part, parts
 
 
 class Transform(nn.Module):
@@ -63,6 +66,19 @@ class Transform(nn.Module):
 class Chain(Transform):
     """Layers one after the other, in the order data -> latent; ldj is the sum of theirs.
 
+    ``memory`` says what forward and inverse keep for their gradient. ``"full"``: every activation. ``"constant"``: input and
+    output of each run of bijective layers, and of one layer at a time all that is inside; backward finds the activations again by
+    inversion, so that memory does not grow with the number of layers, at the cost of one more pass in each direction. Gradients are
+    the same up to the error of the inverse, and there is no second derivative. ``"checkpoint"``: the input of each layer, for
+    layers that have no cheap inverse; one more forward pass. Layers that are random or hold a chain with a ``memory`` of its own
+    are differentiated in the normal way between the runs.
+
+    Reference of ``"constant"``: The Reversible Residual Network, Gomez, Ren, Urtasun, Grosse, 2017, arXiv:1707.04585; for flows
+    Glow, Kingma, Dhariwal, 2018, arXiv:1807.03039.
+
+    Raises:
+        ValueError: another ``memory``; or in backward, a layer with dropout that is not undone by the same calls of its net.
+
     Example::
 
         >>> chain = Chain(Permute([1, 0]), Elementwise(Affine(), (2,)))
@@ -73,26 +89,36 @@ class Chain(Transform):
 
     transforms: Sequence[Transform]
 
-    def __init__(self, *transforms: Transform):
+    def __init__(self, *transforms: Transform, memory: Memory = "full"):
         super().__init__()
+        if memory not in get_args(Memory):
+            raise ValueError(f"Chain: expected memory 'full', 'constant' or 'checkpoint', got {memory!r}")
         self.transforms = nn.ModuleList(transforms)  # type: ignore[assignment]
+        self.memory = memory
+        self._sparing = [any(isinstance(m, Chain) and m.memory != "full" for m in t.modules()) for t in transforms]
         self.stochastic_forward = any(t.stochastic_forward for t in transforms)
         self.stochastic_inverse = any(t.stochastic_inverse for t in transforms)
         self.estimate = any(t.estimate for t in transforms)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         ldj = zeros(x)
-        for transform in self.transforms:
-            x, step = transform(x, context)
+        for part in self._parts(inverse=False):
+            x, step = part(x, context)
             ldj = ldj + step
         return x, ldj
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         ldj = zeros(z)
-        for transform in reversed(self.transforms):
-            z, step = transform.inverse(z, context)
+        for part in self._parts(inverse=True):
+            z, step = part(z, context)
             ldj = ldj + step
         return z, ldj
+
+    def _parts(self, inverse: bool) -> Iterable[Part]:
+        """What to call one after the other: the layers, or groups of them that save memory."""
+        if self.memory != "full" and torch.is_grad_enabled():
+            return parts(self.transforms, self._sparing, self.memory, inverse)
+        return [t.inverse for t in reversed(self.transforms)] if inverse else self.transforms
 
     def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         for transform in self.transforms:
@@ -113,6 +139,9 @@ class Chain(Transform):
     def refresh(self) -> None:
         for transform in self.transforms:
             transform.refresh()
+
+    def extra_repr(self) -> str:
+        return "" if self.memory == "full" else f"memory={self.memory}"
 
 
 class Inverse(Transform):

@@ -3,9 +3,29 @@
 from .column import Column
 from .embedded import EMBEDDED
 from .errors import DataError
+from .hub import HUB
+from .image_schema import ImageSchema, schema_from_json
+from .images import is_images, load_images, read_images
 from .load import Data, Rows, load
 from .schema import Schema
 from .tables import read
 from .toy import TOYS, entropy
 
-__all__ = ["EMBEDDED", "TOYS", "Column", "Data", "DataError", "Rows", "Schema", "entropy", "load", "read"]
+__all__ = [
+    "EMBEDDED",
+    "HUB",
+    "TOYS",
+    "Column",
+    "Data",
+    "DataError",
+    "ImageSchema",
+    "Rows",
+    "Schema",
+    "entropy",
+    "is_images",
+    "load",
+    "load_images",
+    "read",
+    "read_images",
+    "schema_from_json",
+]

@@ -28,7 +28,10 @@ FEWEST = 20  # rows below which there is nothing to fit
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one split: data ``x`` (N, D) and ``context`` (N, K) in data units, float64, and the rows' weights (N,)."""
+    """Rows of one split: data ``x`` (N, D) and ``context`` (N, K) in data units, float64, and the rows' weights (N,).
+
+    Images are whole numbers, uint8 ``(N, C, H, W)``.
+    """
 
     x: Tensor
     context: Tensor | None = None
@@ -55,18 +58,18 @@ class Rows:
 
 @dataclass(frozen=True)
 class Data:
-    """Splits of a table, what its columns mean, and what to tell the user about it.
+    """Splits of a table or of images, what they mean, and what to tell the user about it.
 
     Attributes:
         name: what the data are called.
-        schema: the columns.
+        schema: the columns, a :class:`Schema`; of images an :class:`ImageSchema`.
         train, valid, test: the splits.
         entropy: of a toy or a picture, in nats; None where it is unknown.
         notes: what was understood, dropped or looks doubtful (these begin with "Warning:"), in sentences.
     """
 
     name: str
-    schema: Schema
+    schema: Any  # either, and whoever asks for what only one of them has knows which
     train: Rows
     valid: Rows
     test: Rows
@@ -128,7 +131,7 @@ def load(
     schema = _understand(table, chosen, opened, kept)
     rows = _rows(table, schema, chosen.weight, where, kept)
     further = [None if extra is None else _further(read(extra), schema, chosen, missing, notes) for extra in (valid, test)]
-    train, held_out, final = _split(rows, seed, further, opened.drawn)
+    train, held_out, final = split(rows, seed, further, opened.drawn)
     schema = _measure(schema, train, where)
     sizes = f"{where}: {len(train):,} rows to train, {len(held_out):,} to validate, {len(final):,} to test; {len(schema.columns)} columns."
     notes = [sizes, *opened.notes, *describe(schema.columns, schema.context), *notes, *warn(schema.columns, train.x.numpy())]
@@ -209,7 +212,7 @@ def _further(source: Source, schema: Schema, chosen: Chosen, missing: str, notes
     return _rows(table, schema, chosen.weight, source.name, kept)
 
 
-def _split(rows: Rows, seed: int, given: list[Rows | None], drawn: bool) -> list[Rows]:
+def split(rows: Rows, seed: int, given: list[Rows | None], drawn: bool = False) -> list[Rows]:
     """Train, validation and test rows; what is not given is cut off, a tenth of the rows each."""
     n = len(rows)
     if drawn and given == [None, None]:

@@ -34,7 +34,7 @@ class Uniform(Distribution):
         super().__init__(shape)
         self.register_buffer("low", torch.as_tensor(low, dtype=torch.get_default_dtype()).expand(self.shape).clone())
         self.register_buffer("high", torch.as_tensor(high, dtype=torch.get_default_dtype()).expand(self.shape).clone())
-        if not bool((self.high - self.low).isfinite().all() and (self.low < self.high).all()):
+        if not self.low.is_meta and not bool((self.high - self.low).isfinite().all() and (self.low < self.high).all()):
             raise ValueError(f"Uniform: expected finite low < high, got low={low} and high={high}")
 
     @property

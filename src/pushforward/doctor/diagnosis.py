@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -14,14 +14,15 @@ from ..core import Flow
 from ..distributions import Normal
 from ..evaluation import entering, settled
 from .columns import doubts
-from .findings import Finding, of_good_layers, of_latent, of_layer, of_lost_rows, of_mass, of_whole
+from .findings import Finding, of_good_layers, of_images, of_latent, of_layer, of_lost_rows, of_mass, of_whole
 from .normalized import Normalization, check_normalized
 from .walk import LayerCheck, spread, walk
 
 if TYPE_CHECKING:
-    from ..data import Rows, Schema
+    from ..data import ImageSchema, Rows, Schema
 
 ROWS_FOR_COLUMNS = 20_000
+NUMBERS = 2**14  # in the images that walk
 
 
 @dataclass
@@ -72,13 +73,16 @@ class Diagnosis:
         )
 
 
-def diagnose(flow: Flow, rows: Rows, schema: Schema | None = None, n: int = 512, seed: int = 0) -> Diagnosis:
+def diagnose(flow: Flow, rows: Rows, schema: Schema | ImageSchema | None = None, n: int = 512, seed: int = 0) -> Diagnosis:
     """Walks real rows through a flow and draws back, layer by layer, and says what is wrong in plain words.
 
     For each layer: the error of there and back, in the flow's own dtype and in a float64 copy; the log-det against autograd's, both
     ways; slopes; the share of points in a spline's tails; where values stop being finite. For the whole: does it give the
     data back, are the latents normal, do columns look discrete or duplicated, does a density of one or two dimensions
     integrate to one. Fails where figures are wrong, warns where they may mislead. Cost: seconds; the flow is left as it was.
+
+    Of images only a few walk, 8 or more, and what needs columns or many rows (are latents normal, do columns look odd, log-dets
+    by autograd) is left out; a finding says so.
 
     Arguments:
         flow: the model.
@@ -99,6 +103,9 @@ def diagnose(flow: Flow, rows: Rows, schema: Schema | None = None, n: int = 512,
     if not len(rows.x):
         raise ValueError("diagnose: expected at least one row, got none; check the split")
     order = torch.as_tensor(np.random.default_rng(seed).permutation(len(rows.x)))
+    pictures = rows.x.dim() == 4
+    if pictures:
+        n = min(n, max(8, NUMBERS // rows.x[0].numel()))
     x, context = rows.x[order[:n]], None if rows.context is None else rows.context[order[:n]]
     flow.check(*entering(flow, x, context))
     steps = walk(flow, x, context, seed)
@@ -108,17 +115,20 @@ def diagnose(flow: Flow, rows: Rows, schema: Schema | None = None, n: int = 512,
     if len(steps.z) == len(x):
         report.round_trip, changed, most = _whole(flow, x, context, schema)
         found += of_whole(report.round_trip, changed, most, len(x))
-        if isinstance(flow.base, Normal):
+        if isinstance(flow.base, Normal) and not pictures:
             report.latent = _moments(steps.z)
             found += of_latent(report.latent, len(x))
     if flow.shape in ((1,), (2,)) and flow.kind == "exact":
         one = None if context is None or flow.context_shape is None else context[0]
         report.normalization = check_normalized(flow, one, seed=seed)
         found += of_mass(report.normalization)
+    if pictures:
+        found += of_images(steps.z, len(x))
     if rows.x.dim() == 2:
+        described = cast("Schema", schema).columns if schema else None
         columns = rows.x[order[:ROWS_FOR_COLUMNS]].double().cpu().numpy()
-        names = [column.name for column in schema.columns] if schema else [f"column {i}" for i in range(columns.shape[1])]
-        discrete = [c.discrete for c in schema.columns] if schema else list((columns == np.floor(columns)).all(0))
+        names = [column.name for column in described] if described else [f"column {i}" for i in range(columns.shape[1])]
+        discrete = [c.discrete for c in described] if described else list((columns == np.floor(columns)).all(0))
         found += [Finding("warn", text) for text in doubts(columns, names, discrete)]
     found += of_good_layers(steps.layers)
     report.findings = sorted(found, key=lambda finding: ("fail", "warn", "ok").index(finding.severity))
@@ -126,14 +136,17 @@ def diagnose(flow: Flow, rows: Rows, schema: Schema | None = None, n: int = 512,
 
 
 @torch.no_grad()
-def _whole(flow: Flow, x: Tensor, context: Tensor | None, schema: Schema | None) -> tuple[float, int, float]:
+def _whole(flow: Flow, x: Tensor, context: Tensor | None, schema: Schema | ImageSchema | None) -> tuple[float, int, float]:
     """The error of ``decode(encode(x))``; in how many rows a whole number changed, and by how much at most."""
     if flow.transform.stochastic_inverse:
         return math.nan, 0, 0.0
     with settled(flow, 0):
         start, c = entering(flow, x, context)
         back = flow.decode(flow.encode(start, c), c)
-    discrete = [i for i, column in enumerate(schema.columns) if column.discrete] if schema else []
+    if x.dim() == 4:
+        off = (back - start).abs().flatten(1)
+        return spread(back - start, start), int((off > 0).any(1).sum()), off.max().item()
+    discrete = [i for i, column in enumerate(cast("Schema", schema).columns) if column.discrete] if schema else []
     off = (back[:, discrete] - start[:, discrete]).abs()
     return spread(back - start, start), int((off > 0).any(1).sum()), off.max().item() if discrete else 0.0
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 from ..core import Flow
 from .bnaf import bnaf
+from .flow_pp import flow_pp
 from .gaussian import gaussian
 from .gaussian_mixture import gaussian_mixture
+from .glow import glow
 from .iaf import iaf
 from .maf import maf
 from .mixture_cdf import mixture_cdf
@@ -17,20 +19,27 @@ from .nsf import nsf
 from .planar import planar
 from .radial import radial
 from .real_nvp import real_nvp
+from .real_nvp_image import real_nvp_image
 from .sos import sos
 from .sylvester import sylvester
 from .umnn import umnn
 
-MODELS: dict[str, Callable[..., Flow]] = {
+VECTOR_MODELS: dict[str, Callable[..., Flow]] = {  # rows of a table, shape (D,)
     f.__name__: f
     for f in (bnaf, gaussian, gaussian_mixture, iaf, maf, mixture_cdf, naf, nice, nsf, planar, radial, real_nvp, sos, sylvester, umnn)
 }
+IMAGE_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (flow_pp, glow, real_nvp_image)}  # images, shape (C, H, W)
+MODELS = VECTOR_MODELS | IMAGE_MODELS
 
 __all__ = [
+    "IMAGE_MODELS",
     "MODELS",
+    "VECTOR_MODELS",
     "bnaf",
+    "flow_pp",
     "gaussian",
     "gaussian_mixture",
+    "glow",
     "iaf",
     "maf",
     "mixture_cdf",
@@ -40,6 +49,7 @@ __all__ = [
     "planar",
     "radial",
     "real_nvp",
+    "real_nvp_image",
     "sos",
     "sylvester",
     "umnn",

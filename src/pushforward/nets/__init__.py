@@ -5,8 +5,9 @@ from .convolution import ConvNet
 from .gated import GatedConvNet
 from .made import MADE
 from .mlp import MLP, ResidualMLP
+from .patches import Patches
 from .prefix import Prefix
 from .resnet import ResNet
 from .transformer import CausalTransformer
 
-__all__ = ["CausalAttention", "CausalTransformer", "ConvNet", "GatedConvNet", "MADE", "MLP", "Prefix", "ResNet", "ResidualMLP"]
+__all__ = ["CausalAttention", "CausalTransformer", "ConvNet", "GatedConvNet", "MADE", "MLP", "Patches", "Prefix", "ResNet", "ResidualMLP"]

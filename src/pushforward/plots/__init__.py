@@ -5,6 +5,7 @@ from .gallery import Exhibit, exhibition, wall
 from .images import extremes, sheets
 from .pictures import Picture, pictures
 from .plane import densities, profile, warp
+from .strips import contact_sheet, reconstructions, strips, temperatures
 from .style import save
 from .tables import conditionals, marginals, pairs, telling, uniformity
 
@@ -12,6 +13,7 @@ __all__ = [
     "Exhibit",
     "Picture",
     "conditionals",
+    "contact_sheet",
     "densities",
     "exhibition",
     "extremes",
@@ -21,10 +23,13 @@ __all__ = [
     "pairs",
     "pictures",
     "profile",
+    "reconstructions",
     "save",
     "score_dots",
     "sheets",
+    "strips",
     "telling",
+    "temperatures",
     "uniformity",
     "wall",
     "warp",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,43 +14,52 @@ from .style import DATA, INK, MODEL, RULE, SOFT, THIRD, bins_for, figure, limits
 
 
 @style()
-def learning_curves(metrics: Sequence[Mapping[str, Any]], references: Mapping[str, float] | None = None) -> Figure:
+def learning_curves(metrics: Sequence[Mapping[str, Any]], references: Mapping[str, float] | None = None, dim: int | None = None) -> Figure:
     """Log-likelihood against the optimizer's steps, in nats per row: training (smoothed) and validation.
 
     Arguments:
         metrics: the lines of ``metrics.jsonl``: ``step`` with ``loss`` (negative log-likelihood) or ``valid``.
         references: horizontal lines to draw, name -> nats (baselines, the toy's entropy).
+        dim: numbers of an image; then bits per dimension are shown, fewer further up.
     """
-    references = references or {}
-    train, valid = _series(metrics, "loss"), _series(metrics, "valid")
+    unit, write = _units(dim)
+    references = {name: nats / unit for name, nats in (references or {}).items()}
+    train, valid = _series(metrics, "loss", unit), _series(metrics, "valid", unit)
     picture = figure(8, 4)
     ax = picture.add_subplot()
-    ends: list[tuple[float, str, str]] = [(nats, f"{name}  {number(nats)}", SOFT) for name, nats in references.items()]
+    ends: list[tuple[float, str, str]] = [(nats, f"{name}  {write(nats)}", SOFT) for name, nats in references.items()]
     if len(train):
         smooth = _smooth(train[:, 1]) if len(train) > 100 else train[:, 1]  # few: each is a mean since the one before
         if len(train) > 100:
             ax.plot(train[:, 0], train[:, 1], color=MODEL, alpha=0.18, linewidth=0.7)
         ax.plot(train[:, 0], smooth, color=MODEL)
-        ends.append((smooth[-1], f"training  {number(smooth[-1])}", MODEL))
+        ends.append((smooth[-1], f"training  {write(smooth[-1])}", MODEL))
     if len(valid):
         ax.plot(valid[:, 0], valid[:, 1], color=DATA, marker="o", markersize=3 if len(valid) < 60 else 0)
         best = valid[np.argmax(valid[:, 1])]
-        ends.append((valid[-1, 1], f"validation, best  {number(best[1])}", DATA))
+        ends.append((valid[-1, 1], f"validation, best  {write(best[1])}", DATA))
         ax.plot(*best, marker="o", markersize=8, markerfacecolor="none", markeredgecolor=DATA, markeredgewidth=1.2, clip_on=False)
     for nats in references.values():
         ax.axhline(nats, color=SOFT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
     ax.set_ylim(*_view(train, valid, list(references.values())))
     ax.set_xlim(0, max([1, *train[:, 0], *valid[:, 0]]))
     ax.set_xlabel("step")
-    ax.set_ylabel("log-likelihood, nats per row")
+    ax.set_ylabel("log-likelihood, nats per row" if dim is None else "bits per dimension, fewer further up")
+    if dim is not None:
+        ax.yaxis.set_major_formatter(lambda value, _: f"{-value:g}")
     ax.grid(axis="y")
     _name_lines(ax, ends)
     return picture
 
 
-def _series(metrics: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
+def _units(dim: int | None) -> tuple[float, Callable[[float], str]]:
+    """What nats are divided by, and how the outcome is written: bits per dimension are minus that."""
+    return (1.0, number) if dim is None else (dim * math.log(2), lambda value: number(-value))
+
+
+def _series(metrics: Sequence[Mapping[str, Any]], key: str, unit: float = 1.0) -> np.ndarray:
     """``(n, 2)`` of step and log-likelihood; ``loss`` and ``valid`` are negative ones in the file."""
-    rows = [(m["step"], -m[key]) for m in metrics if m.get(key) is not None and np.isfinite(m[key])]
+    rows = [(m["step"], -m[key] / unit) for m in metrics if m.get(key) is not None and np.isfinite(m[key])]
     return np.array(sorted(rows), float).reshape(-1, 2)
 
 
@@ -98,20 +108,24 @@ def short_name(model: str) -> str:
 
 
 @style()
-def score_dots(scores: Sequence[Any], entropy: float | None = None) -> Figure:
-    """Test log-likelihoods as dots with two standard errors, the first score (the model's) in colour, best at the top."""
+def score_dots(scores: Sequence[Any], entropy: float | None = None, dim: int | None = None) -> Figure:
+    """Test log-likelihoods as dots with two standard errors, the first score (the model's) in colour, best at the top.
+
+    With ``dim``, the numbers of an image, bits per dimension are shown, fewer to the right.
+    """
+    unit, write = _units(dim)
     order = sorted(range(len(scores)), key=lambda i: scores[i].nats)
-    worst = min((s.nats for s in scores if np.isfinite(s.nats)), default=0.0)
+    worst = min((s.nats / unit for s in scores if np.isfinite(s.nats)), default=0.0)
     picture = figure(8, 0.9 + 0.42 * len(scores))
     ax = picture.add_subplot()
     for place, i in enumerate(order):
         score, color = scores[i], MODEL if i == 0 else SOFT
         ax.axhline(place, color=RULE, linewidth=0.6, zorder=0)
         if np.isfinite(score.nats):
-            ax.errorbar(score.nats, place, xerr=2 * score.stderr, fmt="o", color=color, markersize=7, elinewidth=1.6)
+            ax.errorbar(score.nats / unit, place, xerr=2 * score.stderr / unit, fmt="o", color=color, markersize=7, elinewidth=1.6)
         else:
             ax.plot(worst, place, marker="<", color=color, markersize=7)
-        words = f"{number(score.nats)} ± {number(score.stderr)}" if np.isfinite(score.nats) else number(score.nats)
+        words = write(score.nats / unit) + (f" ± {number(score.stderr / unit)}" if np.isfinite(score.nats) else "")
         ax.text(1.02, place, words, transform=ax.get_yaxis_transform(), va="center", color=color, fontsize=10)
     if entropy is not None:
         ax.axvline(-entropy, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
@@ -121,7 +135,11 @@ def score_dots(scores: Sequence[Any], entropy: float | None = None) -> Figure:
     ax.set_ylim(-0.7, len(order) - 0.3)
     ax.margins(x=0.08)
     ax.spines["left"].set_visible(False)
-    ax.set_xlabel("test log-likelihood, nats per row (better to the right)")
+    ax.set_xlabel(
+        "test log-likelihood, nats per row (better to the right)" if dim is None else "test bits per dimension (fewer to the right)"
+    )
+    if dim is not None:
+        ax.xaxis.set_major_formatter(lambda value, _: f"{-value:g}")
     return picture
 
 

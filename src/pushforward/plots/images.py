@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,8 +23,10 @@ def sheets(x: np.ndarray, samples: np.ndarray, shape: Sequence[int], low: float,
 
 
 @style()
-def extremes(x: np.ndarray, log_prob: np.ndarray, shape: Sequence[int], low: float, high: float, count: int = 10) -> Figure:
-    """The most and the least likely rows of x, each with its log-likelihood in nats ``(n,)``."""
+def extremes(
+    x: np.ndarray, log_prob: np.ndarray, shape: Sequence[int], low: float, high: float, count: int = 10, bits: bool = False
+) -> Figure:
+    """The most and the least likely rows of x, each with its log-likelihood in nats ``(n,)``, or with its bits per dimension."""
     order = np.argsort(-np.nan_to_num(log_prob, nan=-np.inf))
     count = min(count, len(order))
     picture = figure(9.2, 2.9)
@@ -31,8 +34,11 @@ def extremes(x: np.ndarray, log_prob: np.ndarray, shape: Sequence[int], low: flo
     for line, which, title in zip(axes, (order[:count], order[::-1][:count]), ("most likely", "least likely")):
         for ax, i, image in zip(line, which, _pictures(x[which], shape, low, high)):
             _show(ax, image)
-            ax.set_xlabel(number(float(log_prob[i]), 1), fontsize=9, color=SOFT, labelpad=3)
+            words = number(-float(log_prob[i]) / (math.prod(shape) * math.log(2)), 2) if bits else number(float(log_prob[i]), 1)
+            ax.set_xlabel(words, fontsize=9, color=SOFT, labelpad=3)
         line[0].set_title(title, fontsize=10)
+        if bits and count > 1:
+            line[-1].set_title("bits per dim", fontsize=9, fontweight="normal", loc="right", color=SOFT)
     return picture
 
 

@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ..core import Flow
-from ..data import Rows
+from ..data import ImageSchema, Rows
 from ..distributions import Normal
 from ..evaluation import entering, log_likelihood, settled
 from .curves import learning_curves, likelihoods, score_dots, short_name
+from .image_pictures import image_figures
 from .images import extremes, sheets
 from .plane import densities, profile, warp
 from .style import shorten
@@ -60,6 +61,10 @@ def pictures(run: Run, data: Data, scores: Sequence[Score], seed: int = 0) -> li
     The first score is the model's. Rows and samples are drawn with ``seed``; the generator's state is restored.
     """
     with settled(run.flow, seed):
+        if isinstance(data.schema, ImageSchema):
+            steps = [(int(path.stem[5:]), path) for path in sorted((run.path / "figures" / "training").glob("step_*.png"))]
+            found = image_figures(run.flow, data, data.schema, scores[0], steps)
+            return [*_training(run, data, scores), *(Picture(name, *rest) for name, rest in found.items())]
         return [*_training(run, data, scores), *_fit(run.flow, data)]
 
 
@@ -69,12 +74,13 @@ def _training(run: Run, data: Data, scores: Sequence[Score]) -> list[Picture]:
         references["best possible"] = -data.entropy
     found = []
     metrics = run.metrics()
+    dim = data.schema.dim if isinstance(data.schema, ImageSchema) else None
     if any("loss" in m or "valid" in m for m in metrics):
         words = LEARNING + (" Dashed: the baselines' test scores." if references else "")
-        found.append(Picture("learning", "Learning curves", words, learning_curves(metrics, references)))
+        found.append(Picture("learning", "Learning curves", words, learning_curves(metrics, references, dim)))
     if len(scores) > 1:
         words = "Test log-likelihood with two standard errors; the model in colour."
-        found.append(Picture("scores", "Beside the baselines", words, score_dots(scores, data.entropy)))
+        found.append(Picture("scores", "Beside the baselines", words, score_dots(scores, data.entropy, dim)))
     return found
 
 

@@ -16,20 +16,28 @@ if TYPE_CHECKING:
 Batch = tuple[Tensor, Tensor | None, Tensor | None]  # x, context, weight
 
 VALID_ROWS = 50_000  # at most; the mean's standard error is then below a hundredth of a nat
-VALID_BATCH = 4096
+VALID_NUMBERS, VALID_LEAST = 2**20, 1_000  # numbers in them at most, but not fewer rows than this
+VALID_BATCH, BATCH_NUMBERS = 4096, 2**18  # rows at a time, and numbers in them
 
 
 class Batches:
     """The batch of a step, on the device: this process's slice of the global batch.
 
     The rows stay in memory as tensors: on the device if they take a quarter of its free memory at most, else batches travel.
+    Whole numbers (images) become floats when they leave.
+
+    Arguments:
+        dtype: of these floats.
+        flip: mirror images left to right, each with probability 1/2, as a function of seed and step.
 
     Attributes:
         batch: rows of the global batch, a multiple of the number of processes.
     """
 
-    def __init__(self, rows: Rows, batch: int, seed: int, processes: Processes):
-        self.processes = processes
+    def __init__(self, rows: Rows, batch: int, seed: int, processes: Processes, dtype: torch.dtype = torch.float32, flip: bool = False):
+        if flip and rows.x.dim() != 4:
+            raise ValueError(f"fit: flip mirrors images (N, C, H, W), got rows of shape {tuple(rows.x.shape[1:])}; leave train.flip out")
+        self.processes, self._dtype, self._flip, self._seed = processes, dtype, flip, seed
         self._tensors = [_place(t, processes.device) for t in (rows.x, rows.context, rows.weight)]
         count = processes.count
         self.order = Order(len(rows), max(1, min(batch, len(rows)) // count) * count, seed)
@@ -41,11 +49,12 @@ class Batches:
 
     def __call__(self, step: int) -> Batch:
         size = self.batch // self.processes.count
-        return self._take(self.order(step)[self.processes.rank * size : (self.processes.rank + 1) * size])
+        own = slice(self.processes.rank * size, (self.processes.rank + 1) * size)
+        return self._take(step, own)
 
     def first(self) -> Batch:
         """The whole first batch, the same on every process."""
-        return self._take(self.order(0))
+        return self._take(0, slice(None))
 
     def share(self, weight: Tensor | None) -> Tensor | float:
         """What a slice's loss (a weighted mean) counts among all: its mean weight over that of the data.
@@ -54,22 +63,29 @@ class Batches:
         """
         return 1.0 if weight is None or self._mean_weight is None else weight.mean() / self._mean_weight
 
-    def _take(self, index: Tensor) -> Batch:
+    def _take(self, step: int, own: slice) -> Batch:
+        index = self.order(step)[own]
+
         def take(tensor: Tensor | None) -> Tensor | None:
             return None if tensor is None else tensor.index_select(0, index.to(tensor.device)).to(self.processes.device)
 
         x, context, weight = map(take, self._tensors)
         assert x is not None
-        return x, context, weight
+        if self._flip:
+            mirrored = torch.rand(self.batch, generator=torch.Generator().manual_seed(mix(self._seed, "flip", step)))[own] < 0.5
+            x = torch.where(mirrored.to(x.device)[:, None, None, None], x.flip(-1), x)
+        return floats(x, self._dtype), context, weight
 
 
 class Validation:
     """Mean loss over the validation rows (a fixed random part of very many), with the same random numbers each time."""
 
-    def __init__(self, rows: Rows, seed: int, processes: Processes):
+    def __init__(self, rows: Rows, seed: int, processes: Processes, dtype: torch.dtype = torch.float32):
         tensors: list[Tensor | None] = [rows.x, rows.context, rows.weight]
-        if len(rows) > VALID_ROWS:
-            index = torch.randperm(len(rows), generator=torch.Generator().manual_seed(mix(seed, "valid")))[:VALID_ROWS]
+        dim = max(1, rows.x[:1].numel())
+        self.rows, self._batch, self._dtype = min(len(rows), valid_rows(dim)), min(VALID_BATCH, max(1, BATCH_NUMBERS // dim)), dtype
+        if len(rows) > self.rows:
+            index = torch.randperm(len(rows), generator=torch.Generator().manual_seed(mix(seed, "valid")))[: self.rows]
             tensors = [None if t is None else t.index_select(0, index) for t in tensors]
         own = [None if t is None else t[processes.rank :: processes.count] for t in tensors]
         self._tensors = [_place(t, processes.device) for t in own]
@@ -81,14 +97,24 @@ class Validation:
         assert x is not None
         self.processes.seed(self._seed, "valid", self.processes.rank)
         sums = torch.zeros(2, dtype=torch.float64, device=self.processes.device)
-        for start in range(0, len(x), VALID_BATCH):
-            part = slice(start, start + VALID_BATCH)
-            rows = [None if t is None else t[part].to(self.processes.device) for t in (x, context, weight)]
-            loss = objective(*rows).double()
-            mass = loss.new_tensor(len(x[part])) if rows[2] is None else rows[2].sum().double()
+        for start in range(0, len(x), self._batch):
+            part = slice(start, start + self._batch)
+            rows = [None if t is None else t[part].to(self.processes.device) for t in (context, weight)]
+            loss = objective(floats(x[part].to(self.processes.device), self._dtype), *rows).double()
+            mass = loss.new_tensor(len(x[part])) if rows[1] is None else rows[1].sum().double()
             sums += torch.stack([torch.where(mass > 0, loss * mass, 0.0), mass])
         total, mass = self.processes.sum(sums).tolist()
         return total / mass if mass > 0 else float("nan")
+
+
+def valid_rows(dim: int) -> int:
+    """How many validation rows of ``dim`` numbers are looked at, at most."""
+    return min(VALID_ROWS, max(VALID_LEAST, VALID_NUMBERS // dim))
+
+
+def floats(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Whole numbers as floats; floats as they are."""
+    return x if x.is_floating_point() else x.to(dtype)
 
 
 def _place(tensor: Tensor | None, device: torch.device) -> Tensor | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -73,12 +74,14 @@ def fit(
     every: int | None = None,
     patience: int = 10,
     precision: Literal["no", "bf16"] = "no",
+    flip: bool = False,
     time_limit: float | None = None,
     seed: int = 0,
     objective: nn.Module | None = None,
     run: Run | None = None,
     resume: bool = False,
     progress: bool = True,
+    watch: Callable[[nn.Module, int, float], None] | None = None,
 ) -> History:
     """Fit the flow by AdamW; afterwards it holds the averaged weights that did best on the validation rows.
 
@@ -90,6 +93,7 @@ def fit(
     Arguments:
         flow: the model; moved to the device.
         train, valid: rows in data units: ``x (N, ...)``, ``context (N, ...)`` and ``weight (N,)``, the last two or ``None``.
+            Whole numbers (images) enter the flow in the dtype of its parameters.
         steps: of the optimizer; ``None`` takes what fits into ``time_limit``, or else :func:`default_steps` of the data.
         batch: rows of a step, over all processes.
         lr: the largest learning rate.
@@ -99,6 +103,7 @@ def fit(
         ema: decay of the average of the weights.
         every: steps between validations; ``None`` for about 50 in a run.
         patience: validations without improvement before stopping; 0 never stops early.
+        flip: mirror each image of a batch left to right with probability 1/2; validation images stay as they are.
         precision: of the nets: ``"no"`` for the weights' own, ``"bf16"`` for bfloat16 autocast.
         time_limit: seconds, start-up and validations included; the schedule is fitted to it.
         seed: of rows and random numbers.
@@ -106,6 +111,7 @@ def fit(
         run: where checkpoints, weights and metrics are written.
         resume: go on from the run's checkpoint, if it has one.
         progress: show progress on stderr.
+        watch: called after each validation with the averaged flow, the step and the share of the run that is done.
 
     Raises:
         ValueError: impossible options, no rows, or a checkpoint that is damaged or of another model.
@@ -124,18 +130,20 @@ def fit(
         raise ValueError(f"fit: expected weight_decay >= 0, warmup >= 0 and 0 <= ema < 1, got {weight_decay}, {warmup} and {ema}")
     processes = Processes()
     objective = (objective or MaximumLikelihood(flow)).to(processes.device).train()
-    batches, validate = Batches(train, batch, seed, processes), Validation(valid, seed, processes)
+    dtype = next((p.dtype for p in flow.parameters() if p.is_floating_point()), torch.get_default_dtype())
+    batches, validate = Batches(train, batch, seed, processes, dtype, flip), Validation(valid, seed, processes, dtype)
+    bits = None if train.x.is_floating_point() else train.x[0].numel()  # images: the display speaks of bits per dimension
     autocast = torch.autocast(processes.device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
     look = 1 if processes.device.type == "cpu" else LOOK
 
     saved = State.load(run.state) if run and resume and run.state.exists() else None
-    plan = _plan(steps, batches.batch, len(train), len(valid), warmup, every, time_limit)
+    plan = _plan(steps, batches.batch, len(train), validate.rows, warmup, every, time_limit)
     now = saved.counters if saved else Counters(plan)
     if steps not in (None, now.plan.steps, now.plan.asked):  # more or fewer than before
         now.plan.asked = now.plan.steps = steps
     records = run.rewind(now.step if saved else -1) if run and processes.main else []
 
-    with processes.forked(), StopSignals() as signals, Display(progress, processes.main) as display:
+    with processes.forked(), StopSignals() as signals, Display(progress, processes.main, bits) as display:
         if not saved:
             processes.seed(seed, "initialize")
             flow.initialize(*batches.first()[:2])
@@ -178,6 +186,8 @@ def fit(
                     if keeper.run:
                         keeper.run.log(records[-1])
                     clock.validated(now)
+                    if watch and processes.main:
+                        watch(average.part, now.step, 1.0 if stopped else min(1.0, now.step / now.plan.end))
                     if not stopped and clock.decide(now):
                         _announce(now.plan, None, keeper.run, display)
                 if patience and now.waited >= patience and not stopped:

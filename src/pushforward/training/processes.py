@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,6 +14,16 @@ from .schedule import mix
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+
+def count() -> int:
+    """Processes that ``torchrun`` or ``accelerate launch`` started."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def first() -> bool:
+    """Whether this is the one of them that speaks and writes."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 class Processes:
@@ -38,6 +49,11 @@ class Processes:
     def wrap(self, module: nn.Module) -> nn.Module:
         """The module whose backward averages gradients over all processes."""
         return self.accelerator.prepare(module, device_placement=[False])
+
+    def wait(self) -> None:
+        """Go on when all processes are here."""
+        if self.count > 1:
+            self.accelerator.wait_for_everyone()
 
     def sum(self, x: Tensor) -> Tensor:
         if self.count == 1:

@@ -16,30 +16,41 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..core import Flow
-from ..models import MODELS
+from ..models import IMAGE_MODELS, MODELS
 from .atomic import write_tensors, write_text
 from .state import weights
 
 if TYPE_CHECKING:
-    from ..data import Schema
+    from ..data import ImageSchema, Schema
 
 Config = dict[str, dict[str, Any]]
 
 
-def build(config: Config, schema: Schema) -> Flow:
+def build(config: Config, schema: Schema | ImageSchema) -> Flow:
     """The flow that a configuration describes: the recipe's layers behind the data's own preprocessing.
+
+    A recipe for images takes the whole numbers themselves, and gets their levels.
 
     Arguments:
         config: its ``model`` table holds the recipe's ``name`` and options.
         schema: of the data.
 
     Raises:
-        ValueError: an unknown recipe.
+        ValueError: an unknown recipe, or one for other data.
     """
+    from ..data import ImageSchema
+
     options = dict(config["model"])
     name = options.pop("name")
     if name not in MODELS:
         raise ValueError(f"build: expected a model among {', '.join(MODELS)}, got {name!r}")
+    pictures = isinstance(schema, ImageSchema)
+    if pictures != (name in IMAGE_MODELS):
+        fitting = [key for key in MODELS if (key in IMAGE_MODELS) == pictures]
+        what = f"images of shape {tuple(schema.shape)}" if pictures else f"rows of {schema.shape[0]} columns"
+        raise ValueError(f"build: {name} is not a model of {what}; choose one of {', '.join(fitting)}")
+    if isinstance(schema, ImageSchema):
+        options["levels"] = schema.levels
     flow = MODELS[name](schema.shape, context=schema.context_width, **options)
     return flow.prepend(*schema.layers(), shape=schema.shape, context=schema.context_shape, embed=schema.embed())
 
@@ -61,11 +72,11 @@ class Run:
         torch.Size([5, 64])
     """
 
-    def __init__(self, path: str | Path, config: Config, schema: Schema):
+    def __init__(self, path: str | Path, config: Config, schema: Schema | ImageSchema):
         self.path, self.config, self.schema = Path(path), config, schema
 
     @classmethod
-    def create(cls, path: str | Path, config: Config, schema: Schema, overwrite: bool = False) -> Run:
+    def create(cls, path: str | Path, config: Config, schema: Schema | ImageSchema, overwrite: bool = False) -> Run:
         """A new directory; options that are ``None`` are left out of its config.toml.
 
         Raises:
@@ -104,7 +115,7 @@ class Run:
         Raises:
             ValueError: not a run, or one of its files is damaged.
         """
-        from ..data import Schema
+        from ..data import schema_from_json
 
         path = Path(path)
         if not path.exists():
@@ -116,7 +127,7 @@ class Run:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path / 'config.toml'}: not valid TOML ({error}); put the original file back") from None
         try:
-            schema = Schema.from_json(json.loads((path / "schema.json").read_text(encoding="utf-8")))
+            schema = schema_from_json(json.loads((path / "schema.json").read_text(encoding="utf-8")))
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
             raise ValueError(f"{path / 'schema.json'}: not a schema ({error!r}); put the original file back") from None
         return cls(path, config, schema)

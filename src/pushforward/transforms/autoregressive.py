@@ -50,7 +50,7 @@ class Autoregressive(Transform):
         self.register_buffer("identity", torch.tensor(univariate.identity), persistent=False)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        h = self.net(x, context).view(x.shape[0], self.univariate.params, *x.shape[1:])
+        h = self.net(x, context).to(x.dtype).view(x.shape[0], self.univariate.params, *x.shape[1:])
         z, slope = self.univariate.forward(x, self._offset(h))
         return z, sum_event(slope)
 
@@ -59,7 +59,7 @@ class Autoregressive(Transform):
         slopes: list[Tensor] = []
 
         def solve(i: int, h: Tensor) -> Tensor:
-            x, slope = self.univariate.inverse(columns[i], self._offset(h))
+            x, slope = self.univariate.inverse(columns[i], self._offset(h.to(z.dtype)))
             slopes.append(slope)
             return x
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..core import Transform
 from ..univariate.bisection import wide
-from .channels import mix, on_rows, per_row
+from .channels import full_precision, mix, on_rows, per_row
 from .checks import expect_channels
 
 
@@ -41,10 +41,12 @@ class Conv1x1(Transform):
         super().__init__()
         self.weight = nn.Parameter(nn.init.orthogonal_(torch.empty(channels, channels)))
 
+    @full_precision
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         expect_channels("Conv1x1", self.weight.shape[0], x)
         return mix(x, self.weight), per_row(x, self.log_det())
 
+    @full_precision
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         expect_channels("Conv1x1", self.weight.shape[0], z)
         matrix = wide(self.weight).mT  # rows are solved from the right: x W^T = z

@@ -77,11 +77,11 @@ class Coupling(Transform):
             raise ValueError(f"Coupling: mask {self.mask_shape} does not fit x {tuple(x.shape)}")
         params, batch = self.univariate.params, x.shape[0]
         if self.spatial:
-            h = self.net(join(x * self.mask, context))
+            h = self.net(join(x * self.mask, context)).to(x.dtype)  # of autocast, bfloat16
             h = h.reshape(batch, params, -1).index_select(2, self.changed)
             part = x.flatten(1).index_select(1, self.changed)
         else:
-            h = self.net(join(x.index_select(1, self.kept), context))
+            h = self.net(join(x.index_select(1, self.kept), context)).to(x.dtype)
             h = h.reshape(batch, params, -1, *x.shape[2:])
             part = x.index_select(1, self.changed)
         if any(self.univariate.identity):

@@ -29,7 +29,8 @@ class Elementwise(Transform):
         super().__init__()
         self.univariate = univariate
         start = torch.tensor(univariate.identity).reshape(1, univariate.params, *(1 for _ in shape))
-        self.h = nn.Parameter(start.expand(1, univariate.params, *shape).clone())
+        h = start.expand(1, univariate.params, *shape).clone()
+        self.h = nn.Parameter(h, requires_grad=h.numel() > 0)  # DDP waits for a gradient of all that asks for one
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         z, slope = self.univariate.forward(x, self.h)

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from ..core import Transform
 from ..univariate.bisection import wide
-from .channels import on_rows, per_row, total
+from .channels import full_precision, on_rows, per_row, total
 from .checks import expect_channels
 
 
@@ -56,6 +56,7 @@ class CausalConv(Transform):
         mask[:, :, 0, 0] = mask[:, :, 0, 0].tril(-1)
         self.register_buffer("mask", mask, persistent=False)
 
+    @full_precision
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         self._expect(x)
         reach = self.size - 1
@@ -65,6 +66,7 @@ class CausalConv(Transform):
             z = F.conv2d(F.pad(x, (reach, 0, reach, 0)), self._kernel().flip(2, 3))
         return z, per_row(x, total(self.log_scale))
 
+    @full_precision
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         self._expect(z)
         axes = (1, 2, 3) if self.reverse else ()
@@ -142,11 +144,13 @@ class EmergingConv(Transform):
         self.before = CausalConv(channels, size)
         self.after = CausalConv(channels, size, reverse=True)
 
+    @full_precision
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         y, first = self.before(x)
         z, second = self.after(y)
         return z, first + second
 
+    @full_precision
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         y, second = self.after.inverse(z)
         x, first = self.before.inverse(y)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import Transform
-from .channels import mix, on_rows, per_row, total
+from .channels import full_precision, mix, on_rows, per_row, total
 from .checks import expect_channels
 
 
@@ -40,10 +40,12 @@ class LULinear(Transform):
         self.weight = nn.Parameter(torch.zeros(dim, dim))  # below the diagonal L, above it U, on it log U_ii
         self.bias = nn.Parameter(torch.zeros(dim))
 
+    @full_precision
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         lower, upper, log_diagonal = self._factors(x)
         return mix(x, lower @ upper, self.bias), per_row(x, log_diagonal)  # one product of factors, as batches exceed D
 
+    @full_precision
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         lower, upper, log_diagonal = self._factors(z)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import Transform
-from .channels import mix, per_row, total, unmix
+from .channels import full_precision, mix, per_row, total, unmix
 from .checks import expect_channels
 
 
@@ -41,10 +41,12 @@ class MatrixExp(Transform):
         self.weight = nn.Parameter(torch.zeros(dim, dim))
         self.bias = nn.Parameter(torch.zeros(dim))
 
+    @full_precision
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         expect_channels("MatrixExp", self.bias.numel(), x)
         return mix(x, torch.linalg.matrix_exp(self.weight), self.bias), per_row(x, total(self.weight.diagonal()))
 
+    @full_precision
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         expect_channels("MatrixExp", self.bias.numel(), z)
         return unmix(z, torch.linalg.matrix_exp(-self.weight), self.bias), -per_row(z, total(self.weight.diagonal()))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import Transform, zeros
-from .channels import mix
+from .channels import full_precision, mix
 from .checks import expect_channels
 
 
@@ -58,10 +58,12 @@ class Householder(Transform):
         identity = torch.eye(self.dim, dtype=v.dtype, device=v.device)
         return identity - v.mT @ torch.linalg.solve_triangular(s, v, upper=True)
 
+    @full_precision
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         expect_channels("Householder", self.dim, x)
         return mix(x, self.matrix()), zeros(x)
 
+    @full_precision
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         expect_channels("Householder", self.dim, z)
         return mix(z, self.matrix().mT), zeros(z)
@@ -104,10 +106,12 @@ class Orthogonal(Transform):
         upper = self.weight.triu(1)
         return torch.linalg.matrix_exp(upper - upper.mT)
 
+    @full_precision
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         expect_channels("Orthogonal", self.weight.shape[0], x)
         return mix(x, self.matrix()), zeros(x)
 
+    @full_precision
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         expect_channels("Orthogonal", self.weight.shape[0], z)
         return mix(z, self.matrix().mT), zeros(z)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..core import Transform, zeros
 from ..univariate.bisection import wide
+from .channels import full_precision
 from .checks import expect_channels
 
 
@@ -51,10 +52,12 @@ class PeriodicConv(Transform):
         with torch.no_grad():
             self.weight[:, :, kernel // 2, kernel // 2] = torch.eye(channels)
 
+    @full_precision
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         matrices = self._matrices(x)
         return self._by_frequency(x, lambda rows: matrices @ rows), zeros(x) + self._log_det(matrices, x.shape[3])
 
+    @full_precision
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         matrices = self._matrices(z)
         return self._by_frequency(z, lambda rows: torch.linalg.solve(matrices, rows)), zeros(z) - self._log_det(matrices, z.shape[3])

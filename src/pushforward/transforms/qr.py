@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import Transform
-from .channels import mix, per_row, total, unmix
+from .channels import full_precision, mix, per_row, total, unmix
 from .checks import expect_channels
 from .orthogonal import Householder
 from .triangular import Triangular
@@ -42,12 +42,14 @@ class QRLinear(Transform):
         self.rotation = Householder(dim)
         self.triangular = Triangular(dim, upper=True)
 
+    @full_precision
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         expect_channels("QRLinear", self.rotation.dim, x)
         q = self.rotation.matrix()
         z = mix(x, q @ self.triangular.matrix(), q @ self.triangular.bias)  # one product of factors, then one per row
         return z, per_row(x, self.triangular.log_det())
 
+    @full_precision
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         expect_channels("QRLinear", self.rotation.dim, z)
         return self.triangular.inverse(self.rotation.inverse(z)[0])
@@ -86,11 +88,13 @@ class SVDLinear(Transform):
         self.log_scale = nn.Parameter(torch.zeros(dim))
         self.bias = nn.Parameter(torch.zeros(dim))
 
+    @full_precision
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         expect_channels("SVDLinear", self.bias.numel(), x)
         matrix = self.left.matrix() * self.log_scale.exp() @ self.right.matrix().mT
         return mix(x, matrix, self.bias), per_row(x, total(self.log_scale))
 
+    @full_precision
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         expect_channels("SVDLinear", self.bias.numel(), z)
         matrix = self.right.matrix() * (-self.log_scale).exp() @ self.left.matrix().mT

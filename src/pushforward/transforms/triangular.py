@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import Transform
-from .channels import mix, on_rows, per_row, total
+from .channels import full_precision, mix, on_rows, per_row, total
 from .checks import expect_channels
 
 
@@ -56,10 +56,12 @@ class Triangular(Transform):
         """log det L, a scalar."""
         return total(self.weight.diagonal())
 
+    @full_precision
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         expect_channels("Triangular", self.bias.numel(), x)
         return mix(x, self.matrix(), self.bias), per_row(x, self.log_det())
 
+    @full_precision
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         expect_channels("Triangular", self.bias.numel(), z)
         transposed = self.matrix().mT  # rows are solved from the right: x L^T = z - b

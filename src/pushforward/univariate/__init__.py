@@ -4,6 +4,7 @@ from .activations import Exp, LeakyReLU, Log, Logit, Sigmoid, Softplus, Tanh
 from .affine import Additive, Affine
 from .base import Univariate
 from .bernstein import Bernstein
+from .compose import Compose
 from .cubic_spline import CubicSpline
 from .linear_spline import LinearSpline
 from .mixture import GaussianMixtureCDF, LogisticMixtureCDF
@@ -19,6 +20,7 @@ __all__ = [
     "Additive",
     "Affine",
     "Bernstein",
+    "Compose",
     "CubicSpline",
     "DeepSigmoidal",
     "DenseSigmoidal",

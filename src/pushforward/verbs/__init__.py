@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from .comparing import gallery
 from .distilling import comparison, distill
+from .editing import edit
 from .fitting import fit
+from .image_rows import Strip
 from .judge import diagnose, evaluate
 from .listing import list_data, list_models, list_presets
+from .picturing import Reconstructed, interpolate, reconstruct
+from .planning import Forecast, plan, print_forecast
 from .recommending import recommend
 from .runs import load, results
 from .sampling import sample
@@ -14,19 +18,27 @@ from .scoring import Scored, score
 from .show import print_scores
 
 __all__ = [
+    "Forecast",
+    "Reconstructed",
     "Scored",
+    "Strip",
     "comparison",
     "diagnose",
     "distill",
+    "edit",
     "evaluate",
     "fit",
     "gallery",
+    "interpolate",
     "list_data",
     "list_models",
     "list_presets",
     "load",
+    "plan",
+    "print_forecast",
     "print_scores",
     "recommend",
+    "reconstruct",
     "results",
     "sample",
     "score",

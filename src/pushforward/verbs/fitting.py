@@ -13,25 +13,26 @@ from typing import Any
 import torch
 
 from .. import options as signature
-from ..baselines import baselines
+from ..baselines import baselines, files
 from ..core import Flow
-from ..data import Data
-from ..data import load as load_data
+from ..data import Data, ImageSchema
 from ..data.errors import nearest
-from ..data.image_density import PREFIX, absolute
 from ..doctor import diagnose
 from ..evaluation import c2st, evaluate, log_likelihood, verdict
 from ..models import MODELS
 from ..report import write_report
 from ..training import History, Run, build
 from ..training import fit as train
+from ..training.processes import Processes, count, first
 from .listing import preset_path
-from .recommending import recommend
-from .runs import IN_MEMORY, data_of, keep_results
+from .recommending import alpha_for, recommend
+from .runs import data_of, keep_results
+from .sources import IN_MEMORY, as_images, read_source, settings_of, where
+from .watching import Watch
 
 QUANTILES = 1000  # steps between the kept quantiles of the training rows' log-likelihoods
 LEAST = -1e300  # stands for -inf among them, which JSON has not
-RANGE_ROWS = 50_000  # training rows these are taken from, at most
+RANGE_ROWS, RANGE_IMAGES = 50_000, 2_000  # training rows these are taken from, at most
 
 
 def fit(
@@ -41,13 +42,17 @@ def fit(
     out: str | Path | None = None,
     preset: str | Path | None = None,
     options: Sequence[str] | Mapping[str, Any] = (),
-    columns: Sequence[str] | None = None,
-    context: Sequence[str] | None = None,
+    columns: str | Sequence[str] | None = None,
+    context: str | Sequence[str] | None = None,
     kinds: Mapping[str, str] | None = None,
     missing: str = "error",
     valid: Any = None,
     test: Any = None,
     weight: str | None = None,
+    bits: int | None = None,
+    size: int | tuple[int, int] | None = None,
+    crop: str | int | None = None,
+    gray: bool = False,
     time_limit: float | None = None,
     seed: int = 0,
     samples: int = 1,
@@ -58,15 +63,19 @@ def fit(
 ) -> Run:
     """Fit a flow to data, judge it on held-out rows beside baselines, and write a report.
 
-    Afterwards ``run.flow`` is the fitted flow, in the data's own units, and :func:`results` has the figures.
+    Afterwards ``run.flow`` is the fitted flow, in the data's own units, and :func:`results` has the figures. Launched by ``torchrun`` or
+    ``accelerate launch``, all processes train, and the first one speaks, judges and writes; the others return after training.
 
     Arguments:
         data: a name (``list_data()``), a path, an array, tensor, data frame or Arrow table; ``image:PATH`` for the density of a picture.
+            Images are a folder, Parquet files with image bytes, whole numbers of 3 or 4 axes, a name of the Hub, or ``digits`` with a
+            model of images.
         model: a recipe (``list_models()``). With neither model nor preset, :func:`recommend` chooses by the data and says why.
         out: the run's directory; without one the run lives in a temporary directory that goes with the returned object.
         preset: the name of a preset (``list_presets()``), a file like one, or the config.toml of another run.
         options: ``["model.steps=8", "train.lr=1e-3"]`` or a mapping with such names; they win over the preset.
         columns, context, kinds, missing, valid, test, weight: as :func:`pushforward.data.load` takes them.
+        bits, size, crop, gray: of images, as :func:`pushforward.data.load_images` takes them, with context, valid and test.
         time_limit: seconds of training; the schedule is fitted to it.
         seed: of splits, initial weights, order of rows and noise.
         samples: K, passes averaged for each row where the likelihood is not exact.
@@ -87,38 +96,50 @@ def fit(
         >>> run.flow.sample((5,)).shape, results(run)["verdict"]
         (torch.Size([5, 2]), 'nsf is best: 0.521 nats per row above the best baseline (Gaussian mixture, 50 components).')
     """
+    if out is None and count() > 1:
+        raise ValueError("fit: many processes share one run directory; say where it is by out")
+    progress = progress and first()
     say: Callable[[str], None] = (lambda text: print(text, file=sys.stderr, flush=True)) if progress else (lambda text: None)
-    settings = {
-        "columns": columns and list(columns),
-        "context": context and list(context),
+    given = {
+        "columns": _listed(columns),
+        "context": _listed(context),
         "kinds": dict(kinds) if kinds else None,
         "missing": missing,
         "seed": seed,
         "weight": weight,
-        "valid": _where(valid),
-        "test": _where(test),
+        "bits": bits,
+        "size": size,
+        "crop": crop,
+        "gray": gray,
+        "valid": valid,
+        "test": test,
     }
     run = Run.load(out) if resume and out is not None and Path(out).exists() else None
+    if model is None and preset is None and run is not None:
+        model = run.config["model"]["name"]
+    pictures = as_images(data, model_name(model, preset))
+    settings = settings_of(pictures, given)
     read, why = None, ""
     if model is None and preset is None:
-        if run is not None:
-            model = run.config["model"]["name"]
-        else:
-            read = _load(data, settings, valid, test)
-            preset, why = recommend(read)
-    name, chosen = _model(model, preset, options)
+        read = read_source(data, settings, pictures, valid, test)
+        model, preset, why = recommend(read)
+    name, chosen = chosen_model(model, preset, options)
     recipe, training = signature.parse(chosen, MODELS[name], train)
     if run is not None:
         again = {key: value for key, value in settings.items() if value and value != "error"}
-        _check_same(run, {"data": again, "model": recipe | {"name": name}, "train": training}, _where(data))
-        (run.path / "scores.json").unlink(missing_ok=True)
-        read = data_of(run) if run.config["data"]["source"] != IN_MEMORY else _load(data, run.config["data"], valid, test)
+        _check_same(run, {"data": again, "model": recipe | {"name": name}, "train": training}, where(data))
+        if first():
+            (run.path / "scores.json").unlink(missing_ok=True)
+        in_memory = run.config["data"]["source"] == IN_MEMORY
+        read = read_source(data, run.config["data"], pictures, valid, test) if in_memory else data_of(run)
         config = run.config
         config["train"] |= training | ({} if time_limit is None else {"time_limit": time_limit})
     else:
-        read = read or _load(data, settings, valid, test)
+        read = read or read_source(data, settings, pictures, valid, test)
+        if pictures and "alpha" not in recipe:
+            recipe["alpha"] = alpha_for(read)
         config = {
-            "data": {"source": _where(data), "name": read.name} | settings,
+            "data": {"source": where(data), "name": read.name} | settings,
             "model": {"name": name} | signature.defaults(MODELS[name]) | recipe,
             "train": signature.defaults(train) | training | {"seed": seed, "time_limit": time_limit},
         }
@@ -134,6 +155,9 @@ def fit(
     if history.stopped == "interrupted":
         say(f"stopped after {history.steps:,} steps, at a checkpoint in {run.path}; go on with --resume")
         raise KeyboardInterrupt
+    Processes().wait()  # for the weights in the run
+    if not first():
+        return run
     say(f"trained {history.steps:,} steps in {history.seconds:.0f} s (ended by: {history.stopped}); judging on the test rows")
     _judge(run, read, run.flow, name, samples, history.seconds, report)
     return run
@@ -142,9 +166,13 @@ def fit(
 def _judge(run: Run, data: Data, flow: Flow, name: str, samples: int, seconds: float, report: bool) -> None:
     """Scores on the test split, the classifier test, the doctor's findings, the report."""
     score = evaluate(flow, data.test, samples=samples, schema=run.schema, name=name, train_seconds=seconds)
-    scores = [score, *baselines(data, run.schema.layers(), samples=samples)]
-    told = c2st(flow, data.test) if len(data.test) >= 20 else None
-    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))[:RANGE_ROWS]
+    pictures = isinstance(data.schema, ImageSchema)
+    others = (
+        files(data.test, data.schema) if isinstance(data.schema, ImageSchema) else baselines(data, data.schema.layers(), samples=samples)
+    )
+    scores = [score, *others]
+    told = c2st(flow, data.test) if len(data.test) >= 20 and not pictures else None  # trees on pixels would say little, and take hours
+    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))[: RANGE_IMAGES if pictures else RANGE_ROWS]
     train_log_prob = log_likelihood(flow, data.train.pick(order.numpy()), samples=samples)
     quantiles = train_log_prob.quantile(torch.linspace(0, 1, QUANTILES + 1, dtype=torch.float64))
     keep_results(
@@ -161,7 +189,12 @@ def _judge(run: Run, data: Data, flow: Flow, name: str, samples: int, seconds: f
         write_report(run, data, scores, diagnosis=diagnose(flow, data.test, run.schema), c2st=told)
 
 
-def _model(model: str | None, preset: str | Path | None, options: Sequence[str] | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def model_name(model: str | None, preset: str | Path | None) -> str | None:
+    """The recipe that was asked for, by itself or by a preset."""
+    return model or (None if preset is None else signature.read_preset(preset_path(preset)).get("model.name"))
+
+
+def chosen_model(model: str | None, preset: str | Path | None, options: Sequence[str] | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The recipe's name, and all settings that were given for it and for training."""
     settings = signature.read_preset(preset_path(preset)) if preset is not None else {}
     preset_model = settings.pop("model.name", None)
@@ -174,24 +207,14 @@ def _model(model: str | None, preset: str | Path | None, options: Sequence[str] 
     return name, settings | dict(options if isinstance(options, Mapping) else signature.read_pairs(options))
 
 
-def _where(source: Any) -> str | None:
-    """A source as config.toml remembers it: a name, an absolute path, or that it was an object."""
-    if source is None:
-        return None
-    if not isinstance(source, str | Path):
-        return IN_MEMORY
-    if str(source).startswith(PREFIX):
-        return absolute(str(source))
-    return str(Path(source).resolve()) if Path(source).exists() else str(source)
-
-
-def _load(data: Any, settings: Mapping[str, Any], valid: Any, test: Any) -> Data:
-    known = ("columns", "context", "kinds", "missing", "seed", "weight")
-    return load_data(data, **{key: settings[key] for key in known if key in settings}, valid=valid, test=test)
+def _listed(names: str | Sequence[str] | None) -> list[str] | None:
+    return [names] if isinstance(names, str) else list(names) if names else None
 
 
 def create(out: str | Path | None, config: dict[str, dict[str, Any]], data: Data, overwrite: bool) -> Run:
-    """A run at ``out``; without one, in a temporary directory that goes with the object."""
+    """A run at ``out``; without one, in a temporary directory that goes with the object. Of many processes the first one writes it."""
+    if out is not None and not first():
+        return Run(out, config, data.schema)
     if out is not None:
         return Run.create(out, config, data.schema, overwrite=overwrite)
     path = tempfile.mkdtemp(prefix="pushforward-")
@@ -202,15 +225,17 @@ def create(out: str | Path | None, config: dict[str, dict[str, Any]], data: Data
 
 def train_into(run: Run, flow: Flow, data: Data, **options: Any) -> History:
     """Train the flow of a run; one that is refused before it began leaves nothing half-written."""
+    schema = data.schema
+    watch = Watch(run.path / "figures" / "training", schema, data.valid) if isinstance(schema, ImageSchema) else None
     try:
-        return train(flow, data.train, data.valid, run=run, **options)
+        return train(flow, data.train, data.valid, run=run, watch=watch, **options)
     except ValueError:
-        if not run.state.exists():
+        if first() and not run.state.exists():
             shutil.rmtree(run.path)
         raise
 
 
-def _check_same(run: Run, given: dict[str, dict[str, Any]], source: str | None) -> None:
+def _check_same(run: Run, given: dict[str, dict[str, Any]], source: str | list[str] | None) -> None:
     """Raise unless what was given again is what the run was started with; only the number of steps may change."""
     for table, values in given.items():
         for key, value in values.items():

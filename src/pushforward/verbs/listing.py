@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ..data import EMBEDDED, TOYS
+from ..data import EMBEDDED, HUB, TOYS
 from ..data.errors import nearest
 from ..data.image_density import PICTURES
 from ..models import MODELS
@@ -26,8 +26,9 @@ def list_models() -> dict[str, dict[str, Any]]:
 
 
 def list_data() -> dict[str, str]:
-    """Data that come with the library: what each is."""
-    return {name: (inspect.getdoc(make) or "").splitlines()[0] for name, make in (TOYS | EMBEDDED | PICTURES).items()}
+    """Data known by name: those that come with the library, and images that are downloaded: what each is."""
+    here = {name: (inspect.getdoc(make) or "").splitlines()[0] for name, make in (TOYS | EMBEDDED | PICTURES).items()}
+    return here | {name: f"Images from the Hub, {' x '.join(map(str, entry.shape))}: {entry.about}" for name, entry in HUB.items()}
 
 
 def list_presets() -> dict[str, str]:

@@ -9,12 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..data import Column, Data, Rows, Schema, read
-from ..data import load as load_data
+from ..data import Column, Data, ImageSchema, Rows, Schema, read, read_images
+from ..data.images import rows_of_images
 from ..training import Run
 from ..training.atomic import write_text
-
-IN_MEMORY = "in memory"  # stands for data that came as an array or a table, in config.toml
+from .sources import IN_MEMORY, read_source
 
 
 def load(run: Run | str | Path) -> Run:
@@ -57,16 +56,17 @@ def data_of(run: Run) -> Data:
     Raises:
         ValueError: they were given as an object in memory, or are no longer there.
     """
-    settings = dict(run.config["data"])
-    settings.pop("name", None)
-    source = settings.pop("source")
-    if IN_MEMORY in (source, settings.get("valid"), settings.get("test")):
+    settings = run.config["data"]
+    source, valid, test = (settings.get(name) for name in ("source", "valid", "test"))
+    if IN_MEMORY in (source, valid, test):
         raise ValueError(f"{run.path}: was fitted to data in memory, which can't be read again; give the data")
-    return load_data(source, **settings)
+    return read_source(source, settings, isinstance(run.schema, ImageSchema), valid, test)
 
 
 def rows_of(run: Run, data: Any) -> Rows:
     """All rows of a path, array or table in the run's schema; weighted if they have the column of weights that the run was fitted with."""
+    if isinstance(run.schema, ImageSchema):
+        return rows_of_images(read_images(data, run.schema), run.schema)
     source = read(data)
     if run.config["data"].get("missing") == "drop":
         absent = run.schema.missing(source)

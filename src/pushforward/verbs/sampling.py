@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import torch
 
-from ..data import Schema
+from .. import latent
+from ..data import ImageSchema, Schema
 from ..evaluation import settled
 from ..training import Run
 from .files import check_ending, write_tables
+from .image_samples import sample_images
 from .runs import load
 
 
-def sample(run: Run | str | Path, n: int = 1, out: str | Path | None = None, *, context: Any = None, seed: int = 0) -> pa.Table:
+def sample(
+    run: Run | str | Path,
+    n: int = 1,
+    out: str | Path | None = None,
+    *,
+    context: Any = None,
+    temperature: float | Sequence[float] = 1.0,
+    seed: int = 0,
+) -> Any:
     """``n`` samples as a table with the names and types of the data: whole numbers as integers, times as times.
 
     A conditional run needs a context: ``n`` samples are drawn for each of its rows, which stand before the samples as columns.
+    A run of images gives an array ``(N, C, H, W)`` of whole numbers: see :func:`sample_images` for its order and its files.
 
     Arguments:
         run: a run or its directory.
         n: how many, for each context row.
-        out: a file to write them to as well (.csv, .tsv, .parquet, .arrow, .feather, .npy).
+        out: a file to write them to as well (.csv, .tsv, .parquet, .arrow, .feather, .npy; of images .png, .npy, .npz, .parquet or
+            a folder).
         context: ``{"origin": "JFK"}`` or ``{"origin": ["JFK", "LGA"]}``, or a path or table with the context's columns.
+        temperature: the factor of the latents: below 1 samples crowd around the middle. Of images several may be given.
         seed: of the samples; the same seed gives the same table.
 
     Raises:
-        ValueError: a context is missing, or not one that the run knows; a file that can't be written.
+        ValueError: a context is missing, or not one that the run knows; a temperature that the base has not; a file that can't be written.
 
     Example::
 
@@ -39,12 +52,20 @@ def sample(run: Run | str | Path, n: int = 1, out: str | Path | None = None, *, 
     run = load(run)
     if n < 1:
         raise ValueError(f"sample: expected a number of samples of at least 1, got {n}")
+    degrees = [float(degree) for degree in temperature] if isinstance(temperature, Sequence) else [float(temperature)]
+    if isinstance(run.schema, ImageSchema):
+        return sample_images(run, n, out, context=context, temperature=degrees, seed=seed)
+    if len(degrees) != 1:
+        raise ValueError(f"sample: expected one temperature for a table, got {len(degrees)}; draw one table for each")
     if out is not None:
         check_ending("sample", Path(out))
-    given = _context(run.schema, context)
+    given = context_rows(run.schema, context)
     flow = run.flow
-    with settled(flow, seed):
-        x = flow.sample((n,), given)
+    if degrees[0] != 1:
+        x = latent.sample(flow, n, degrees[0], given, seed=seed)
+    else:
+        with settled(flow, seed):
+            x = flow.sample((n,), given)
     if given is None:
         table = run.schema.decode(x)
     else:
@@ -58,7 +79,7 @@ def sample(run: Run | str | Path, n: int = 1, out: str | Path | None = None, *, 
     return table
 
 
-def _context(schema: Schema, context: Any) -> torch.Tensor | None:
+def context_rows(schema: Schema | ImageSchema, context: Any) -> torch.Tensor | None:
     """The context's rows as numbers ``(C, K)``."""
     names = [column.name for column in schema.context]
     if not names:
@@ -81,7 +102,7 @@ def _context(schema: Schema, context: Any) -> torch.Tensor | None:
     return Schema(schema.context).encode(context)[0]
 
 
-def _described(schema: Schema) -> str:
+def _described(schema: Schema | ImageSchema) -> str:
     parts = []
     for column in schema.context:
         words = column.vocabulary

@@ -29,10 +29,14 @@ def print_scores(scores: Sequence[Score | Mapping[str, Any]]) -> None:
     for s in rows:
         cells = [s["name"], "-inf" if s["nats"] is None else f"{s['nats']:.3f} ± {s['stderr']:.3f}"]
         cells += [_number(s["standardized"])] if standardized else []
-        cells += [_number(s["bits_per_dim"])] if bits else []
+        cells += [_with_error(s["bits_per_dim"], s.get("bits_stderr"))] if bits else []
         table.add_row(*cells, s["words"])
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
     console.print(table)
+
+
+def _with_error(value: float | None, error: float | None) -> str:
+    return _number(value) + ("" if value is None or error is None else f" ± {error:.3f}")
 
 
 def _number(value: float | None) -> str:

@@ -1,0 +1,18 @@
+"""How good a fitted density is: nats on held-out rows beside baselines, and whether its samples can be told from data."""
+
+from .likelihood import dequantization, entering, evaluate, log_likelihood, settled
+from .scores import Score, summarize, verdict
+from .two_sample import TwoSample, c2st
+
+__all__ = [
+    "Score",
+    "TwoSample",
+    "c2st",
+    "dequantization",
+    "entering",
+    "evaluate",
+    "log_likelihood",
+    "settled",
+    "summarize",
+    "verdict",
+]

@@ -1,0 +1,137 @@
+"""The images that a verb works on: a run's own test images, others by path, or single files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from ..data import DataError, ImageSchema, Rows, read_images
+from ..data.images import Images, rows_of_images
+from ..plots import save, strips
+from ..training import Run
+from .runs import data_of, load, rows_of
+from .sources import IN_MEMORY
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Rows of images with what stands above the columns and beside the rows.
+
+    Attributes:
+        images: whole numbers ``(rows, columns, C, H, W)``.
+        levels: values of a pixel.
+        columns, rows: the words; empty for none.
+        real: the columns that are data, not the model's.
+        words: what the strip shows, in a sentence.
+    """
+
+    images: np.ndarray
+    levels: int
+    columns: tuple[str, ...]
+    rows: tuple[str, ...]
+    real: tuple[int, ...]
+    words: str
+
+    def figure(self) -> Figure:
+        """The picture; images that are data are framed in blue."""
+        return strips(self.images, self.levels, columns=self.columns, rows=self.rows, real=self.real)
+
+    def write(self, out: str | Path | None) -> Strip:
+        """Itself, after writing the picture if there is a path."""
+        if out is not None:
+            save(self.figure(), out)
+        return self
+
+
+def image_run(who: str, run: Run | str | Path) -> tuple[Run, ImageSchema]:
+    """A run of images and its schema.
+
+    Raises:
+        ValueError: it is a run of a table.
+    """
+    run = load(run)
+    if not isinstance(run.schema, ImageSchema):
+        raise ValueError(f"{who}: {run.path} was fitted to a table; this verb draws images, so give a run of images")
+    return run, run.schema
+
+
+def check_png(who: str, out: str | Path | None) -> None:
+    """Raise ValueError unless the path is of a picture that can be written."""
+    if out is None:
+        return
+    path = Path(out)
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"{who}: expected a file that ends in .png, got {path}; rename it")
+    if not path.parent.is_dir():
+        raise ValueError(f"{who}: there is no folder {path.parent} to write {path.name} to; make it first")
+
+
+def images_of(run: Run, data: Any = None) -> Rows:
+    """The run's own test images, or all images of a source, in the run's shape and levels."""
+    return data_of(run).test if data is None else rows_of(run, data)
+
+
+def labelled(run: Run, data: Any = None) -> tuple[Images, Rows]:
+    """All images of a source with whatever labels it has; of the source that the run was fitted to, without one."""
+    assert isinstance(run.schema, ImageSchema)
+    source = run.config["data"]["source"] if data is None else data
+    if isinstance(source, str) and source == IN_MEMORY:
+        raise ValueError(f"{run.path}: was fitted to data in memory, which can't be read again; give the data")
+    read = read_images(source, run.schema)
+    return read, rows_of_images(read, run.schema)
+
+
+def from_files(run: Run, paths: Sequence[str | Path]) -> Rows:
+    """Image files, cut and resized to the run's shape and levels.
+
+    Raises:
+        DataError: a file is missing or is no image, or the run needs labels, which files have not.
+    """
+    assert isinstance(run.schema, ImageSchema)
+    if run.schema.context:
+        names = ", ".join(column.name for column in run.schema.context)
+        raise DataError(f"{run.path}: needs {names} of every image, which a file doesn't say; give images with labels as data, and rows")
+    found = [Path(path) for path in paths]
+    lost = [path for path in found if not path.is_file()]
+    if lost:
+        raise DataError(f"{lost[0]}: there is no such file; check the path")
+    table = pa.table({"image": [{"bytes": path.read_bytes(), "path": str(path)} for path in found]})
+    schema = replace(run.schema, size=(run.schema.shape[1], run.schema.shape[2]))
+    return rows_of_images(read_images(table, schema), schema)
+
+
+def chosen(who: str, rows: Rows, numbers: Sequence[int]) -> Rows:
+    """Some of the images, by number.
+
+    Raises:
+        ValueError: there is no such row.
+    """
+    bad = [number for number in numbers if not 0 <= number < len(rows)]
+    if bad:
+        raise ValueError(f"{who}: expected rows from 0 to {len(rows) - 1:,}, got {bad[0]}")
+    return rows.pick(np.asarray(list(numbers), dtype=np.int64))
+
+
+def some(rows: Rows, count: int, seed: int) -> list[int]:
+    """Numbers of ``count`` images, or as many as there are, drawn by ``seed``."""
+    return np.random.default_rng(seed).permutation(len(rows))[:count].tolist()
+
+
+def label_words(run: Run, rows: Rows) -> tuple[str, ...]:
+    """What each image is conditioned on, in words; nothing for an unconditional run."""
+    if rows.context is None or not isinstance(run.schema, ImageSchema):
+        return ()
+    table = run.schema.decode_context(rows.context).to_pylist()
+    return tuple(", ".join(str(value) for value in row.values()) for row in table)
+
+
+def whole(x: Tensor, levels: int) -> np.ndarray:
+    """What a flow gave, as whole numbers within the levels."""
+    return x.round().clamp(0, levels - 1).cpu().numpy().astype(np.uint8 if levels <= 256 else np.int32)

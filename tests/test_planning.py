@@ -1,0 +1,103 @@
+"""The cost of a fit, told before it is started."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from pushforward import verbs
+from pushforward.cli import main
+from pushforward.core import Flow
+from pushforward.distributions import Normal
+from pushforward.models import IMAGE_MODELS, glow
+from pushforward.training.budget import budget, kept
+from pushforward.transforms import Coupling
+from pushforward.univariate import Affine
+
+SMALL = ["model.scales=2", "model.steps=4", "model.width=64", "train.batch=32", "train.steps=1000"]
+TINY: dict[str, dict[str, object]] = {
+    "glow": {"width": 16, "scales": 2, "steps": 2},
+    "real_nvp_image": {"width": 16, "scales": 2, "depth": 1},
+    "flow_pp": {"width": 16, "depth": 1, "components": 2, "boards": [1, 1], "mixes": [1, 0], "noise_width": 16, "noise_depth": 1},
+}
+
+
+def test_operations_and_bytes_by_hand():
+    """One coupling of one convolution of side 3, 2 to 4 channels at 16 x 16 sites."""
+    torch.manual_seed(0)
+    flow = Flow(Normal((4, 16, 16)), Coupling([1, 1, 0, 0], Affine(), nn.Conv2d(2, 4, 3, padding=1)))
+    x = torch.randn(8, 4, 16, 16)
+    found = budget(flow, x)
+    convolution = 2 * 2 * 4 * 9 * 16 * 16
+    assert found.forward == convolution
+    assert found.step == 2 * convolution  # the data want no gradient, so backward has the weights' alone
+    assert found.parameters == 2 * 4 * 9 + 4 and found.states == 5 * 4 * found.parameters
+    _, peak = kept(lambda: nn.functional.relu(nn.Conv2d(2, 4, 3)(x[:, :2])).sum().backward())
+    # the part of x that is convolved (x itself, as a view), the weights, and what leaves the rectifier
+    assert peak == x.nbytes + 4 * (2 * 4 * 9) + 4 * 8 * 4 * 14 * 14
+
+
+def test_on_the_meta_device_as_with_numbers():
+    real, x = glow((3, 8, 8), scales=2, steps=2, width=8), torch.randint(256, (4, 3, 8, 8)).float()
+    with torch.device("meta"):
+        shapes = glow((3, 8, 8), scales=2, steps=2, width=8).to("meta")
+    assert budget(shapes, x.to("meta")) == budget(real, x)
+
+
+def test_memory_options_differ_as_they_should():
+    """Steps four times as deep keep four times as much, or hardly more; what is computed again is counted."""
+
+    def at(depth: int, memory: str):
+        with torch.device("meta"):
+            flow = glow((3, 16, 16), scales=2, steps=depth, width=32, memory=memory).to("meta")  # type: ignore[arg-type]
+            return budget(flow, torch.zeros(4, 3, 16, 16))
+
+    full, constant, checkpoint = ((at(4, memory), at(16, memory)) for memory in ("full", "constant", "checkpoint"))
+    assert full[1].activations > 3.5 * full[0].activations
+    assert constant[1].activations == constant[0].activations < full[0].activations / 2
+    assert constant[0].activations < checkpoint[0].activations < full[0].activations
+    assert full[1].forward == constant[1].forward == checkpoint[1].forward
+    assert full[1].step == pytest.approx(3 * full[1].forward, rel=0.05)
+    assert checkpoint[1].step == pytest.approx(4 * full[1].forward, rel=0.05)
+    assert constant[1].step == pytest.approx(5 * full[1].forward, rel=0.05)
+
+
+@pytest.mark.parametrize("name", IMAGE_MODELS)
+def test_every_model_of_images_can_be_planned(name):
+    options = TINY.get(name, {"width": 16})
+    forecast = verbs.plan("mnist", name, options={f"model.{key}": value for key, value in options.items()})
+    assert forecast.shape == (1, 28, 28) and forecast.rows == 54_000
+    assert forecast.budget.forward > 0 and forecast.budget.step > 2 * forecast.budget.forward
+
+
+def test_hours_follow_from_operations():
+    one, two = (verbs.plan("cifar10", "glow", options=[*SMALL, f"train.precision={p}"], devices=[1, 4, 64]) for p in ("no", "bf16"))
+    seconds = one.budget.step * 32 * 1000 / (0.3 * 19.5e12)
+    assert one.hours["A100"] == {1: pytest.approx(seconds / 3600), 4: pytest.approx(seconds / 4 / 3600), 64: None}
+    assert two.hours["A100"][1] == pytest.approx(one.hours["A100"][1] * 19.5 / 312)
+    assert one.hours["this machine"][1] > 0
+    assert one.epochs == pytest.approx(32 * 1000 / 45_000)
+    assert one.activations["full"] == {1: one.budget.activations * 32, 4: one.budget.activations * 8}
+
+
+def test_a_table_and_a_hub_name(capsys):
+    """Nothing is trained, written or fetched."""
+    assert verbs.plan("celeba", "glow", options=SMALL).shape == (3, 64, 64)
+    assert verbs.plan("cifar10", "glow", options=SMALL, bits=5, size=16, gray=True).shape == (1, 16, 16)
+    with pytest.raises(SystemExit, match="0"):
+        main(["fit", "wine", "--dry-run", "--json", "train.steps=10"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["steps"] == 10 and found["rows"] == 142 and found["shape"] == [13]
+    with pytest.raises(ValueError, match="utilization"):
+        verbs.plan("wine", utilization=2.0)
+
+
+def test_the_table_of_the_command_line(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["fit", "cifar10", "--model", "glow", "--dry-run", *SMALL])
+    out = capsys.readouterr().out
+    for words in ("glow on cifar10", "parameters", "GFLOP per row", "0.7 passes", "full (chosen)", "constant", "A100", "this machine", "Note:"):
+        assert words in out, words

@@ -1,6 +1,6 @@
 """Learning curves of runs on images: validation bits per dimension against minutes, as a table and a picture.
 
-    python benchmarks/image_curves.py runs/mnist-* --out benchmarks/results/mnist
+python benchmarks/image_curves.py runs/mnist-* --out benchmarks/results/mnist
 """
 
 from __future__ import annotations

@@ -99,5 +99,15 @@ def test_the_table_of_the_command_line(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["fit", "cifar10", "--model", "glow", "--dry-run", *SMALL])
     out = capsys.readouterr().out
-    for words in ("glow on cifar10", "parameters", "GFLOP per row", "0.7 passes", "full (chosen)", "constant", "A100", "this machine", "Note:"):
+    for words in (
+        "glow on cifar10",
+        "parameters",
+        "GFLOP per row",
+        "0.7 passes",
+        "full (chosen)",
+        "constant",
+        "A100",
+        "this machine",
+        "Note:",
+    ):
         assert words in out, words

@@ -54,12 +54,11 @@ def test_log_likelihoods_under_autocast(name):
     torch.manual_seed(0)
     flow = IMAGE_MODELS[name]((3, 8, 8), **SMALL[name])  # type: ignore[arg-type]
     x = torch.randint(256, (16, 3, 8, 8)).float()
-    flow.initialize(x)
-    perturbed(flow)
+    perturbed(flow).initialize(x)  # type: ignore[operator]
     seen: set[torch.dtype] = set()
     for module in flow.modules():
         if isinstance(module, nn.Conv2d):
-            module.register_forward_hook(lambda module, args, out: seen.add(out.dtype))
+            module.register_forward_hook(lambda module, args, out, seen=seen: seen.add(out.dtype))  # type: ignore[misc]
     torch.manual_seed(1)
     plain = flow(x)
     assert seen == {torch.float32}
@@ -82,4 +81,6 @@ def test_gradients_under_autocast():
         loss = -flow(x).mean()
     loss.backward()
     assert loss.dtype == torch.float32
-    assert all(p.grad is not None and p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in flow.parameters() if p.requires_grad)
+    assert all(
+        p.grad is not None and p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in flow.parameters() if p.requires_grad
+    )

@@ -56,7 +56,8 @@ _ROOMS = {
     "distributions": "Beta ConditionalNormal FromTorch GaussianMixture Normal StudentT Uniform",
     "objectives": "MaximumLikelihood",
     "training": "Run fit_density",
-    "verbs": "diagnose distill edit evaluate fit gallery interpolate list_data list_models list_presets load plan reconstruct results sample score",
+    "verbs": "diagnose distill edit evaluate fit gallery interpolate list_data list_models list_presets load plan reconstruct"
+    " results sample score",
     "estimator": "FlowDensity",
     "adapters": "as_pyro as_sbi",
 }

@@ -117,6 +117,7 @@ class DiscretizedLogisticMixture(Distribution):
 
     def _parts(self, rows: int, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Log-weights, means and log-scales, each (B or 1, K, *shape), in float32 or better."""
+        h: Tensor
         if self.h is not None:
             h = self.h
         else:

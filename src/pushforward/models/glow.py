@@ -68,10 +68,9 @@ def mixed(channels: int, mixing: str, step: int) -> list[Transform]:
     """Layers that mix the channels; those that start as the identity come after a permutation."""
     order = list(range(channels))
     random.Random(step).shuffle(order)
-    return {
-        "plain": lambda: [Conv1x1(channels)],
-        "plu": lambda: [Permute(order), LULinear(channels)],
-        "qr": lambda: [Permute(order), QRLinear(channels)],
-        "emerging": lambda: [Conv1x1(channels), EmergingConv(channels)],
-        "periodic": lambda: [Conv1x1(channels), PeriodicConv(channels)],
-    }[mixing]()
+    if mixing == "plu":
+        return [Permute(order), LULinear(channels)]
+    if mixing == "qr":
+        return [Permute(order), QRLinear(channels)]
+    convolutions: dict[str, list[Transform]] = {"emerging": [EmergingConv(channels)], "periodic": [PeriodicConv(channels)]}
+    return [Conv1x1(channels), *convolutions.get(mixing, [])]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ..core import Transform, zeros
 
-Pass = Callable[[Transform, Tensor, Tensor | None], tuple[Tensor, Tensor]]
+Pass = TypeVar("Pass", bound=Callable[..., tuple[Tensor, Tensor]])  # forward or inverse of a layer
 
 
 def full_precision(direction: Pass) -> Pass:
@@ -25,7 +26,7 @@ def full_precision(direction: Pass) -> Pass:
         with torch.autocast(kind, enabled=False):
             return direction(self, x, context)
 
-    return run
+    return run  # type: ignore[return-value]
 
 
 def on_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

@@ -128,7 +128,7 @@ def test_the_checks_can_fail(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("# Here\n[a](#here) [b](#there) ![c](nowhere.png) [d](https://example.org)\n```python\n[e](none.md)\n```\n")
     assert broken(page) == ["#there", "nowhere.png"]
-    assert unknown("import pushforward as pf\nfrom pushforward.nets import MADE, Madly\npf.nsf, pf.nfs, x.nfs") == [
+    assert unknown("import pushforward as pf\nfrom pushforward.nets import MADE, Madly\npf.fit, pf.nfs, x.nfs") == [
         "pushforward.nets.Madly",
         "pf.nfs",
     ]

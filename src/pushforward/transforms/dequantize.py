@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..core import Distribution, Transform, join, zeros
 
-ENOUGH = 64  # rows to start the noise from: what it takes to draw cheaply may be dear to invert
+ENOUGH = 2**16  # numbers of the batch that the noise starts from: what is cheap to draw from may be dear to invert
 
 
 class Dequantize(Transform):
@@ -90,8 +90,9 @@ class Dequantize(Transform):
         """Start the noise from uniform draws beside x: what standardizes them on the way to its base starts it close to uniform."""
         if self.noise is None:
             return
-        x = (self.decode(x) if inverse else x)[:ENOUGH]
-        context = None if context is None else context[:ENOUGH]
+        rows = max(1, ENOUGH // max(1, x[0].numel()))
+        x = (self.decode(x) if inverse else x)[:rows]
+        context = None if context is None else context[:rows]
         seen = self._seen(self.noise, x, context)
         number = torch.finfo(self.like.dtype)
         u = torch.rand(x.shape, dtype=self.like.dtype, device=x.device).clamp(number.eps / 4, 1 - number.eps / 2)

@@ -46,7 +46,7 @@ def measure(memory: str, depth: int, width: int, batch: int, repeats: int) -> di
         optimizer.step()
         times.append(time.perf_counter() - start)
     peak = resident() - before
-    held, most = kept(lambda: objective(x), flow.parameters())[0], budget(flow, x).activations * batch
+    held, most = kept(lambda: objective(x), flow.parameters()), budget(flow, x).activations * batch
     return {"peak": peak, "kept": held, "most": most, "seconds": statistics.median(times), "fastest": min(times)}
 
 
@@ -75,7 +75,9 @@ def main() -> None:
         return
     print(f"Glow, 3 scales, width {given.width}, (3, 32, 32), batch {given.batch}; {platform.machine()}, ", end="")
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}\n")
-    print("| steps per scale | memory | resident peak, MB | kept after forward, MB | kept at most, MB | step, s (fastest) | against full |")
+    print(
+        "| steps per scale | memory | resident peak, MB | kept after forward, MB | tensors at the peak, MB | step, s (fastest) | against full |"
+    )
     print("|---|---|---|---|---|---|---|")
     for depth in given.depths:
         full = None

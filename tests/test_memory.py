@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from pushforward.core import Chain, Flow, Inverse, Transform
 from pushforward.distributions import Normal
 from pushforward.nets import MADE, MLP, ConvNet, GatedConvNet
+from pushforward.training.budget import kept
 from pushforward.transforms import (
     ActNorm,
     Autoregressive,
@@ -119,20 +120,7 @@ def test_gradients_are_the_same(name, memory, dtype, inverse):
 
 
 def saved(chain: Chain, x: Tensor) -> int:
-    """Bytes kept for backward, beside the parameters."""
-    known = {p.untyped_storage().data_ptr() for p in chain.parameters()}
-    kept: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in known:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        outputs = chain(x)
-    assert outputs[0].requires_grad
-    return sum(kept.values())
+    return kept(lambda: chain(x), chain.parameters())
 
 
 def test_kept_memory_does_not_grow_with_depth():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from ..core import Flow
@@ -26,7 +28,7 @@ class Budget:
         forward: floating-point operations of one log-likelihood, per row: two for each multiplication of matrix products and
             convolutions; scalar maps, activations and decompositions of small matrices are not counted.
         step: the same of one training step, per row, with whatever is computed again to save memory.
-        activations: bytes that a step keeps for backward at its peak, per row.
+        activations: bytes of all tensors alive at the peak of a step, beside weights, their gradients and the data, per row.
         states: bytes of weights, gradients, the optimizer's moments and the average of the weights.
     """
 
@@ -55,77 +57,75 @@ def budget(flow: Flow, x: Tensor, context: Tensor | None = None) -> Budget:
     learned = [p for p in flow.parameters() if p.requires_grad]
     with Operations() as forward, torch.no_grad():
         objective(x, context)
-    known = [*flow.parameters(), *flow.buffers(), x, *([] if context is None else [context])]
-    with Operations() as step:
-        _, peak = kept(lambda: objective(x, context).backward(), known)
+    for parameter in learned:
+        parameter.grad = torch.zeros_like(parameter)
+    known = [
+        *flow.parameters(),
+        *(p.grad for p in learned if p.grad is not None),
+        *flow.buffers(),
+        x,
+        *([] if context is None else [context]),
+    ]
+    with Operations(known) as step:
+        objective(x, context).backward()
     return Budget(
         parameters=sum(p.numel() for p in learned),
         forward=forward.total / len(x),
         step=step.total / len(x),
-        activations=peak / len(x),
+        activations=step.peak / len(x),
         states=COPIES * sum(p.nbytes for p in learned),
     )
 
 
 class Operations(TorchDispatchMode):
-    """Sums what torch's table of operations says of each call. (Its own FlopCounterMode also follows modules, by hooks that forbid the
-    ``autograd.grad`` within the backward of memory="constant".)"""
+    """Counts what is called: operations by torch's own table, and bytes of the tensors that are alive.
 
-    def __init__(self) -> None:
+    (Torch's FlopCounterMode also follows modules, by hooks that forbid the ``autograd.grad`` within the backward of memory="constant".)
+
+    Attributes:
+        total: floating-point operations.
+        bytes, peak: of tensors made since, now and at most; each storage counts once, whatever views of it there are.
+    """
+
+    def __init__(self, known: Iterable[Tensor] = ()) -> None:
         super().__init__()
-        self.total = 0
+        self.total = self.bytes = self.peak = 0
+        self._alive = {t.untyped_storage()._cdata for t in known}  # not counted
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         count = flop_registry.get(func._overloadpacket)
         if count is not None:
             self.total += count(*args, **(kwargs or {}), out_val=out)
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, Tensor):
+                self._follow(leaf.untyped_storage())
         return out
 
+    def _follow(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key not in self._alive:
+            self._alive.add(key)
+            self.bytes += size
+            self.peak = max(self.peak, self.bytes)
+            weakref.finalize(storage, self._forget, key, size)
 
-class _Held:
-    """A tensor that autograd holds; its bytes count while this object lives."""
-
-    def __init__(self, tensor: Tensor, ledger: Ledger):
-        self.tensor, self.ledger = tensor, ledger
-        ledger.add(tensor, 1)
-
-    def __del__(self) -> None:
-        self.ledger.add(self.tensor, -1)
-
-
-class Ledger:
-    """Bytes that autograd holds now, and the most it ever held; each storage counts once, whatever views of it there are."""
-
-    def __init__(self, known: Iterable[Tensor]):
-        self.known = {t.untyped_storage()._cdata for t in known}
-        self.holders: dict[int, int] = {}
-        self.bytes = self.peak = 0
-
-    def add(self, tensor: Tensor, change: int) -> None:
-        storage = tensor.untyped_storage()
-        before = self.holders.get(storage._cdata, 0)
-        self.holders[storage._cdata] = before + change
-        self.bytes += storage.nbytes() * (((before + change) > 0) - (before > 0))
-        self.peak = max(self.peak, self.bytes)
-
-    def pack(self, tensor: Tensor) -> Any:
-        return tensor if tensor.untyped_storage()._cdata in self.known else _Held(tensor, self)
-
-    @staticmethod
-    def unpack(held: Any) -> Tensor:
-        return held.tensor if isinstance(held, _Held) else held
+    def _forget(self, key: int, size: int) -> None:
+        self._alive.discard(key)
+        self.bytes -= size
 
 
-def kept(function: Callable[[], Any], known: Iterable[Tensor] = ()) -> tuple[int, int]:
-    """Bytes kept for backward when ``function`` is done, and at the peak, its own backward included.
+def kept(function: Callable[[], Any], known: Iterable[Tensor] = ()) -> int:
+    """Bytes that autograd keeps for the backward of what ``function`` gives; tensors that are ``known`` (parameters) do not count."""
+    apart = {t.untyped_storage()._cdata for t in known}
+    held: dict[int, Tensor] = {}
 
-    ``known`` tensors are not counted: parameters and data, which are there anyway. What is not kept but only passes through, such as
-    the output of a convolution and gradients of activations, comes on top; it is a few times the largest layer.
-    """
-    ledger = Ledger(known)
-    with torch.autograd.graph.saved_tensors_hooks(ledger.pack, Ledger.unpack):
+    def pack(tensor: Tensor) -> Tensor:
+        if tensor.untyped_storage()._cdata not in apart:
+            held[tensor.untyped_storage()._cdata] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         result = function()
-        held = ledger.bytes
-        del result
-    return held, ledger.peak
+    del result
+    return sum(tensor.untyped_storage().nbytes() for tensor in held.values())

@@ -40,7 +40,7 @@ class Forecast:
         budget: of a step, per row.
         steps, epochs: of training, and passes over the data.
         batch: rows of a step, over all devices.
-        activations: bytes that a step keeps for backward at its peak, per device, by number of devices and by memory.
+        activations: bytes of a step's tensors at their peak, per device, by memory and number of devices.
         rates: operations per second that a device is assumed to do, by kind: its peak (measured for this machine) times
             ``utilization``.
         hours: of training, by kind and number of devices; None where a device would have no row.
@@ -150,7 +150,7 @@ def plan(
     one = counted[recipe["memory"]] if counted else _counted(name, recipe, schema)
     low = training["precision"] == "bf16"
     if low:
-        notes.append("activations are those of float32; bfloat16 nets keep about half of it")
+        notes.append("tensors are those of float32; bfloat16 nets keep about half of it")
     rates = {kind: utilization * 1e12 * (half if low else single) for kind, (half, single) in PEAKS.items()}
     rates[HERE] = utilization * _measured(torch.bfloat16 if low else torch.float32)
     hours = {
@@ -195,7 +195,7 @@ def print_forecast(forecast: Forecast) -> None:
     console.print(facts)
     memory = forecast.options.get("memory", "full")
     columns = [f"{n} device{'s' * (n != 1)}" for n in next(iter(forecast.hours.values()))]
-    table = Table(title="Activations kept by a step, on each device (float32)", title_justify="left")
+    table = Table(title="Tensors of a step at their peak, on each device", title_justify="left")
     for heading in ("memory", *columns):
         table.add_column(heading, justify="left" if heading == "memory" else "right")
     for kind, sizes in forecast.activations.items():

@@ -31,8 +31,9 @@ def draw(curves: list[list[dict[str, str]]], path: Path) -> None:
     picture = figure(6.5, 3.6)
     ax = picture.subplots()
     for rows in curves:
-        ax.plot([float(r["minutes"]) for r in rows], [float(r["bits_per_dim"]) for r in rows], label=rows[0]["run"])
-    last = [float(r["bits_per_dim"]) for rows in curves for r in rows[len(rows) // 20 :]]
+        rows = rows[1:]  # the first is from before training
+        ax.plot([float(r["minutes"]) for r in rows], [float(r["bits_per_dim"]) for r in rows], ".-", label=rows[0]["run"])
+    last = [float(r["bits_per_dim"]) for rows in curves for r in rows[1:]]
     ax.set_ylim(min(last) - 0.03, max(last) + 0.03)
     ax.set_xlabel("minutes of training")
     ax.set_ylabel("bits per dimension")

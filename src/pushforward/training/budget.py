@@ -28,7 +28,8 @@ class Budget:
         forward: floating-point operations of one log-likelihood, per row: two for each multiplication of matrix products and
             convolutions; scalar maps, activations and decompositions of small matrices are not counted.
         step: the same of one training step, per row, with whatever is computed again to save memory.
-        activations: bytes of all tensors alive at the peak of a step, beside weights, their gradients and the data, per row.
+        activations: bytes of all tensors alive at the peak of a step, beside weights, their gradients and the data: what each row adds.
+        fixed: the same, what does not depend on the rows (gradients on their way, of which memory="constant" holds those of a run).
         states: bytes of weights, gradients, the optimizer's moments and the average of the weights.
     """
 
@@ -36,6 +37,7 @@ class Budget:
     forward: float
     step: float
     activations: float
+    fixed: float
     states: int
 
 
@@ -59,20 +61,20 @@ def budget(flow: Flow, x: Tensor, context: Tensor | None = None) -> Budget:
         objective(x, context)
     for parameter in learned:
         parameter.grad = torch.zeros_like(parameter)
-    known = [
-        *flow.parameters(),
-        *(p.grad for p in learned if p.grad is not None),
-        *flow.buffers(),
-        x,
-        *([] if context is None else [context]),
-    ]
-    with Operations(known) as step:
-        objective(x, context).backward()
+    known = [*flow.parameters(), *(p.grad for p in learned if p.grad is not None), *flow.buffers()]
+    peaks = []
+    for rows in (1, 2):
+        batch = [None if t is None else torch.cat([t] * rows) for t in (x, context)]
+        with Operations([*known, *(t for t in batch if t is not None)]) as step:
+            objective(*batch).backward()
+        peaks.append(step.peak)
+    slope = (peaks[1] - peaks[0]) / len(x)
     return Budget(
         parameters=sum(p.numel() for p in learned),
         forward=forward.total / len(x),
-        step=step.total / len(x),
-        activations=step.peak / len(x),
+        step=step.total / (2 * len(x)),
+        activations=slope,
+        fixed=max(0.0, peaks[0] - slope * len(x)),
         states=COPIES * sum(p.nbytes for p in learned),
     )
 

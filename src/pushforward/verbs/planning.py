@@ -170,7 +170,7 @@ def plan(
         epochs=steps * batch / rows,
         batch=batch,
         utilization=utilization,
-        activations={kind: {n: b.activations * batch / n for n in devices if n <= batch} for kind, b in kinds_of_memory.items()},
+        activations={kind: {n: b.activations * batch / n + b.fixed for n in devices if n <= batch} for kind, b in kinds_of_memory.items()},
         rates=rates,
         hours=hours,
         notes=notes,

@@ -68,7 +68,7 @@ def table(path: Path) -> str:
             values = [float(row[column]) for row in found]
             cells.append(f"{statistics.median(values):.3f} ({min(values):.3f} to {max(values):.3f})")
         steps = statistics.median(int(row["steps"]) for row in found)
-        lines.append(f"| {variant} | {' | '.join(cells)} | {steps:,} | {int(found[0]['parameters']):,} |")
+        lines.append(f"| {variant} | {' | '.join(cells)} | {steps:,.0f} | {int(found[0]['parameters']):,} |")
     return "\n".join(lines)
 
 

@@ -27,7 +27,7 @@ from .sources import as_images, read_source, settings_of
 PEAKS = {"A100": (312.0, 19.5), "H100": (989.0, 67.0)}  # NVIDIA's data sheets of the SXM modules
 HERE = "this machine"
 MEASURE = 0.5  # seconds
-ROWS = 8  # of the batch that is counted
+ROWS = 8  # of the smaller batch that is counted
 
 
 @dataclass(frozen=True)

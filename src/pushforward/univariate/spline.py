@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from .. import kernels
 from .base import Univariate
 from .fused import Fused
+from .kernel import Kernel
 from .knots import check, with_tails
 from .rational import evaluate
 
@@ -54,12 +56,18 @@ class RationalQuadratic(Univariate):
         self.identity = (0.0,) * self.params
 
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        return with_tails(lambda y, h: self._evaluate(y, h, inverse=False), x, h, self.bound)
+        return self._evaluate(x, h, inverse=False)
 
     def inverse(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        return with_tails(lambda y, h: self._evaluate(y, h, inverse=True), z, h, self.bound)
+        return self._evaluate(z, h, inverse=True)
 
-    def _evaluate(self, y: Tensor, h: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
-        arguments = y, h, self.bins, self.bound, self.floor, inverse
-        out, slope = Fused.apply(*arguments) if self.fused else evaluate(*arguments)[:2]
-        return out, slope
+    def _evaluate(self, x: Tensor, h: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+        options = self.bins, self.bound, self.floor, inverse
+        if self.fused and self.bins <= kernels.MOST_BINS and kernels.ready(x, h):
+            return Kernel.apply(x, h, *options)
+
+        def curve(y: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+            out, slope = Fused.apply(y, h, *options) if self.fused else evaluate(y, h, *options)[:2]
+            return out, slope
+
+        return with_tails(curve, x, h, self.bound)

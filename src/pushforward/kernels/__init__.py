@@ -1,6 +1,19 @@
-"""Scalar maps in C: optional, built on first use by the machine's own compiler, with a PyTorch path for every one of them."""
+"""Scalar maps and masked layers in C: optional, built on first use by the machine's own compiler; each has a PyTorch path beside it."""
 
-from .build import ready
+from .build import ready, without
+from .made import Plan, ScalarMap, made, made_gradient
 from .spline import MOST_BINS, spline, spline_gradient, spline_gradient_operator, spline_operator
 
-__all__ = ["MOST_BINS", "ready", "spline", "spline_gradient", "spline_gradient_operator", "spline_operator"]
+__all__ = [
+    "MOST_BINS",
+    "Plan",
+    "ScalarMap",
+    "made",
+    "made_gradient",
+    "ready",
+    "spline",
+    "spline_gradient",
+    "spline_gradient_operator",
+    "spline_operator",
+    "without",
+]

@@ -20,7 +20,7 @@ from torch import Tensor
 HERE = Path(__file__).parent
 # No -ffast-math: NaN and infinity must come through. OpenMP's functions are found in the library that torch has loaded, so that
 # both share one pool of threads and torch.set_num_threads holds for both: hence it is not linked.
-FLAGS = ["-O3", "-std=c11", "-fPIC", "-fno-math-errno", "-fno-trapping-math"]
+FLAGS = ["-O3", "-std=c11", "-ffp-contract=fast", "-fPIC", "-fno-math-errno", "-fno-trapping-math"]
 CHOICES = [["-march=native", "-fopenmp"], ["-march=native"], []]
 LIMIT = 120  # seconds for the compiler
 
@@ -28,12 +28,27 @@ LIMIT = 120  # seconds for the compiler
 def ready(*tensors: Tensor) -> bool:
     """Whether the kernels can take these: all on the CPU, all float32 or all float64, and a library that could be built.
 
-    ``PUSHFORWARD_KERNELS=0`` in the environment says no.
+    ``PUSHFORWARD_KERNELS=0`` in the environment says no, as does :func:`without`.
     """
+    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or torch._C._are_functorch_transforms_active():
+        return False
     first = tensors[0]
     if first.dtype not in (torch.float32, torch.float64) or any(t.dtype != first.dtype or not t.is_cpu for t in tensors):
         return False
     return available()
+
+
+@contextlib.contextmanager
+def without() -> Iterator[None]:
+    """The PyTorch paths instead of the kernels, in all threads: to compare them, or to count operations."""
+    before = os.environ.get("PUSHFORWARD_KERNELS")
+    os.environ["PUSHFORWARD_KERNELS"] = "0"
+    try:
+        yield
+    finally:
+        del os.environ["PUSHFORWARD_KERNELS"]
+        if before is not None:
+            os.environ["PUSHFORWARD_KERNELS"] = before
 
 
 @torch.compiler.assume_constant_result

@@ -1,5 +1,9 @@
-/* exp and log without branches or calls, so that compilers turn loops over them into vector code; both within 2 ulp. */
+/* exp and log without branches or calls, so that compilers turn loops over them into vector code; both within 2 ulp.
+   EXP, LOG, SQRT, ABS are those of REAL, which is float or double. */
+
+#pragma once
 #include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -51,3 +55,8 @@ static inline double log_double(double x) {
     p = 2 * s * (1 + q * (1 / 3. + q * (1 / 5. + q * (1 / 7. + q * (1 / 9. + q * (1 / 11. + q * p))))));
     return x == x ? (double)n * 0.69314718055994530942 + p : x;
 }
+
+#define EXP(x) _Generic((REAL)0, float: exp_float, double: exp_double)(x)
+#define LOG(x) _Generic((REAL)0, float: log_float, double: log_double)(x)
+#define SQRT(x) _Generic((REAL)0, float: sqrtf, double: sqrt)(x)
+#define ABS(x) _Generic((REAL)0, float: fabsf, double: fabs)(x)

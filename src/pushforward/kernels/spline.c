@@ -1,107 +1,21 @@
-/* Rational-quadratic splines: value, log derivative and gradient of one number after the other (univariate/rational.py has the formulas).
+/* Rational-quadratic splines: value, log derivative and gradient, one pass over the numbers.
 
    Built twice, for float and double. Numbers come in blocks: parameter p of number i in block b is h[b * h_block + p * numbers + i].
    A tile of numbers goes through together, so that every loop over i is a loop over vector registers. */
 
 #ifndef REAL
-#include <math.h>
-#include <stddef.h>
-#define TILT 30
-#define TILE 64
-#define MOST 64 /* bins */
 #include "elementary.h"
+
 #define REAL float
-#define EXP exp_float
-#define LOG log_float
-#define SQRT sqrtf
-#define ABS fabsf
 #define NAME(name) name##_float
 #include __FILE__
 #undef REAL
-#undef EXP
-#undef LOG
-#undef SQRT
-#undef ABS
 #undef NAME
 #define REAL double
-#define EXP exp_double
-#define LOG log_double
-#define SQRT sqrt
-#define ABS fabs
 #define NAME(name) name##_double
 #include __FILE__
 #else
-
-#define EACH _Pragma("omp simd") for (int i = 0; i < n; i++)
-
-/* What a tile's numbers need to know of their bins. */
-typedef struct {
-    REAL e[2][MOST][TILE], rate[2][TILE];             /* exponentials of the logits; what one of them adds to a size */
-    REAL k[TILE], left[2][TILE], size[2][3][TILE];    /* bin, its left ends, sizes of the bin before, it, the bin after */
-    REAL gate[2][TILE], mean[2][TILE], ends[2][TILE]; /* as in Pieces */
-    REAL y[TILE], inside[TILE], t[TILE];
-} NAME(Tile);
-
-static void NAME(locate)(NAME(Tile) *restrict w, const REAL *restrict y, const REAL *restrict h, ptrdiff_t row, int n, int bins, REAL bound,
-                         REAL floor, int inverse) {
-    const REAL least = 2 * bound * floor, free = 2 * bound * (1 - bins * floor);
-    for (int axis = 0; axis < 2; axis++) {
-        REAL most[TILE], total[TILE];
-        const REAL *logits = h + axis * bins * row;
-        EACH most[i] = logits[i];
-        for (int j = 1; j < bins; j++) EACH most[i] = logits[j * row + i] > most[i] ? logits[j * row + i] : most[i];
-        EACH total[i] = 0;
-        for (int j = 0; j < bins; j++) EACH {
-            REAL e = EXP(logits[j * row + i] - most[i]);
-            w->e[axis][j][i] = e;
-            total[i] += e;
-        }
-        EACH w->rate[axis][i] = free / total[i];
-    }
-    EACH {
-        w->inside[i] = ABS(y[i]) <= bound;
-        w->y[i] = y[i] > bound ? bound : y[i] < -bound ? -bound : y[i];
-    }
-    REAL knot[2][TILE];
-    for (int axis = 0; axis < 2; axis++) EACH knot[axis][i] = -bound;
-    const REAL *gates = h + 2 * bins * row;
-    for (int j = 0; j < bins; j++) {
-        const int before = j ? j - 1 : 0, after = j < bins - 1 ? j + 1 : j, right = j < bins - 1 ? j : bins - 2;
-        EACH {
-            int here = j == 0 || w->y[i] > knot[inverse][i];
-            w->k[i] = here ? j : w->k[i];
-            w->gate[0][i] = here ? gates[before * row + i] : w->gate[0][i];
-            w->gate[1][i] = here ? gates[right * row + i] : w->gate[1][i];
-            for (int axis = 0; axis < 2; axis++) {
-                REAL rate = w->rate[axis][i], size = w->e[axis][j][i] * rate + least;
-                w->left[axis][i] = here ? knot[axis][i] : w->left[axis][i];
-                w->size[axis][0][i] = here ? w->e[axis][before][i] * rate + least : w->size[axis][0][i];
-                w->size[axis][1][i] = here ? size : w->size[axis][1][i];
-                w->size[axis][2][i] = here ? w->e[axis][after][i] * rate + least : w->size[axis][2][i];
-                knot[axis][i] += size;
-            }
-        }
-    }
-    EACH {
-        REAL width = w->size[0][1][i], height = w->size[1][1][i];
-        for (int side = 0; side < 2; side++) {
-            REAL steep = w->size[1][2 * side][i] * width, flat = w->size[0][2 * side][i] * height;
-            REAL gate = 1 / (1 + EXP(-w->gate[side][i]));
-            REAL tilt = (1 + (TILT - 1) * gate) / (TILT - (TILT - 1) * gate);
-            REAL mean = 2 * steep / (steep + flat);
-            w->gate[side][i] = gate;
-            w->mean[side][i] = mean;
-            w->ends[side][i] = w->k[i] == side * (bins - 1) ? width / height : tilt * mean;
-        }
-        REAL a = w->ends[0][i], b = w->ends[1][i];
-        if (inverse) {
-            REAL s = (w->y[i] - w->left[1][i]) / height, u = a * (1 - s) - b * s;
-            REAL r = ABS(u) + SQRT(u * u + 4 * s * (1 - s));
-            w->t[i] = u >= 0 ? 2 * s / (2 * s + r) : r / (2 * (1 - s) + r);
-        } else
-            w->t[i] = (w->y[i] - w->left[0][i]) / width;
-    }
-}
+#include "rational.h"
 
 void NAME(spline)(const REAL *y, const REAL *h, REAL *out, REAL *slope, ptrdiff_t blocks, ptrdiff_t numbers, ptrdiff_t h_block, int bins,
                   double bound, double floor, int inverse) {
@@ -112,89 +26,21 @@ void NAME(spline)(const REAL *y, const REAL *h, REAL *out, REAL *slope, ptrdiff_
         const ptrdiff_t block = job / tiles, first = job % tiles * TILE, at = block * numbers + first;
         const int n = numbers - first < TILE ? numbers - first : TILE;
         NAME(locate)(&w, y + at, h + block * h_block + first, numbers, n, bins, bound, floor, inverse);
-        EACH {
-            REAL t = w.t[i], q = t * (1 - t), a = w.ends[0][i], b = w.ends[1][i];
-            REAL width = w.size[0][1][i], height = w.size[1][1][i];
-            REAL bottom = 1 + (a + b - 2) * q, top = b * t * t + 2 * q + a * (1 - t) * (1 - t);
-            REAL value = inverse ? w.left[0][i] + width * t : w.left[1][i] + height * ((t * t + a * q) / bottom);
-            REAL log_slope = LOG(top * height / (bottom * bottom * width));
-            value = value > bound ? bound : value < -bound ? -bound : value;
-            out[at + i] = w.inside[i] != 0 ? value : y[at + i];
-            slope[at + i] = w.inside[i] != 0 ? (inverse ? -log_slope : log_slope) : 0;
-        }
+        NAME(evaluate)(&w, y + at, out + at, slope + at, n, bound, inverse);
     }
 }
 
 void NAME(spline_gradient)(const REAL *y, const REAL *h, const REAL *g_out, const REAL *g_slope, REAL *g_y, REAL *g_h, ptrdiff_t blocks,
                            ptrdiff_t numbers, ptrdiff_t h_block, int bins, double bound, double floor, int inverse) {
     const ptrdiff_t tiles = (numbers + TILE - 1) / TILE;
-    const REAL least = 2 * bound * floor;
 #pragma omp parallel for if (blocks * numbers > 2048)
     for (ptrdiff_t job = 0; job < blocks * tiles; job++) {
         NAME(Tile) w;
         const ptrdiff_t block = job / tiles, first = job % tiles * TILE, at = block * numbers + first;
         const int n = numbers - first < TILE ? numbers - first : TILE;
         NAME(locate)(&w, y + at, h + block * h_block + first, numbers, n, bins, bound, floor, inverse);
-        REAL *grad = g_h + block * (3 * bins - 1) * numbers + first;
-        REAL g_left[2][TILE], g_size[2][3][TILE], g_gate[2][TILE], mean[2][TILE];
-        EACH {
-            REAL t = w.t[i], s = 1 - t, q = t * s, a = w.ends[0][i], b = w.ends[1][i];
-            REAL width = w.size[0][1][i], height = w.size[1][1][i];
-            REAL go = w.inside[i] * g_out[at + i], gs = w.inside[i] * g_slope[at + i];
-            REAL bottom = 1 + (a + b - 2) * q, top = b * t * t + 2 * q + a * s * s, value = (t * t + a * q) / bottom;
-            /* derivatives of the piece f and of its log derivative l */
-            REAL f_t = top / (bottom * bottom), f_a = q * (1 - value) / bottom, f_b = -q * value / bottom;
-            REAL l_t = 2 * (b * t + (s - t) - a * s) / top - 2 * (a + b - 2) * (s - t) / bottom;
-            REAL l_a = s * s / top - 2 * q / bottom, l_b = t * t / top - 2 * q / bottom;
-            REAL along, g_width, g_height, g_f;
-            if (inverse) {
-                g_f = -(go * width - gs * l_t) / f_t;
-                along = -g_f / height;
-                gs = -gs;
-                g_left[0][i] = go, g_left[1][i] = -along;
-                g_width = go * t - gs / width, g_height = gs / height - along * value;
-            } else {
-                g_f = go * height;
-                along = (g_f * f_t + gs * l_t) / width;
-                g_left[0][i] = -along, g_left[1][i] = go;
-                g_width = -(along * t + gs / width), g_height = go * value + gs / height;
-            }
-            g_y[at + i] = w.inside[i] != 0 ? along : g_out[at + i];
-            REAL g_ends[2] = {(g_f * f_a + gs * l_a) * a, (g_f * f_b + gs * l_b) * b}, both = 0; /* of their logarithms */
-            for (int side = 0; side < 2; side++) {
-                REAL gate = w.gate[side][i];
-                int edge = w.k[i] == side * (bins - 1);
-                REAL g_mean = g_ends[side] * (1 - (REAL)0.5 * w.mean[side][i]);
-                both += edge ? g_ends[side] : g_mean;
-                g_mean = edge ? 0 : g_mean;
-                g_size[0][2 * side][i] = -g_mean / w.size[0][2 * side][i];
-                g_size[1][2 * side][i] = g_mean / w.size[1][2 * side][i];
-                REAL g_tilt = g_ends[side] * (TILT * TILT - 1) * gate * (1 - gate) / ((1 + (TILT - 1) * gate) * (TILT - (TILT - 1) * gate));
-                g_gate[side][i] = edge ? 0 : g_tilt;
-            }
-            g_size[0][1][i] = g_width + both / width, g_size[1][1][i] = g_height - both / height;
-        }
-        /* Back through the softmax: a bin's left end moves with all the sizes before it. */
-        for (int axis = 0; axis < 2; axis++) {
-            const REAL free = 2 * bound * (1 - bins * floor);
-            EACH {
-                REAL sum = g_left[axis][i] * (w.left[axis][i] + (REAL)bound - least * w.k[i]);
-                for (int j = 0; j < 3; j++) sum += g_size[axis][j][i] * (w.size[axis][j][i] - least);
-                mean[axis][i] = sum / free;
-            }
-            for (int j = 0; j < bins; j++) EACH {
-                REAL place = j - w.k[i], g = -mean[axis][i];
-                g += place < 0 ? g_left[axis][i] : 0;
-                g += place == -1 ? g_size[axis][0][i] : 0;
-                g += place == 0 ? g_size[axis][1][i] : 0;
-                g += place == 1 ? g_size[axis][2][i] : 0;
-                grad[(axis * bins + j) * numbers + i] = g * w.e[axis][j][i] * w.rate[axis][i];
-            }
-        }
-        for (int j = 0; j < bins - 1; j++) EACH {
-            REAL place = j - w.k[i];
-            grad[(2 * bins + j) * numbers + i] = (place == -1 ? g_gate[0][i] : 0) + (place == 0 ? g_gate[1][i] : 0);
-        }
+        NAME(differentiate)(&w, g_out + at, g_slope + at, g_y + at, g_h + block * (3 * bins - 1) * numbers + first, numbers, n, bins, bound,
+                            floor, inverse);
     }
 }
 #endif

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -34,6 +33,7 @@ def spline_gradient(
 
 def call(name: str, tensors: tuple[Tensor, ...], h: Tensor, options: tuple[Any, ...]) -> None:
     y = tensors[0]
+    assert all(t.is_contiguous() for t in tensors)
     function = getattr(library(), f"{name}_{'float' if y.dtype == torch.float32 else 'double'}")
     if not function.argtypes:
         function.argtypes, function.restype = [POINTER] * len(tensors) + OPTIONS, None
@@ -41,10 +41,8 @@ def call(name: str, tensors: tuple[Tensor, ...], h: Tensor, options: tuple[Any, 
 
 
 # The same as operators, which torch.compile leaves whole.
-spline_operator: Callable[..., tuple[Tensor, Tensor]] = torch.library.custom_op("pushforward::spline", spline, mutates_args=())
-spline_gradient_operator: Callable[..., tuple[Tensor, Tensor]] = torch.library.custom_op(
-    "pushforward::spline_gradient", spline_gradient, mutates_args=()
-)
+spline_operator = torch.library.custom_op("pushforward::spline", spline, mutates_args=())
+spline_gradient_operator = torch.library.custom_op("pushforward::spline_gradient", spline_gradient, mutates_args=())
 
 
 @spline_operator.register_fake

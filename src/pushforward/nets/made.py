@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .. import kernels
 from .mlp import linear
+from .one_pass import OnePass, ScalarMap, columns
 from .prefix import Prefix, add_product
 
 GROUP = 8  # positions that a visit takes together
@@ -20,7 +22,8 @@ class MADE(nn.Module):
     Every hidden unit has a degree d and sees the inputs at positions < d; units are sorted by degree, so that the masks are
     block triangular and the net can be evaluated one position at a time (:meth:`unroll`) with the arithmetic of one pass.
     Degrees start at 0 if there is a context, so that it reaches the first feature, and a net of one feature is a net of the
-    context alone (with the paper's degrees 1..D-1 the first feature silently ignores the context).
+    context alone (with the paper's degrees 1..D-1 the first feature silently ignores the context). In memory the batch is the
+    last axis throughout, so that what follows works on long contiguous rows.
 
     Reference: MADE: Masked Autoencoder for Distribution Estimation, Germain, Gregor, Murray, Larochelle, 2015,
     arXiv:1502.03509. Residual form: Neural Spline Flows, 2019, arXiv:1906.04032, without batch norm and dropout.
@@ -78,19 +81,26 @@ class MADE(nn.Module):
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         if x.shape[1:] != (self.dim,):
             raise ValueError(f"MADE: expected x of shape (B, {self.dim}), got {tuple(x.shape)}")
-        h = F.linear(x.index_select(1, self.seen), self.first.weight * self.mask_in, self.first.bias)
-        if self.embed is not None:
-            h = h + self.embed(self._required(context))
-        weights = [layer.weight * self.mask_hidden for layer in self.hidden]
-        biases = [layer.bias for layer in self.hidden]
+        return self._net(x, None if self.embed is None else self.embed(self._required(context)), self._weights())
+
+    def _weights(self) -> list[Tensor]:
+        """Weight and bias of each masked layer."""
+        return [t for layer in (self.first, *self.hidden, self.last) for t in (layer.weight, layer.bias)]
+
+    def _net(self, x: Tensor, given: Tensor | None, weights: Sequence[Tensor]) -> Tensor:
+        """The net of these weights; ``given`` ``(B, width)`` is what the context adds to the first layer."""
+        (first, first_bias), *hidden, (last, last_bias) = zip(weights[::2], weights[1::2], strict=True)
+        h = product(first, self.mask_in, first_bias, x.t().index_select(0, self.seen))
+        if given is not None:
+            h = h + given.t()
         if self.residual:
-            for i in range(0, len(weights), 2):
-                u = F.linear(F.relu(h), weights[i], biases[i])
-                h = h + F.linear(F.relu(u), weights[i + 1], biases[i + 1])
+            for (inner, inner_bias), (outer, outer_bias) in zip(hidden[::2], hidden[1::2], strict=True):
+                u = product(inner, self.mask_hidden, inner_bias, F.relu(h))
+                h = h + product(outer, self.mask_hidden, outer_bias, u.relu_())
         else:
-            for weight, bias in zip(weights, biases, strict=True):
-                h = F.linear(F.relu(h), weight, bias)
-        return F.linear(F.relu(h), self.last.weight * self.mask_out, self.last.bias)
+            for weight, bias in hidden:
+                h = product(weight, self.mask_hidden, bias, h.relu_())
+        return product(last, self.mask_out, last_bias, h.relu_()).t()
 
     def unroll(self, solve: Callable[[int, Tensor], Tensor], batch: int, context: Tensor | None = None) -> Tensor:
         """Find x position by position: ``solve(i, h) -> x_i`` gets ``h`` ``(B, params, 1)`` and gives ``(B, 1)``. Returns ``(B, D)``.
@@ -141,6 +151,29 @@ class MADE(nn.Module):
                 known.append(block.value)
         return x.value.t().index_select(1, order.argsort())
 
+    def one_pass(
+        self, univariate: ScalarMap, offset: Tensor, inverse: bool, x: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor] | None:
+        """The autoregressive layer of this net and a scalar map by a kernel: ``(B, D) -> (B, D), (B,)``; ``None`` where that can't be.
+
+        ``offset`` ``(params,)`` is added to the parameters that the net gives.
+        """
+        if (inverse and torch.is_grad_enabled()) or x.shape[1:] != (self.dim,) or not kernels.ready(x, self.first.weight):
+            return None
+        given = None if self.embed is None else self.embed(self._required(context))
+        weights = self._weights()
+        weights[-1] = weights[-1] + offset.repeat_interleave(self.dim)
+        plan = kernels.Plan(univariate.scalar_map, self.order, self.ends, self.residual)
+        if inverse:
+            out, ldj = kernels.made(plan, inverse, columns(x), None if given is None else columns(given), weights)
+            return out.t(), ldj
+
+        def plain(x: Tensor, given: Tensor | None, *weights: Tensor) -> tuple[Tensor, Tensor]:
+            z, slope = univariate.forward(x, self._net(x, given, weights).view(x.shape[0], self.params, self.dim))
+            return z, slope.sum(1)
+
+        return OnePass.apply(plan, plain, x, given, *weights)
+
     def _required(self, context: Tensor | None) -> Tensor:
         if context is None or context.shape[1:] != (self.context,):
             got = "none" if context is None else str(tuple(context.shape))
@@ -149,3 +182,8 @@ class MADE(nn.Module):
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, params={self.params}, context={self.context}, residual={self.residual}"
+
+
+def product(weight: Tensor, mask: Tensor, bias: Tensor, rows: Tensor) -> Tensor:
+    """A masked layer with the batch as last axis: ``(inputs, B) -> (outputs, B)``."""
+    return torch.addmm(bias.unsqueeze(1), weight * mask, rows)

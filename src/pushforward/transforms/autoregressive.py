@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,15 @@ class CausalNet(Protocol):
     def __call__(self, x: Tensor, context: Tensor | None = None) -> Tensor: ...
 
     def unroll(self, solve: Callable[[int, Tensor], Tensor], batch: int, context: Tensor | None = None) -> Tensor: ...
+
+
+@runtime_checkable
+class OnePass(Protocol):
+    """A causal net that can be one with a scalar map: the whole layer by a kernel, ``None`` where that can't be."""
+
+    def one_pass(
+        self, univariate: Univariate, offset: Tensor, inverse: bool, x: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor] | None: ...
 
 
 class Autoregressive(Transform):
@@ -50,11 +59,15 @@ class Autoregressive(Transform):
         self.register_buffer("identity", torch.tensor(univariate.identity), persistent=False)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if found := self._one_pass(x, context, inverse=False):
+            return found
         h = self.net(x, context).to(x.dtype).view(x.shape[0], self.univariate.params, *x.shape[1:])
         z, slope = self.univariate.forward(x, self._offset(h))
         return z, sum_event(slope)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if found := self._one_pass(z, context, inverse=True):
+            return found
         columns: Sequence[Tensor] = z.t().contiguous().unsqueeze(-1).unbind()  # D times (B, 1)
         slopes: list[Tensor] = []
 
@@ -65,6 +78,11 @@ class Autoregressive(Transform):
 
         x = self.net.unroll(solve, z.shape[0], context)  # type: ignore[operator]
         return x, sum_event(torch.cat(slopes, 1))
+
+    def _one_pass(self, x: Tensor, context: Tensor | None, inverse: bool) -> tuple[Tensor, Tensor] | None:
+        if self.univariate.scalar_map is None or not isinstance(self.net, OnePass):
+            return None
+        return self.net.one_pass(self.univariate, self.identity, inverse, x, context)
 
     def _offset(self, h: Tensor) -> Tensor:
         """A net that gives zeros makes the layer the identity."""

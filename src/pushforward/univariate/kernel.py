@@ -49,12 +49,12 @@ def innermost(h: Tensor) -> bool:
 
 def rows(x: Tensor, innermost: bool) -> Tensor:
     """Blocks of numbers: one of all numbers if the batch is innermost, else one for each row of the batch."""
-    return x.t().reshape(1, -1) if innermost else x.reshape(x.shape[0], -1).contiguous()
+    return (x.t().reshape(1, -1) if innermost else x.reshape(x.shape[0], -1)).contiguous()
 
 
 def parameters(h: Tensor, x: Tensor, innermost: bool) -> Tensor:
     if innermost:
-        return h.permute(1, 2, 0).reshape(1, h.shape[1], -1)
+        return h.permute(1, 2, 0).reshape(1, h.shape[1], -1)  # a view
     return h.expand(-1, -1, *x.shape[1:]).reshape(h.shape[0], h.shape[1], -1).contiguous()
 
 

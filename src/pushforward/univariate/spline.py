@@ -55,6 +55,10 @@ class RationalQuadratic(Univariate):
         self.params = 3 * bins - 1
         self.identity = (0.0,) * self.params
 
+    @property
+    def scalar_map(self) -> kernels.ScalarMap | None:
+        return kernels.ScalarMap(self.bins, self.bound, self.floor) if self.fused and self.bins <= kernels.MOST_BINS else None
+
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         return self._evaluate(x, h, inverse=False)
 
@@ -63,7 +67,7 @@ class RationalQuadratic(Univariate):
 
     def _evaluate(self, x: Tensor, h: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
         options = self.bins, self.bound, self.floor, inverse
-        if self.fused and self.bins <= kernels.MOST_BINS and kernels.ready(x, h):
+        if self.scalar_map and kernels.ready(x, h):
             return Kernel.apply(x, h, *options)
 
         def curve(y: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:

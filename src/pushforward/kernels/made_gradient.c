@@ -1,0 +1,200 @@
+/* The gradient of a masked autoregressive layer from data to latent: activations are computed again, tile by tile.
+
+   Gradients of weights are sums over the batch. Every job takes a fixed share of the tiles and has its own sums, added in a fixed order
+   in the end: the same number of jobs gives the same result to the bit. Sums of a weight (rows, columns) are held in panels of COLUMNS
+   columns, so that they are the same kind of product as all others: rows of gradients times activations with the batch going down. */
+
+#ifndef REAL
+#include <stdlib.h>
+#include <string.h>
+
+#include "elementary.h"
+#include "layer.h"
+
+/* Given gradients and places for those asked for; the latter are laid out as what they are gradients of. */
+typedef struct {
+    int jobs;
+    const void *g_out, *g_ldj;
+    void *g_x, *g_context; /* (width, batch), or NULL */
+    void *first, *first_bias, *const *hidden, *const *hidden_bias, *last, *last_bias;
+} Gradients;
+
+#define REAL float
+#define NAME(name) name##_float
+#include __FILE__
+#undef REAL
+#undef NAME
+#define REAL double
+#define NAME(name) name##_double
+#include __FILE__
+#else
+
+#include "masked.h"
+
+#define PANELS(columns) (((columns) + COLUMNS - 1) / COLUMNS)
+
+static ptrdiff_t NAME(padded)(ptrdiff_t numbers) { return (numbers + COLUMNS - 1) / COLUMNS * COLUMNS; }
+
+/* Numbers of a job's sums: for each layer its weight in panels, then its bias. */
+static ptrdiff_t NAME(sums_of)(ptrdiff_t rows, ptrdiff_t columns) { return PANELS(columns) * rows * COLUMNS + NAME(padded)(rows); }
+
+/* sums += g in^T for rows that see the first columns only; row r sees `sees[r / group]` of them, more from row to row. */
+static void NAME(weigh)(REAL *sums, ptrdiff_t rows, ptrdiff_t columns, const REAL *g, const REAL *in, const int *sees, int group) {
+    REAL turned[COLUMNS * COLUMNS] __attribute__((aligned(64)));
+    REAL *bias = sums + PANELS(columns) * rows * COLUMNS;
+    ptrdiff_t from = 0;
+    for (ptrdiff_t panel = 0; panel < PANELS(columns); panel++, sums += rows * COLUMNS) {
+        const ptrdiff_t column = panel * COLUMNS, here = columns - column < COLUMNS ? columns - column : COLUMNS;
+        while (from < rows && sees[from / group] <= column) from++;
+        if (from == rows) break;
+        for (int i = 0; i < COLUMNS; i++)
+            for (int k = 0; k < COLUMNS; k++) turned[i * COLUMNS + k] = k < here ? in[(column + k) * COLUMNS + i] : 0;
+        NAME(product)(sums + from * COLUMNS, rows - from, g + from * COLUMNS, COLUMNS, 1, COLUMNS, turned);
+    }
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        REAL sum = 0;
+        for (int i = 0; i < COLUMNS; i++) sum += g[r * COLUMNS + i];
+        bias[r] += sum;
+    }
+}
+
+/* g = (weight^T above) where the unit was not rectified away; unit k stands under the rows from its own degree on. */
+static void NAME(descend)(const Layer *m, REAL *g, const REAL *weight, const REAL *above, const REAL *units) {
+    const ptrdiff_t width = m->width;
+    memset(g, 0, width * COLUMNS * sizeof(REAL));
+    for (int p = 0; p < m->dim; p++) {
+        const ptrdiff_t begin = p ? m->ends[p - 1] : 0;
+        NAME(product)(g + begin * COLUMNS, m->ends[p] - begin, weight + begin * width + begin, 1, width, width - begin, above + begin * COLUMNS);
+    }
+    for (ptrdiff_t i = 0; i < width * COLUMNS; i++) g[i] = units[i] > 0 ? g[i] : 0;
+}
+
+static void NAME(affine_gradient)(const REAL *restrict x, const REAL *restrict h, const REAL *restrict g_out, const REAL *restrict g_slope,
+                                  REAL *restrict g_x, REAL *restrict g_h, REAL bound) {
+    const int n = COLUMNS;
+    EACH {
+        REAL s = NAME(bounded)(h[COLUMNS + i], bound), scale = EXP(s), inner = bound > (REAL)1e30 ? 0 : s / bound;
+        g_x[i] = g_out[i] * scale;
+        g_h[i] = g_out[i];
+        g_h[COLUMNS + i] = (g_out[i] * x[i] * scale + g_slope[i]) * (1 - inner * inner);
+    }
+}
+
+/* Adds one tile's share to a job's sums. */
+static void NAME(tile)(const Layer *m, const Gradients *wanted, ptrdiff_t start, REAL *memory, REAL *sums) {
+    const ptrdiff_t width = m->width, dim = m->dim, area = width * COLUMNS, rows = dim * m->params;
+    const int n = m->batch - start < COLUMNS ? m->batch - start : COLUMNS;
+    REAL *units = memory, *stream = units + (m->depth + 1) * area, *g = stream + area, *known = g + area, *g_known = known + dim * COLUMNS;
+    REAL *g_h = g_known + dim * COLUMNS, *h = g_h + (rows > width ? rows : width) * COLUMNS;
+    REAL *inner = stream; /* no longer needed then */
+    REAL g_out[COLUMNS], g_ldj[COLUMNS];
+    NAME(load)(g_ldj, (const REAL *)wanted->g_ldj + start, n);
+    for (int p = 0; p < dim; p++) {
+        const ptrdiff_t at = m->order[p] * m->batch + start;
+        REAL *x = known + p * COLUMNS, *g_x = g_known + p * COLUMNS, *g_here = g_h + p * m->params * COLUMNS;
+        NAME(visit)(m, p, start, n, known, units, stream, h);
+        NAME(load)(x, (const REAL *)m->x + at, n);
+        NAME(load)(g_out, (const REAL *)wanted->g_out + at, n);
+        if (m->bins) {
+            NAME(Tile) w;
+            NAME(locate)(&w, x, h, COLUMNS, COLUMNS, m->bins, m->bound, m->floor, 0);
+            NAME(differentiate)(&w, g_out, g_ldj, g_x, g_here, COLUMNS, COLUMNS, m->bins, m->bound, m->floor, 0);
+        } else
+            NAME(affine_gradient)(x, h, g_out, g_ldj, g_x, g_here, m->bound);
+    }
+
+    REAL *top = sums;
+    NAME(weigh)(top, rows, width, g_h, units + m->depth * area, m->ends, m->params);
+    memset(g, 0, area * sizeof(REAL));
+    for (int p = 0; p < dim; p++) /* units of this degree stand under the positions from here on */
+        for (int q = p; q < dim; q++) {
+            const ptrdiff_t begin = p ? m->ends[p - 1] : 0;
+            NAME(product)(g + begin * COLUMNS, m->ends[p] - begin, (const REAL *)m->last + m->order[q] * width + begin, 1, dim * width,
+                          m->params, g_h + q * m->params * COLUMNS);
+        }
+    for (ptrdiff_t i = 0; i < area; i++) g[i] = units[m->depth * area + i] > 0 ? g[i] : 0;
+    top += NAME(sums_of)(rows, width);
+
+    /* Which degree a row of a square layer has: sees[r] of the columns. */
+    int *sees = (int *)(h + m->params * COLUMNS);
+    for (int p = 0, r = 0; p < dim; p++)
+        for (; r < m->ends[p]; r++) sees[r] = m->ends[p];
+    for (int j = m->depth - 1; j >= 0; j--, top += NAME(sums_of)(width, width)) {
+        const int adds = m->residual && j % 2, enters = m->residual && j % 2 == 0;
+        /* a residual block: g goes on beside it, inner goes through it */
+        const REAL *above = enters ? inner : g;
+        NAME(weigh)(top, width, width, above, units + j * area, sees, 1);
+        if (adds)
+            NAME(descend)(m, inner, m->hidden[j], g, units + j * area);
+        else if (enters) {
+            REAL *through = g_h; /* no longer needed */
+            NAME(descend)(m, through, m->hidden[j], inner, units + j * area);
+            for (ptrdiff_t i = 0; i < area; i++) g[i] += through[i];
+        } else {
+            NAME(descend)(m, inner, m->hidden[j], g, units + j * area);
+            memcpy(g, inner, area * sizeof(REAL));
+        }
+    }
+    for (int p = 0, r = 0; p < dim; p++)
+        for (; r < m->ends[p]; r++) sees[r] = p;
+    NAME(weigh)(top, width, dim - 1, g, known, sees, 1);
+    for (int p = 0; p < dim; p++) {
+        const ptrdiff_t at = m->order[p] * m->batch + start, end = m->ends[p];
+        if (p < dim - 1)
+            NAME(product)(g_known + p * COLUMNS, 1, (const REAL *)m->first + end * (dim - 1) + p, 0, dim - 1, width - end, g + end * COLUMNS);
+        for (int i = 0; i < n; i++) ((REAL *)wanted->g_x)[at + i] = g_known[p * COLUMNS + i];
+    }
+    if (wanted->g_context)
+        for (ptrdiff_t r = 0; r < width; r++)
+            for (int i = 0; i < n; i++) ((REAL *)wanted->g_context)[r * m->batch + start + i] = g[r * COLUMNS + i];
+}
+
+/* All jobs' sums of a layer, out of panels; row r goes to place[r], and sees `sees[r / group]` columns. */
+static void NAME(gather)(const REAL *sums, ptrdiff_t stride, int jobs, ptrdiff_t rows, ptrdiff_t columns, REAL *weight, REAL *bias,
+                         const int *sees, int group, const int *order, int dim) {
+#pragma omp parallel for schedule(static) if (jobs > 1)
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        const ptrdiff_t to = order ? (r % group) * dim + order[r / group] : r;
+        for (ptrdiff_t k = 0; k < columns; k++) {
+            const REAL *from = sums + (k / COLUMNS * rows + r) * COLUMNS + k % COLUMNS;
+            REAL sum = 0;
+            if (k < sees[r / group])
+                for (int job = 0; job < jobs; job++) sum += from[job * stride];
+            weight[to * columns + k] = sum;
+        }
+        REAL sum = 0;
+        for (int job = 0; job < jobs; job++) sum += sums[PANELS(columns) * rows * COLUMNS + r + job * stride];
+        bias[to] = sum;
+    }
+}
+
+void NAME(made_gradient)(const Layer *m, const Gradients *wanted) {
+    const ptrdiff_t width = m->width, dim = m->dim, area = width * COLUMNS, rows = dim * m->params, jobs = wanted->jobs;
+    const ptrdiff_t tiles = (m->batch + COLUMNS - 1) / COLUMNS, middle = NAME(sums_of)(width, width);
+    const ptrdiff_t stride = NAME(sums_of)(rows, width) + m->depth * middle + NAME(sums_of)(width, dim - 1);
+    const ptrdiff_t big = rows > width ? rows : width;
+    const ptrdiff_t scratch = (m->depth + 3) * area + (2 * dim + big + m->params) * COLUMNS + NAME(padded)(width);
+    REAL *memory = aligned_alloc(64, jobs * (stride + scratch) * sizeof(REAL)), *sums = memory + jobs * scratch;
+#pragma omp parallel for schedule(static) if (jobs > 1)
+    for (ptrdiff_t job = 0; job < jobs; job++) {
+        memset(sums + job * stride, 0, stride * sizeof(REAL));
+        for (ptrdiff_t tile = job * tiles / jobs; tile < (job + 1) * tiles / jobs; tile++)
+            NAME(tile)(m, wanted, tile * COLUMNS, memory + job * scratch, sums + job * stride);
+    }
+    int *sees = malloc(width * sizeof(int));
+    NAME(gather)(sums, stride, jobs, rows, width, wanted->last, wanted->last_bias, m->ends, m->params, m->order, dim);
+    for (int p = 0, r = 0; p < dim; p++)
+        for (; r < m->ends[p]; r++) sees[r] = m->ends[p];
+    const REAL *at = sums + NAME(sums_of)(rows, width);
+    for (int j = m->depth - 1; j >= 0; j--, at += middle)
+        NAME(gather)(at, stride, jobs, width, width, wanted->hidden[j], wanted->hidden_bias[j], sees, 1, NULL, 0);
+    for (int p = 0, r = 0; p < dim; p++)
+        for (; r < m->ends[p]; r++) sees[r] = p;
+    NAME(gather)(at, stride, jobs, width, dim - 1, wanted->first, wanted->first_bias, sees, 1, NULL, 0);
+    free(sees);
+    free(memory);
+}
+#undef VECTORS
+#undef COLUMNS
+#undef PANELS
+#endif

@@ -1,0 +1,208 @@
+"""The compiled kernels against the PyTorch paths beside them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import Tensor
+
+import pushforward.nets as pn
+import pushforward.transforms as pt
+import pushforward.univariate as pu
+from pushforward import kernels
+from pushforward.kernels import build
+from pushforward.models import maf, nsf
+
+pytestmark = pytest.mark.skipif(not build.available(), reason="there is no C compiler")
+
+MAPS = {
+    "affine": pu.Affine,
+    "affine-free": lambda: pu.Affine(float("inf")),
+    "spline": lambda: pu.RationalQuadratic(8, bound=3.0),
+    "two-bins": lambda: pu.RationalQuadratic(2, bound=3.0),
+}
+NETS = {  # dim, batch, options
+    "plain": (6, 100, {"width": 20, "depth": 2}),
+    "one-layer": (4, 33, {"width": 9, "depth": 1}),
+    "deep": (5, 64, {"width": 7, "depth": 4}),
+    "residual": (6, 70, {"width": 20, "depth": 2, "residual": True}),
+    "one-block": (3, 5, {"width": 8, "depth": 1, "residual": True, "context": 2}),
+    "context": (3, 65, {"width": 10, "depth": 2, "context": 3}),
+    "one-feature": (1, 40, {"width": 6, "depth": 2, "context": 2}),
+    "more-features-than-units": (9, 31, {"width": 4, "depth": 2}),
+    "more-features-than-columns": (70, 40, {"width": 80, "depth": 1}),
+}
+float64 = {"atol": 1e-10, "rtol": 1e-10}
+
+
+def layer(map_name: str, net_name: str, dtype: torch.dtype = torch.float64) -> tuple[pt.Autoregressive, Tensor, Tensor | None]:
+    """A perturbed layer in a random order, rows within and beyond a spline's interval, and contexts."""
+    dim, batch, options = NETS[net_name]
+    torch.manual_seed(len(net_name))
+    univariate = MAPS[map_name]()
+    made = pt.Autoregressive(univariate, pn.MADE(dim, univariate.params, order=torch.randperm(dim).tolist(), **options)).to(dtype)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(torch.randn_like(parameter) / max(4, parameter.shape[-1]))
+    width = options.get("context", 0)
+    return made, 2 * torch.randn(batch, dim, dtype=dtype), torch.randn(batch, width, dtype=dtype) if width else None
+
+
+def gradients(function, x: Tensor, *parameters: Tensor) -> list[Tensor]:
+    """Values and gradients of a function of x; the weights of the sum are the same each time."""
+    x = x.detach().requires_grad_()
+    out, ldj = function(x)
+    generator = torch.Generator().manual_seed(0)
+    g_out, g_ldj = (torch.randn(t.shape, generator=generator, dtype=t.dtype) for t in (out, ldj))
+    return [out, ldj, *torch.autograd.grad((out, ldj), (x, *parameters), (g_out, g_ldj), allow_unused=True)]
+
+
+def assert_same(found: list[Tensor], expected: list[Tensor], **tolerance: float) -> None:
+    for a, b in zip(found, expected, strict=True):
+        if b is not None and b.numel():
+            torch.testing.assert_close(a, b, **tolerance)
+
+
+@pytest.mark.parametrize("net_name", NETS)
+@pytest.mark.parametrize("map_name", MAPS)
+def test_masked_layer(map_name, net_name):
+    """Both directions and the gradient; the plain path is the oracle."""
+    made, x, context = layer(map_name, net_name)
+    with kernels.without():
+        plain = gradients(lambda x: made(x, context), x, *made.parameters())
+        with torch.no_grad():
+            back = made.inverse(x, context)
+    found = gradients(lambda x: made(x, context), x, *made.parameters())
+    assert "OnePass" in found[1].grad_fn.name()
+    assert_same(found, plain, **float64)
+    with torch.no_grad():
+        assert_same(list(made(x, context)), plain[:2], **float64)
+        assert_same(list(made.inverse(x, context)), list(back), **float64)
+
+
+@pytest.mark.parametrize("map_name", MAPS)
+def test_masked_layer_in_float32(map_name):
+    made, x, context = layer(map_name, "context", torch.float32)
+    with kernels.without():
+        plain = gradients(lambda x: made(x, context), x, *made.parameters())
+    found = gradients(lambda x: made(x, context), x, *made.parameters())
+    assert found[0].dtype == torch.float32
+    assert_same(found, plain, atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("direction", ["forward", "inverse"])
+@pytest.mark.parametrize("layout", ["rows", "innermost", "constants", "image", "image-constants", "expanded", "float32"])
+def test_spline(direction, layout):
+    """Every layout of numbers and parameters, a gradient that is one number repeated, and numbers outside of the interval."""
+    torch.manual_seed(0)
+    spline = pu.RationalQuadratic(5, bound=2.0)
+    dtype = torch.float32 if layout == "float32" else torch.float64
+    x, h = 2 * torch.randn(70, 3, dtype=dtype), 2 * torch.randn(70, spline.params, 3, dtype=dtype)
+    x[0, 0], x[1, 0], x[2, 0] = 1e30, 2.0, -2.0
+    if layout == "innermost":
+        h = torch.randn(spline.params, 3, 70, dtype=dtype).permute(2, 0, 1)
+    elif layout == "constants":
+        h = h[:1]
+    elif layout == "image":
+        x, h = torch.randn(2, 3, 4, 5, dtype=dtype), torch.randn(2, spline.params, 3, 4, 5, dtype=dtype)
+        x = x.to(memory_format=torch.channels_last)
+    elif layout == "image-constants":
+        x, h = torch.randn(2, 3, 4, 5, dtype=dtype), torch.randn(1, spline.params, 3, 1, 1, dtype=dtype)
+
+    def run() -> list[Tensor]:
+        y, g = x.clone().requires_grad_(), h.clone().requires_grad_()
+        out, slope = getattr(spline, direction)(y, g)
+        if layout == "expanded":
+            return [out, slope, *torch.autograd.grad(out.sum() + 2 * slope.sum(), (y, g))]
+        weights = torch.linspace(-1, 1, x.numel(), dtype=dtype).view(x.shape)
+        return [out, slope, *torch.autograd.grad((weights * out + weights.flip(0) * slope).sum(), (y, g))]
+
+    with kernels.without():
+        plain = run()
+    found = run()
+    assert "Kernel" in found[0].grad_fn.name() and "Kernel" not in plain[0].grad_fn.name()
+    assert_same(found, plain, **({"atol": 1e-4, "rtol": 1e-3} if dtype == torch.float32 else float64))
+    assert layout not in ("rows", "constants") or (found[0][0, 0] == 1e30 and found[2].isfinite().all())
+
+
+def test_what_is_not_a_number_stays_so():
+    """In its own row only; the plain path, which multiplies infinity by a mask's zero, has more of them."""
+    made, x, _ = layer("spline", "plain")
+    x[3, 1], x[4, 2] = float("nan"), float("inf")
+    with torch.no_grad():
+        for found in (made(x)[1], made.inverse(x)[1]):
+            assert found[3].isnan() and not found[[0, 1, 2, 5, 6]].isnan().any()
+        made.net.hidden[0].bias[-1] = float("nan")
+        assert made(x)[1].isnan().sum() > 80  # all but rows where what it reaches lies in a tail
+    spline = pu.RationalQuadratic(5)
+    assert spline.forward(torch.tensor([[float("nan")]]), torch.zeros(1, 14, 1))[0].isnan().all()
+
+
+def test_gradients_are_the_same_to_the_bit_from_run_to_run():
+    made, x, _ = layer("spline", "more-features-than-columns", torch.float32)
+    first, second = (gradients(made, x, *made.parameters()) for _ in range(2))
+    assert all((a == b).all() for a, b in zip(first, second, strict=True))
+
+
+def test_second_derivatives():
+    """An affine layer's go through the plain path; a fused spline's are refused, as ever."""
+    made, x, _ = layer("affine", "residual")
+    x = x[:3].requires_grad_()
+
+    def norm() -> Tensor:
+        (g,) = torch.autograd.grad(made(x)[1].sum() + made(x)[0].square().sum(), x, create_graph=True)
+        return torch.autograd.grad(g.square().sum(), made.net.first.weight)[0]
+
+    with kernels.without():
+        plain = norm()
+    torch.testing.assert_close(norm(), plain, **float64)
+    made, x, _ = layer("spline", "plain")
+    x.requires_grad_()
+    with pytest.raises(RuntimeError, match="fused=False"):
+        torch.autograd.grad(made(x)[1].sum(), x, create_graph=True)
+
+
+def test_transforms_of_functions_take_the_plain_path():
+    made, x, _ = layer("affine", "plain")
+    jacobian = torch.func.vmap(torch.func.jacrev(lambda row: made(row[None])[0][0]))(x[:4])
+    torch.testing.assert_close(jacobian.slogdet()[1], made(x[:4])[1])
+
+
+@pytest.mark.parametrize("recipe", [maf, nsf])
+def test_flows_agree_without_kernels(recipe):
+    """Samples of one seed, and densities, whether there is a compiler or not."""
+    flow = recipe((4,), width=16).double()
+    with torch.no_grad():
+        for parameter in flow.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+
+    def run() -> tuple[Tensor, Tensor]:
+        torch.manual_seed(0)
+        x = flow.sample((50,))
+        return x, flow.log_prob(x)
+
+    with kernels.without():
+        plain = run()
+    assert_same(list(run()), list(plain), atol=1e-9, rtol=1e-9)
+
+
+def test_without_a_compiler(tmp_path):
+    """No compiler, and nowhere to write: the plain path, without a word."""
+    code = (
+        "import torch; from pushforward import kernels; from pushforward.univariate import RationalQuadratic as R;"
+        "print(kernels.build.library(), R(4).forward(torch.zeros(2, 1), torch.zeros(1, 11, 1))[0].sum().item())"
+    )
+    environment = {"CC": str(tmp_path / "no-such-compiler"), "HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["None", "0.0"] and not done.stderr
+
+
+def test_a_folder_that_others_can_write_to_is_not_trusted(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "pushforward").mkdir()
+    assert tmp_path / "pushforward" in list(build.folders())
+    (tmp_path / "pushforward").chmod(0o777)
+    assert tmp_path / "pushforward" not in list(build.folders())

@@ -2,7 +2,8 @@
 
 from .build import ready, without
 from .made import Plan, ScalarMap, made, made_gradient
-from .spline import MOST_BINS, spline, spline_gradient, spline_gradient_operator, spline_operator
+from .operators import made_operator, spline_gradient_operator, spline_operator
+from .spline import MOST_BINS, spline, spline_gradient
 
 __all__ = [
     "MOST_BINS",
@@ -10,6 +11,7 @@ __all__ = [
     "ScalarMap",
     "made",
     "made_gradient",
+    "made_operator",
     "ready",
     "spline",
     "spline_gradient",

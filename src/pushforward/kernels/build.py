@@ -26,12 +26,11 @@ LIMIT = 120  # seconds for the compiler
 
 
 def ready(*tensors: Tensor) -> bool:
-    """Whether the kernels can take these: all on the CPU, all float32 or all float64, and a library that could be built.
+    """Whether the kernels can take these: all on the CPU, all float32 or all float64, and a library that could be built; without autocast
+    and outside of the transforms of torch.func.
 
     ``PUSHFORWARD_KERNELS=0`` in the environment says no, as does :func:`without`.
     """
-    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or torch._C._are_functorch_transforms_active():
-        return False
     first = tensors[0]
     if first.dtype not in (torch.float32, torch.float64) or any(t.dtype != first.dtype or not t.is_cpu for t in tensors):
         return False
@@ -51,9 +50,13 @@ def without() -> Iterator[None]:
             os.environ["PUSHFORWARD_KERNELS"] = before
 
 
-@torch.compiler.assume_constant_result
 def available() -> bool:
+    if torch.is_autocast_enabled("cpu") or torch._C._are_functorch_transforms_active():
+        return False
     return os.environ.get("PUSHFORWARD_KERNELS") != "0" and library() is not None
+
+
+available._dynamo_marked_constant = True  # type: ignore[attr-defined]  # torch.compiler.assume_constant_result, without loading the compiler
 
 
 @functools.cache

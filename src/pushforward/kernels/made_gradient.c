@@ -155,13 +155,13 @@ static void NAME(gather)(const REAL *sums, ptrdiff_t stride, int jobs, ptrdiff_t
 #pragma omp parallel for schedule(static) if (jobs > 1)
     for (ptrdiff_t r = 0; r < rows; r++) {
         const ptrdiff_t to = order ? (r % group) * dim + order[r / group] : r;
-        for (ptrdiff_t k = 0; k < columns; k++) {
-            const REAL *from = sums + (k / COLUMNS * rows + r) * COLUMNS + k % COLUMNS;
-            REAL sum = 0;
-            if (k < sees[r / group])
-                for (int job = 0; job < jobs; job++) sum += from[job * stride];
-            weight[to * columns + k] = sum;
-        }
+        memset(weight + to * columns, 0, columns * sizeof(REAL));
+        for (int job = 0; job < jobs; job++)
+            for (ptrdiff_t column = 0; column < sees[r / group]; column += COLUMNS) {
+                const REAL *from = sums + (column * rows + r * COLUMNS) + job * stride;
+                const ptrdiff_t here = sees[r / group] - column < COLUMNS ? sees[r / group] - column : COLUMNS;
+                for (ptrdiff_t k = 0; k < here; k++) weight[to * columns + column + k] += from[k];
+            }
         REAL sum = 0;
         for (int job = 0; job < jobs; job++) sum += sums[PANELS(columns) * rows * COLUMNS + r + job * stride];
         bias[to] = sum;

@@ -38,18 +38,3 @@ def call(name: str, tensors: tuple[Tensor, ...], h: Tensor, options: tuple[Any, 
     if not function.argtypes:
         function.argtypes, function.restype = [POINTER] * len(tensors) + OPTIONS, None
     function(*(t.data_ptr() for t in tensors), y.shape[0], y.shape[1], 0 if h.shape[0] == 1 else h[0].numel(), *options)
-
-
-# The same as operators, which torch.compile leaves whole.
-spline_operator = torch.library.custom_op("pushforward::spline", spline, mutates_args=())
-spline_gradient_operator = torch.library.custom_op("pushforward::spline_gradient", spline_gradient, mutates_args=())
-
-
-@spline_operator.register_fake
-def _(y, h, bins, bound, floor, inverse):
-    return torch.empty_like(y), torch.empty_like(y)
-
-
-@spline_gradient_operator.register_fake
-def _(y, h, g_out, g_slope, bins, bound, floor, inverse):
-    return torch.empty_like(y), y.new_empty(y.shape[0], h.shape[1], y.shape[1])

@@ -162,10 +162,13 @@ class MADE(nn.Module):
             return None
         given = None if self.embed is None else self.embed(self._required(context))
         weights = self._weights()
-        weights[-1] = weights[-1] + offset.repeat_interleave(self.dim)
+        if any(univariate.identity):
+            weights[-1] = weights[-1] + offset.repeat_interleave(self.dim)
         plan = kernels.Plan(univariate.scalar_map, self.order, self.ends, self.residual)
-        if inverse:
-            out, ldj = kernels.made(plan, inverse, columns(x), None if given is None else columns(given), weights)
+        compiling = torch.compiler.is_compiling()
+        if inverse or compiling:
+            call = kernels.made_operator if compiling else kernels.made
+            out, ldj = call(plan, inverse, columns(x), None if given is None else columns(given), weights)
             return out.t(), ldj
 
         def plain(x: Tensor, given: Tensor | None, *weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,8 @@ from .. import kernels
 class ScalarMap(Protocol):
     """What is asked of a scalar map: its name among the kernel's, and the map itself."""
 
+    identity: tuple[float, ...]
+
     @property
     def scalar_map(self) -> kernels.ScalarMap: ...
 

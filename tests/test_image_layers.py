@@ -198,6 +198,32 @@ def test_nets_follow_memory_format_and_dtype(name, dtype):
     torch.testing.assert_close(outs[1].contiguous(), outs[0], atol=tolerance, rtol=tolerance)
 
 
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last", "transposed"])
+def test_convnet_in_place_is_the_plain_one(layout):
+    """Value and gradients to 1e-10, also a second time through the same graph; then second derivatives."""
+    net = perturbed(NETS["convnet"](2, 6)).double()
+    x = torch.randn(3, 2, 5, 4).double()
+    x = {"contiguous": x, "channels_last": x.contiguous(memory_format=torch.channels_last), "transposed": x.mT}[layout].requires_grad_()
+    weights = torch.randn_like(net(x))
+
+    def plain(x: Tensor) -> Tensor:
+        return net.last(F.relu(net.middle(F.relu(net.first(x)))))
+
+    out, expected = net(x), plain(x)
+    torch.testing.assert_close(out, expected, atol=1e-10, rtol=1e-10)
+    inputs = [x, *net.parameters()]
+    wanted = torch.autograd.grad((expected * weights).sum(), inputs)
+    for _ in range(2):
+        found = torch.autograd.grad((out * weights).sum(), inputs, retain_graph=True)
+        torch.testing.assert_close(found, wanted, atol=1e-10, rtol=1e-10)
+
+    def twice(function) -> tuple[Tensor, ...]:
+        (gradient,) = torch.autograd.grad((function(x) * weights).sum(), x, create_graph=True)
+        return torch.autograd.grad((gradient * torch.cos(gradient)).sum(), [net.first.weight, net.middle.weight, net.last.weight])
+
+    torch.testing.assert_close(twice(net), twice(plain), atol=1e-10, rtol=1e-10)
+
+
 @pytest.mark.parametrize(("name", "sites"), [("resnet", 7), ("convnet", 5), ("gated-local", 7), ("gated", 9)])
 def test_what_nets_read(name, sites):
     """A square around each site; with attention everything."""

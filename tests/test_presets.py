@@ -60,7 +60,7 @@ def test_a_preset_says_what_it_is(name):
     _, recipe, train = settings(name)
     assert recipe["alpha"] == (0.0 if "mnist" in name else 0.05)
     if not name.endswith("_small"):
-        assert set(options.defaults(training.fit)) - set(train) == {"every"}, "left to defaults"
+        assert set(options.defaults(training.fit)) - set(train) == {"every", "compile"}, "left to the run's own length"
         assert "bits/dim" in lines[2] or "none published" in lines[2]
         assert train["steps"] * train["batch"] > 1e6 and train["patience"] == 0
 

@@ -174,7 +174,7 @@ def test_time_limit_is_written_down(table, tmp_path):
 
 def test_run_directory(whole, table, tmp_path):
     run = Run.load(whole.path)
-    assert run.config == {**CONFIG, "train": {"steps": 120}}
+    assert run.config == {**CONFIG, "train": {"steps": 120, "compile": "no"}}
     assert run.schema.to_json() == table.schema.to_json()
     assert sorted(p.name for p in run.path.iterdir()) == ["config.toml", "metrics.jsonl", "model.safetensors", "schema.json", "state"]
     assert [r["step"] for r in run.metrics()] == [0, 25, 50, 75, 100, 120]

@@ -1,7 +1,8 @@
 """Training: the loop, and the directory it writes."""
 
 from .density import DensityFit, fit_density
-from .fit import History, fit
+from .fit import fit
+from .history import History
 from .importance import Importance, importance
 from .run import Run, build
 from .schedule import default_steps

@@ -22,7 +22,7 @@ class Clock:
     """
 
     def __init__(self, began: float, now: Counters, limit: float | None, processes: Processes):
-        self._zero, self._limit, self._processes = began - now.seconds, limit, processes
+        self._zero, self.limit, self._processes = began - now.seconds, limit, processes
         self._mark: tuple[int, float] | None = None  # step and second from which speed is measured
         self._first = now.step
         self._speed: float | None = None
@@ -50,16 +50,26 @@ class Clock:
         if now.step > self._first:
             self._mark = now.step, now.seconds
 
+    def restart(self, now: Counters) -> None:
+        """Forget the speed measured so far: steps have become others."""
+        self.read(now)
+        self._mark, self._speed = (now.step, now.seconds), None
+
+    def steps_left(self, now: Counters) -> float:
+        """Steps to the end of the plan or of the time, whatever is first."""
+        left, speed = now.plan.end - now.step, self.step_seconds(now)
+        return left if self.limit is None or speed is None else min(left, max(0.0, self.limit - now.seconds) / speed)
+
     def left(self, now: Counters) -> float | None:
         """Estimated seconds to the end."""
         speed = self.step_seconds(now)
         if speed is None or now.plan.steps is None:
-            return None if self._limit is None else self._limit - now.seconds
+            return None if self.limit is None else self.limit - now.seconds
         return (now.plan.steps - now.step) * (speed + self._valid / now.plan.every)
 
     def late(self, now: Counters) -> bool:
         """Whether it is time for the last validation."""
-        return self._limit is not None and now.seconds + self._valid >= self._limit
+        return self.limit is not None and now.seconds + self._valid >= self.limit
 
     def rate(self, now: Counters, batch: int) -> float | None:
         """Rows per second."""
@@ -69,8 +79,8 @@ class Clock:
     def decide(self, now: Counters, first: bool = False) -> bool:
         """Fit the plan into the time limit; True if it has changed. ``first``: only if nothing is decided yet and speed is known."""
         speed = self.step_seconds(now)
-        if self._limit is None or speed is None:
+        if self.limit is None or speed is None:
             return False
-        if first and (now.plan.steps is not None or now.seconds < MEASURE * self._limit):
+        if first and (now.plan.steps is not None or now.seconds < MEASURE * self.limit):
             return False
-        return now.plan.decide(now.step, MARGIN * self._limit - self._valid - now.seconds, speed, self._valid)
+        return now.plan.decide(now.step, MARGIN * self.limit - self._valid - now.seconds, speed, self._valid)

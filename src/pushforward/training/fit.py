@@ -6,8 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
@@ -16,10 +15,13 @@ from ..core import Flow
 from ..objectives import MaximumLikelihood
 from .batches import Batches, Validation
 from .clock import Clock
-from .display import Display, duration
+from .display import Display
 from .ema import Ema
+from .gradient import Compile, Gradient
 from .guard import Guard
+from .history import History, Stop, record
 from .keeper import Keeper
+from .notices import announce, farewell, greet, keep_choice
 from .processes import Processes
 from .schedule import Plan, default_interval, default_steps
 from .signals import StopSignals
@@ -32,31 +34,6 @@ if TYPE_CHECKING:
 STREAK = 5  # skipped steps in a row that call for a roll-back
 ROLLBACKS = 5  # roll-backs before giving up
 LOOK = 10  # steps between looks at the numbers on a GPU; a CPU is looked at in every step
-
-Stop = Literal["steps", "patience", "time limit", "interrupted"]
-
-
-@dataclass
-class History:
-    """What happened in a fit.
-
-    Attributes:
-        steps: taken, over all sittings.
-        best, best_step: the lowest validation loss (of the averaged weights, nats per row), and when; ``None`` if never finite.
-        stopped: why it ended: ``"steps"``, ``"patience"``, ``"time limit"`` or ``"interrupted"``.
-        seconds: of training, over all sittings.
-        rollbacks, skipped: what the divergence guard did.
-        records: one dict for each validation: ``step, loss, valid, lr, rows_per_second, seconds``.
-    """
-
-    steps: int
-    best: float | None
-    best_step: int
-    stopped: Stop
-    seconds: float
-    rollbacks: int
-    skipped: int
-    records: list[dict[str, Any]] = field(default_factory=list)
 
 
 def fit(
@@ -74,6 +51,7 @@ def fit(
     every: int | None = None,
     patience: int = 10,
     precision: Literal["no", "bf16"] = "no",
+    compile: Compile = "auto",
     flip: bool = False,
     time_limit: float | None = None,
     seed: int = 0,
@@ -105,6 +83,8 @@ def fit(
         patience: validations without improvement before stopping; 0 never stops early.
         flip: mirror each image of a batch left to right with probability 1/2; validation images stay as they are.
         precision: of the nets: ``"no"`` for the weights' own, ``"bf16"`` for bfloat16 autocast.
+        compile: the loss and its gradient by ``torch.compile``: ``"yes"``, ``"no"``, or ``"auto"`` where the run is long enough to win.
+            What was decided is written to the run's config.toml; where compiling fails, training goes on without.
         time_limit: seconds, start-up and validations included; the schedule is fitted to it.
         seed: of rows and random numbers.
         objective: a module ``(x, context, weight) -> loss`` that holds the flow; maximum likelihood by default.
@@ -125,7 +105,7 @@ def fit(
         'steps'
     """
     began = time.perf_counter()
-    _check(train, valid, run, resume, time_limit, precision, steps=steps, batch=batch, lr=lr, clip=clip, every=every)
+    _check(train, valid, run, resume, time_limit, precision, compile, steps=steps, batch=batch, lr=lr, clip=clip, every=every)
     if not (weight_decay >= 0 and warmup >= 0 and 0 <= ema < 1):
         raise ValueError(f"fit: expected weight_decay >= 0, warmup >= 0 and 0 <= ema < 1, got {weight_decay}, {warmup} and {ema}")
     processes = Processes()
@@ -155,11 +135,12 @@ def fit(
         learner = Learner(objective, average, optimizer)
         if saved:
             learner.restore(saved.now)
-            _greet(now, display)
+            greet(now, display)
         now.threads = torch.get_num_threads()
         keeper = Keeper(learner, now, run if processes.main else None, saved)
         clock = Clock(began, now, time_limit, processes)
         model = processes.wrap(objective)
+        gradient = Gradient(model, compile, now, clock, processes, autocast, display, seed)
         stopped: Stop | None = None
 
         while True:
@@ -169,8 +150,10 @@ def fit(
                 now.tally = guard.look()  # a GPU is waited for
                 if now.tally[0] >= STREAK:
                     _roll_back(now, learner, keeper, display)
-                if clock.decide(now, first=True):
-                    _announce(now.plan, time_limit, keeper.run, display)
+                if gradient.settled:
+                    keep_choice(now, keeper.run)
+                if gradient.settled and clock.decide(now, first=True):
+                    announce(now.plan, time_limit, keeper.run, display)
                 if interrupted:
                     stopped = "interrupted"
                 elif now.step >= now.plan.end:
@@ -182,14 +165,14 @@ def fit(
                     average.sync()
                     figure = validate(average.module)
                     keeper.validated(figure)
-                    records.append(_record(now, figure, lr, clock.rate(now, batches.batch)))
+                    records.append(record(now, figure, lr, clock.rate(now, batches.batch)))
                     if keeper.run:
                         keeper.run.log(records[-1])
                     clock.validated(now)
                     if watch and processes.main:
                         watch(average.part, now.step, 1.0 if stopped else min(1.0, now.step / now.plan.end))
                     if not stopped and clock.decide(now):
-                        _announce(now.plan, None, keeper.run, display)
+                        announce(now.plan, None, keeper.run, display)
                 if patience and now.waited >= patience and not stopped:
                     stopped = "patience"
                 if stopped:
@@ -202,24 +185,26 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = lr * now.factor * now.plan.rate(now.step)
             flow.refresh()
-            processes.seed(seed, now.step, processes.rank)
-            x, context, weight = batches(now.step)
-            with autocast:
-                loss = model(x, context, weight)
-            processes.accelerator.backward(loss * batches.share(weight))
-            guard.step(processes.mean(loss.detach()))
+            rows = batches(now.step)
+            loss = gradient(rows, batches.share(rows[2]))
+            guard.step(processes.mean(loss))
             average.update(now.step)
             now.step += 1
+            if gradient.news():
+                clock.restart(now)
+                keeper.write()
 
         keeper.write()
-        _farewell(stopped, now, signals.received, keeper.run, display)
+        farewell(stopped, now, signals.received, keeper.run, display)
         if not keeper.best:
             average.sync()
         flow.load_state_dict(keeper.best or weights(average.part))
         flow.eval()
         if keeper.run and not keeper.best and stopped != "interrupted":
             keeper.run.save(flow)
-    return History(now.step, now.best, now.best_step, stopped, now.seconds, now.rollbacks, int(now.tally[1]), records)
+    return History(
+        now.step, now.best, now.best_step, stopped, now.seconds, now.rollbacks, int(now.tally[1]), records, now.compiled == "yes"
+    )
 
 
 def _plan(steps: int | None, batch: int, rows: int, valid_rows: int, warmup: int, every: int | None, time_limit: float | None) -> Plan:
@@ -228,28 +213,6 @@ def _plan(steps: int | None, batch: int, rows: int, valid_rows: int, warmup: int
     interval = every or default_interval(total or steps or default_steps(rows, batch), batch, valid_rows)
     warmup = warmup if total is None else min(warmup, total // 10)
     return Plan(asked=steps, steps=total, every=interval, warmup=warmup, start=warmup)
-
-
-def _record(now: Counters, figure: float, lr: float, rate: float | None) -> dict[str, Any]:
-    """One line of metrics; the loss is the mean since the last one."""
-    total, count = now.tally[2] - now.logged[0], now.tally[3] - now.logged[1]
-    now.logged, now.validated = now.tally[2:], now.step
-    return {
-        "step": now.step,
-        "loss": total / count if count else None,
-        "valid": figure if math.isfinite(figure) else None,
-        "lr": lr * now.factor * now.plan.rate(now.step),
-        "rows_per_second": rate,
-        "seconds": now.seconds,
-    }
-
-
-def _announce(plan: Plan, time_limit: float | None, run: Run | None, display: Display) -> None:
-    """What the clock has decided belongs to the run's configuration: without a clock it can then be repeated."""
-    if run:
-        run.decide("train", steps=plan.steps, every=plan.every)
-    if time_limit:
-        display.note(f"{plan.steps:,} steps fit into {duration(time_limit)}")
 
 
 def _roll_back(now: Counters, learner: Learner, keeper: Keeper, display: Display) -> None:
@@ -268,25 +231,15 @@ def _roll_back(now: Counters, learner: Learner, keeper: Keeper, display: Display
     )
 
 
-def _greet(now: Counters, display: Display) -> None:
-    display.note(f"going on from step {now.step:,}")
-    threads = torch.get_num_threads()
-    if threads != now.threads:
-        display.say(f"note: {threads} CPU threads instead of {now.threads}; the last bits of the weights may come out differently")
-
-
-def _farewell(stopped: Stop, now: Counters, signal: str | None, run: Run | None, display: Display) -> None:
-    if stopped == "interrupted":
-        where = "the weights are kept in memory only" if run is None else f"checkpoint in {run.path}; go on with --resume"
-        display.say(f"stopped by {signal or 'a signal'} at step {now.step:,}; {where}")
-    elif now.best is None:
-        display.say("no validation loss was finite: the last averaged weights are kept; look for validation rows outside the support")
-    if now.tally[1]:
-        display.say(f"{int(now.tally[1]):,} of {now.step:,} steps were skipped, since the loss or its gradient was not finite")
-
-
 def _check(
-    train: Rows, valid: Rows, run: Run | None, resume: bool, time_limit: float | None, precision: str, **positive: float | None
+    train: Rows,
+    valid: Rows,
+    run: Run | None,
+    resume: bool,
+    time_limit: float | None,
+    precision: str,
+    compile: str,
+    **positive: float | None,
 ) -> None:
     for name, rows in (("train", train), ("valid", valid)):
         if len(rows) == 0:
@@ -296,5 +249,7 @@ def _check(
             raise ValueError(f"fit: expected {name} > 0, got {value}")
     if precision not in ("no", "bf16"):
         raise ValueError(f"fit: expected precision 'no' or 'bf16' (float16 overflows in log-dets), got {precision!r}")
+    if compile not in ("auto", "yes", "no"):
+        raise ValueError(f"fit: expected compile 'auto', 'yes' or 'no', got {compile!r}")
     if resume and run is None:
         raise ValueError("fit: resume needs the run to go on from; give run=Run.load(path)")

@@ -35,6 +35,7 @@ class Counters:
         logged: the last two of these at the last validation.
         seconds: of training so far, over all sittings.
         threads: of the CPU; another number may change the last bit of a sum.
+        compiled: whether steps run compiled, "yes" or "no"; "" while that is open.
     """
 
     plan: Plan
@@ -49,6 +50,7 @@ class Counters:
     logged: list[float] = field(default_factory=lambda: [0.0] * 2)
     seconds: float = 0.0
     threads: int = 0
+    compiled: str = ""
 
 
 @dataclass
@@ -82,7 +84,7 @@ class State:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if metadata.get("format") != FORMAT:
                 raise ValueError(f"format {metadata.get('format')!r} instead of {FORMAT!r}")
-            saved = json.loads(metadata["counters"])
+            saved = {"compiled": ""} | json.loads(metadata["counters"])
             counters = Counters(**{f.name: saved[f.name] for f in fields(Counters)} | {"plan": Plan(**saved["plan"])})
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: truncated or not a checkpoint of a run ({error}); {remedy}") from None

@@ -236,11 +236,11 @@ def train_into(run: Run, flow: Flow, data: Data, **options: Any) -> History:
 
 
 def _check_same(run: Run, given: dict[str, dict[str, Any]], source: str | list[str] | None) -> None:
-    """Raise unless what was given again is what the run was started with; only the number of steps may change."""
+    """Raise unless what was given again is what the run was started with; only the steps, their number and kind, may change."""
     for table, values in given.items():
         for key, value in values.items():
             before = run.config[table].get(key)
-            if value != before and (table, key) != ("train", "steps"):
+            if value != before and (table, key) not in (("train", "steps"), ("train", "compile")):
                 raise ValueError(
                     f"{run.path}: was started with {table}.{key} = {before}, not {value}; leave it out to resume, or use --overwrite"
                 )

@@ -1,0 +1,50 @@
+"""What is kept about a fit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .state import Counters
+
+Stop = Literal["steps", "patience", "time limit", "interrupted"]
+
+
+@dataclass
+class History:
+    """What happened in a fit.
+
+    Attributes:
+        steps: taken, over all sittings.
+        best, best_step: the lowest validation loss (of the averaged weights, nats per row), and when; ``None`` if never finite.
+        stopped: why it ended: ``"steps"``, ``"patience"``, ``"time limit"`` or ``"interrupted"``.
+        seconds: of training, over all sittings.
+        rollbacks, skipped: what the divergence guard did.
+        records: one dict for each validation: ``step, loss, valid, lr, rows_per_second, seconds``.
+        compiled: whether the last step ran as compiled code.
+    """
+
+    steps: int
+    best: float | None
+    best_step: int
+    stopped: Stop
+    seconds: float
+    rollbacks: int
+    skipped: int
+    records: list[dict[str, Any]] = field(default_factory=list)
+    compiled: bool = False
+
+
+def record(now: Counters, figure: float, lr: float, rate: float | None) -> dict[str, Any]:
+    """One line of metrics; the loss is the mean since the last one."""
+    total, count = now.tally[2] - now.logged[0], now.tally[3] - now.logged[1]
+    now.logged, now.validated = now.tally[2:], now.step
+    return {
+        "step": now.step,
+        "loss": total / count if count else None,
+        "valid": figure if math.isfinite(figure) else None,
+        "lr": lr * now.factor * now.plan.rate(now.step),
+        "rows_per_second": rate,
+        "seconds": now.seconds,
+    }

@@ -1,0 +1,75 @@
+"""What starts quickly: `import pushforward` beside `import torch`, and the help of every verb."""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ["torch", "numpy", "scipy", "sklearn", "pandas", "pyarrow", "matplotlib", "PIL", "accelerate", "datasets", "safetensors"]
+VERBS = ["fit", "distill", "gallery", "evaluate", "sample", "score", "doctor", "list", "interpolate", "edit", "reconstruct"]
+
+
+def modules(code: str) -> set[str]:
+    """Modules of the first level that a fresh interpreter has after the code."""
+    code = (
+        f"import sys\n{code}\nsys.stdout = sys.__stdout__\nimport json\nprint(json.dumps(sorted(m for m in sys.modules if '.' not in m)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return set(json.loads(out.splitlines()[-1]))
+
+
+HELP = """
+import io
+from pushforward.cli import app, main
+sys.stdout = io.StringIO()
+names = [c.name or c.callback.__name__.strip("_") for c in app.registered_commands]
+assert sorted(names) == sorted({verbs}), names
+for verb in [[], *([name] for name in names)]:
+    try:
+        main([*verb, "--help"])
+    except SystemExit as end:
+        assert not end.code
+    else:
+        raise AssertionError(verb)
+assert sys.stdout.getvalue().count("Usage: pushforward") == 1 + len(names)
+"""
+
+
+def test_help_of_every_verb_loads_nothing_heavy():
+    assert not modules(HELP.format(verbs=VERBS)) & {*HEAVY, "rich"}
+
+
+def test_import_loads_torch_and_nothing_heavier():
+    """The name alone loads nothing; a name of it loads what torch loads, and this package."""
+    assert not modules("import pushforward") & {*HEAVY}
+    names = "Flow, Normal, Coupling, Affine, RationalQuadratic, MADE, MaximumLikelihood"
+    both = modules(f"from pushforward import {names}")
+    assert not (both - modules("import torch")) & {*HEAVY, "typer", "pydantic", "rich"}
+
+
+def seconds(*arguments: str) -> float:
+    """Of a processor, which others on the machine disturb less than a clock."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+@pytest.mark.slow
+def test_import_takes_little_more_than_torch():
+    """Under 1.2 times, in turns."""
+    pairs = [(seconds("-c", "import torch"), seconds("-c", "import pushforward; pushforward.Flow")) for _ in range(7)]
+    torchs, ours = (statistics.median(times) for times in zip(*pairs))
+    assert ours < 1.2 * torchs, f"{ours:.2f} s, torch {torchs:.2f} s"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", [[], *([verb] for verb in VERBS)], ids=lambda verb: " ".join(verb) or "pushforward")
+def test_help_answers_at_once(verb):
+    """Under 0.3 s, the best of five."""
+    assert min(seconds("-m", "pushforward", *verb, "--help") for _ in range(5)) < 0.3

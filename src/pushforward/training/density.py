@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..core import Chain, Flow, sum_event
 from ..objectives.reverse import ReverseKL, draws, evaluate
+from .allocator import keep_freed_memory
 from .display import Display
 from .ema import Ema
 from .guard import Guard
@@ -129,6 +130,7 @@ def fit_density(
     """
     _check(flow, anneal, ema, warmup, context, steps=steps, batch=batch, lr=lr, clip=clip, samples=samples, time_limit=time_limit)
     context = None if flow.context_shape is None else context
+    keep_freed_memory()
     trainable = [p for p in flow.parameters() if p.requires_grad]
     devices = [trainable[0].device] if trainable[0].is_cuda else []
     objective = ReverseKL(flow, log_prob, batch if context is None else 1, path, _broad(flow, anneal))

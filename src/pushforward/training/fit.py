@@ -13,6 +13,7 @@ from torch import nn
 
 from ..core import Flow
 from ..objectives import MaximumLikelihood
+from .allocator import keep_freed_memory
 from .batches import Batches, Validation
 from .clock import Clock
 from .display import Display
@@ -108,6 +109,7 @@ def fit(
     _check(train, valid, run, resume, time_limit, precision, compile, steps=steps, batch=batch, lr=lr, clip=clip, every=every)
     if not (weight_decay >= 0 and warmup >= 0 and 0 <= ema < 1):
         raise ValueError(f"fit: expected weight_decay >= 0, warmup >= 0 and 0 <= ema < 1, got {weight_decay}, {warmup} and {ema}")
+    keep_freed_memory()
     processes = Processes()
     objective = (objective or MaximumLikelihood(flow)).to(processes.device).train()
     dtype = next((p.dtype for p in flow.parameters() if p.is_floating_point()), torch.get_default_dtype())

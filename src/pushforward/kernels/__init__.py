@@ -2,16 +2,22 @@
 
 from .build import ready, without
 from .made import Plan, ScalarMap, made, made_gradient
+from .mixture import MOST_COMPONENTS, Mixture, mixture, mixture_gradient, mixture_inverse
 from .operators import made_operator, spline_gradient_operator, spline_operator
 from .spline import MOST_BINS, spline, spline_gradient
 
 __all__ = [
     "MOST_BINS",
+    "MOST_COMPONENTS",
+    "Mixture",
     "Plan",
     "ScalarMap",
     "made",
     "made_gradient",
     "made_operator",
+    "mixture",
+    "mixture_gradient",
+    "mixture_inverse",
     "ready",
     "spline",
     "spline_gradient",

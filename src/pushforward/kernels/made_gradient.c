@@ -53,7 +53,7 @@ static void NAME(weigh)(REAL *sums, ptrdiff_t rows, ptrdiff_t columns, const REA
     }
     for (ptrdiff_t r = 0; r < rows; r++) {
         REAL sum = 0;
-        for (int i = 0; i < COLUMNS; i++) sum += g[r * COLUMNS + i];
+        _Pragma("omp simd reduction(+ : sum)") for (int i = 0; i < COLUMNS; i++) sum += g[r * COLUMNS + i];
         bias[r] += sum;
     }
 }

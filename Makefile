@@ -2,9 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint figures slow
+.PHONY: help demo test lint figures slow bench bench-history
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
 
 $(BIN)/pushforward: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -22,11 +22,27 @@ lint: $(BIN)/pushforward  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-figures: $(BIN)/pushforward  ## the toys' gaps to their entropies and sampling times of the README (half an hour)
+figures: $(BIN)/pushforward  ## the toys' gaps to their entropies of the README (half an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/models.py 8gaussians circles rings moons swissroll 2spirals pinwheel checkerboard \
 		--models plane naf bnaf_plane mixture_cdf_plane --seconds 45
-	$(BIN)/python benchmarks/sampling.py
 
 slow: $(BIN)/pushforward  ## training to stated figures, kill and resume, compile, Pyro and sbi
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev,adapters]'
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow -n 2
+
+.venv-peers/bin/pytest: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install -q -c constraints.txt -e '.[bench]'
+	@touch $@
+
+.venv-jax/ready: benchmarks/constraints-jax.txt
+	$(PYTHON) -m venv .venv-jax
+	.venv-jax/bin/pip install -q -c $< flowjax optax
+	@touch $@
+
+bench: .venv-peers/bin/pytest .venv-jax/ready  ## times beside other libraries, into benchmarks/RESULTS.md (an hour); ARGS="--only 'nsf*'"
+	PYTHONPATH=benchmarks .venv-peers/bin/python -W ignore -m speed $(ARGS)
+
+bench-history: .venv-peers/bin/pytest  ## our own times, stored and compared with the run before
+	.venv-peers/bin/pytest benchmarks/test_history.py -o pythonpath=benchmarks -W ignore \
+		--benchmark-storage=benchmarks/history --benchmark-autosave --benchmark-compare --benchmark-columns=median,iqr,rounds

@@ -11,7 +11,7 @@
 static inline float exp_float(float x) {
     x = x > 88 ? 88 : x < -87 ? -87 : x;
     float n = floorf(x * 1.44269504f + 0.5f), r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-    float p = 1 + r * (1 + r * (0.5f + r * (1 / 6.f + r * (1 / 24.f + r * (1 / 120.f + r * (1 / 720.f + r / 5040))))));
+    float p = 1 + r * (1 + r * (0.5f + r * (1 / 6.f + r * (1 / 24.f + r * (1 / 120.f + r * (1 / 720.f + r * (1 / 5040.f)))))));
     int32_t bits = ((int32_t)n + 127) << 23;
     float scale;
     memcpy(&scale, &bits, sizeof scale);
@@ -21,7 +21,7 @@ static inline float exp_float(float x) {
 static inline double exp_double(double x) {
     x = x > 709 ? 709 : x < -708 ? -708 : x;
     double n = floor(x * 1.4426950408889634 + 0.5), r = (x - n * 6.93145751953125e-1) - n * 1.42860682030941723212e-6;
-    double p = 1 / 479001600. + r / 6227020800.;
+    double p = 1 / 479001600. + r * (1 / 6227020800.);
     p = 1 / 5040. + r * (1 / 40320. + r * (1 / 362880. + r * (1 / 3628800. + r * (1 / 39916800. + r * p))));
     p = 1 + r * (1 + r * (0.5 + r * (1 / 6. + r * (1 / 24. + r * (1 / 120. + r * (1 / 720. + r * p))))));
     int64_t bits = ((int64_t)(int32_t)n + 1023) << 52;
@@ -39,7 +39,7 @@ static inline float log_float(float x) {
     float m;
     memcpy(&m, &bits, sizeof m);
     float s = (m - 1) / (m + 1), q = s * s;
-    float p = 2 * s * (1 + q * (1 / 3.f + q * (1 / 5.f + q * (1 / 7.f + q / 9))));
+    float p = 2 * s * (1 + q * (1 / 3.f + q * (1 / 5.f + q * (1 / 7.f + q * (1 / 9.f)))));
     return x == x ? (float)n * 0.693147182f + p : x;
 }
 
@@ -51,7 +51,7 @@ static inline double log_double(double x) {
     double m;
     memcpy(&m, &bits, sizeof m);
     double s = (m - 1) / (m + 1), q = s * s;
-    double p = 1 / 13. + q * (1 / 15. + q * (1 / 17. + q * (1 / 19. + q * (1 / 21. + q / 23))));
+    double p = 1 / 13. + q * (1 / 15. + q * (1 / 17. + q * (1 / 19. + q * (1 / 21. + q * (1 / 23.)))));
     p = 2 * s * (1 + q * (1 / 3. + q * (1 / 5. + q * (1 / 7. + q * (1 / 9. + q * (1 / 11. + q * p))))));
     return x == x ? (double)n * 0.69314718055994530942 + p : x;
 }

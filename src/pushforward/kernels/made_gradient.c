@@ -80,8 +80,8 @@ static void NAME(affine_gradient)(const REAL *restrict x, const REAL *restrict h
     }
 }
 
-/* Adds one tile's share to a job's sums. */
-static void NAME(tile)(const Layer *m, const Gradients *wanted, ptrdiff_t start, REAL *memory, REAL *sums) {
+/* Adds one tile's share to a job's sums; `last` is the last layer's weight with its rows by position. */
+static void NAME(tile)(const Layer *m, const Gradients *wanted, const REAL *last, ptrdiff_t start, REAL *memory, REAL *sums) {
     const ptrdiff_t width = m->width, dim = m->dim, area = width * COLUMNS, rows = dim * m->params;
     const int n = m->batch - start < COLUMNS ? m->batch - start : COLUMNS;
     REAL *units = memory, *stream = units + (m->depth + 1) * area, *g = stream + area, *known = g + area, *g_known = known + dim * COLUMNS;
@@ -106,12 +106,10 @@ static void NAME(tile)(const Layer *m, const Gradients *wanted, ptrdiff_t start,
     REAL *top = sums;
     NAME(weigh)(top, rows, width, g_h, units + m->depth * area, m->ends, m->params);
     memset(g, 0, area * sizeof(REAL));
-    for (int p = 0; p < dim; p++) /* units of this degree stand under the positions from here on */
-        for (int q = p; q < dim; q++) {
-            const ptrdiff_t begin = p ? m->ends[p - 1] : 0;
-            NAME(product)(g + begin * COLUMNS, m->ends[p] - begin, (const REAL *)m->last + m->order[q] * width + begin, 1, dim * width,
-                          m->params, g_h + q * m->params * COLUMNS);
-        }
+    for (int p = 0; p < dim; p++) { /* units of this degree stand under the positions from here on */
+        const ptrdiff_t begin = p ? m->ends[p - 1] : 0, from = p * m->params;
+        NAME(product)(g + begin * COLUMNS, m->ends[p] - begin, last + from * width + begin, 1, width, rows - from, g_h + from * COLUMNS);
+    }
     for (ptrdiff_t i = 0; i < area; i++) g[i] = units[m->depth * area + i] > 0 ? g[i] : 0;
     top += NAME(sums_of)(rows, width);
 
@@ -174,12 +172,15 @@ void NAME(made_gradient)(const Layer *m, const Gradients *wanted) {
     const ptrdiff_t stride = NAME(sums_of)(rows, width) + m->depth * middle + NAME(sums_of)(width, dim - 1);
     const ptrdiff_t big = rows > width ? rows : width;
     const ptrdiff_t scratch = (m->depth + 3) * area + (2 * dim + big + m->params) * COLUMNS + NAME(padded)(width);
-    REAL *memory = aligned_alloc(64, jobs * (stride + scratch) * sizeof(REAL)), *sums = memory + jobs * scratch;
+    REAL *memory = aligned_alloc(64, (jobs * (stride + scratch) + NAME(padded)(rows * width)) * sizeof(REAL));
+    REAL *sums = memory + jobs * scratch, *last = sums + jobs * stride;
+    for (ptrdiff_t r = 0; r < rows; r++)
+        memcpy(last + r * width, (const REAL *)m->last + (r % m->params * dim + m->order[r / m->params]) * width, width * sizeof(REAL));
 #pragma omp parallel for schedule(static) if (jobs > 1)
     for (ptrdiff_t job = 0; job < jobs; job++) {
         memset(sums + job * stride, 0, stride * sizeof(REAL));
         for (ptrdiff_t tile = job * tiles / jobs; tile < (job + 1) * tiles / jobs; tile++)
-            NAME(tile)(m, wanted, tile * COLUMNS, memory + job * scratch, sums + job * stride);
+            NAME(tile)(m, wanted, last, tile * COLUMNS, memory + job * scratch, sums + job * stride);
     }
     int *sees = malloc(width * sizeof(int));
     NAME(gather)(sums, stride, jobs, rows, width, wanted->last, wanted->last_bias, m->ends, m->params, m->order, dim);

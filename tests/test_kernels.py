@@ -177,6 +177,13 @@ def test_transforms_of_functions_take_the_plain_path():
     torch.testing.assert_close(jacobian.slogdet()[1], made(x[:4])[1])
 
 
+@pytest.mark.parametrize("map_name", ["affine", "spline"])
+def test_gradients_of_many_vectors_at_once(map_name):
+    made, x, _ = layer(map_name, "plain")
+    one_by_one, at_once = (torch.autograd.functional.jacobian(lambda x: made(x)[0][0], x[:3], vectorize=v) for v in (False, True))
+    torch.testing.assert_close(at_once, one_by_one, **float64)
+
+
 @pytest.mark.parametrize("recipe", [maf, nsf])
 def test_flows_agree_without_kernels(recipe):
     """Samples of one seed, and densities, whether there is a compiler or not."""

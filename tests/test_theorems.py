@@ -14,6 +14,7 @@ import pushforward.distributions as pd
 import pushforward.nets as pn
 import pushforward.transforms as pt
 import pushforward.univariate as pu
+from pushforward import kernels
 from pushforward.core import Chain, Flow, Inverse
 from pushforward.models import MODELS
 from pushforward.objectives import MaximumLikelihood, ReverseKL
@@ -260,8 +261,9 @@ def test_iaf_is_maf_the_other_way(monkeypatch):
 
     x = torch.randn(8, 5, dtype=torch.float64)
     fast, slow = {"pass": 3, "steps": 0}, {"pass": 0, "steps": 3}
-    assert cost(maf.log_prob, x) == fast and cost(maf.sample, (8,)) == slow
-    assert cost(iaf.log_prob, x) == slow and cost(iaf.sample_and_log_prob, (8,)) == fast
+    with kernels.without():  # in which a step costs no more than a pass
+        assert cost(maf.log_prob, x) == fast and cost(maf.sample, (8,)) == slow
+        assert cost(iaf.log_prob, x) == slow and cost(iaf.sample_and_log_prob, (8,)) == fast
     drawn, log_prob = iaf.sample_and_log_prob((8,))  # its own draws come with their density in a pass
     close(iaf.log_prob(drawn), log_prob)
     close(iaf.decode(maf.decode(x)), x)

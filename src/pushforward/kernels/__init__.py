@@ -1,5 +1,6 @@
 """Scalar maps and masked layers in C: optional, built on first use by the machine's own compiler; each has a PyTorch path beside it."""
 
+from .again import again, special
 from .build import ready, without
 from .made import Plan, ScalarMap, made, made_gradient
 from .mixture import MOST_COMPONENTS, Mixture, mixture, mixture_gradient, mixture_inverse
@@ -12,6 +13,7 @@ __all__ = [
     "Mixture",
     "Plan",
     "ScalarMap",
+    "again",
     "made",
     "made_gradient",
     "made_operator",
@@ -19,6 +21,7 @@ __all__ = [
     "mixture_gradient",
     "mixture_inverse",
     "ready",
+    "special",
     "spline",
     "spline_gradient",
     "spline_gradient_operator",

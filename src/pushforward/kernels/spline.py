@@ -16,7 +16,10 @@ OPTIONS = [SIZE, SIZE, SIZE, ctypes.c_int, ctypes.c_double, ctypes.c_double, cty
 
 
 def spline(y: Tensor, h: Tensor, bins: int, bound: float, floor: float, inverse: bool) -> tuple[Tensor, Tensor]:
-    """Value and log derivative: y ``(blocks, numbers)`` and h ``(blocks or 1, 3 bins - 1, numbers)``, both contiguous, give two like y."""
+    """Value and log derivative: y ``(blocks, numbers)`` and h ``(blocks or 1, 3 bins - 1, numbers)`` give two like y.
+
+    y is contiguous, and so is each block of h.
+    """
     out, slope = torch.empty_like(y), torch.empty_like(y)
     call("spline", (y, h, out, slope), h, (bins, bound, floor, inverse))
     return out, slope
@@ -33,8 +36,8 @@ def spline_gradient(
 
 def call(name: str, tensors: tuple[Tensor, ...], h: Tensor, options: tuple[Any, ...]) -> None:
     y = tensors[0]
-    assert all(t.is_contiguous() for t in tensors)
+    assert all(t.is_contiguous() for t in tensors if t is not h) and h[:1].is_contiguous()
     function = getattr(library(), f"{name}_{'float' if y.dtype == torch.float32 else 'double'}")
     if not function.argtypes:
         function.argtypes, function.restype = [POINTER] * len(tensors) + OPTIONS, None
-    function(*(t.data_ptr() for t in tensors), y.shape[0], y.shape[1], 0 if h.shape[0] == 1 else h[0].numel(), *options)
+    function(*(t.data_ptr() for t in tensors), y.shape[0], y.shape[1], 0 if h.shape[0] == 1 else h.stride(0), *options)

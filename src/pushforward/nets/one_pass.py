@@ -40,10 +40,8 @@ class OnePass(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g_out: Tensor, g_ldj: Tensor) -> tuple[Any, ...]:
         x, context, *weights = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            wanted = [t for t, needed in zip((x, context, *weights), ctx.needs_input_grad[2:], strict=True) if needed]
-            found = iter(torch.autograd.grad(ctx.plain(x, context, *weights), wanted, (g_out, g_ldj), create_graph=True, allow_unused=True))
-            return None, None, *(next(found) if needed else None for needed in ctx.needs_input_grad[2:])
+        if kernels.special(g_out, g_ldj):
+            return None, None, *kernels.again(ctx.plain, (x, context, *weights), ctx.needs_input_grad[2:], (g_out, g_ldj))
         given = None if context is None else columns(context)
         g_x, g_context, g_weights = kernels.made_gradient(ctx.plan, columns(x), given, weights, columns(g_out), g_ldj.contiguous())
         return None, None, g_x.t(), None if g_context is None else g_context.t(), *g_weights

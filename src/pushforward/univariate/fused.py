@@ -76,7 +76,8 @@ class Fused(torch.autograd.Function):
         g_share = torch.addcmul(-mean.unsqueeze(2), p.passed.unsqueeze(1), g_left.unsqueeze(2))
         near = torch.cat([p.k - 1, p.k, p.k + 1], 1).clamp(0, bins - 1)
         g_share = g_share.scatter_add(2, near.unsqueeze(1).expand(-1, 2, -1, *t.shape[1:]), g_size)
-        g_logits = (g_share.sum_to_size(p.share.shape) * p.share).flatten(1, 2)
+        g_logits = g_share.sum_to_size(p.share.shape) * p.share
+        g_logits = g_logits.reshape(g_logits.shape[0], 2 * bins, *g_logits.shape[3:])
 
         gate = p.gate
         g_gate = g_log * ((TILT**2 - 1) * gate * (1 - gate) / ((1 + (TILT - 1) * gate) * (TILT - (TILT - 1) * gate)))

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .. import kernels
 from .base import Univariate
 from .bisection import invert, wide
+from .mixture_kernel import Plain, forward, inverse
 
 Kernel = Callable[[Tensor], Tensor]
 
@@ -24,7 +26,8 @@ class GaussianMixtureCDF(Univariate):
 
     ``h`` is ``(B or 1, 3 components, C, *rest)``: logits, means, log-scales. ``identity`` has means spread over [-2, 2], equal
     weights and scales 1; a map to (0, 1) can't be the identity, this is what stands closest. Forward costs O(components) and
-    is exact; the inverse is numerical, some 50 times that, with exact gradients (:func:`~.bisection.invert`).
+    is exact; the inverse is numerical, some 50 times that (by the compiled kernel some 5), with exact gradients
+    (:func:`~.bisection.invert`).
 
     Caveats: z near 1 has few digits to tell x by: the round trip's error is ``eps / density``, in float64 1e-12 at 4 standard
     deviations (nothing brings x back beyond 8), in float32 5e-4 at 4 (nothing beyond 5); the same holds in a gap between
@@ -58,10 +61,16 @@ class GaussianMixtureCDF(Univariate):
         self.identity = spread(components)
 
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        return forward(kernels.Mixture(self.components, self.bound, gaussian=True, quantile=False), self._forward, x, h)
+
+    def inverse(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        return inverse_inside(kernels.Mixture(self.components, self.bound, gaussian=True, quantile=False), self._inverse, z, h)
+
+    def _forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         z, slope = mix(wide(x), *parts(h, self.components, self.bound, x), normal_cdf, log_normal)
         return inside(z).to(x.dtype), slope
 
-    def inverse(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    def _inverse(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         return unmix(z, parts(h, self.components, self.bound, z), normal_cdf, log_normal, torch.special.ndtri)
 
 
@@ -74,7 +83,7 @@ class LogisticMixtureCDF(Univariate):
 
     ``h`` is ``(B or 1, 3 components, C, *rest)``: logits, means, log-scales. ``identity`` has means spread over [-2, 2], equal
     weights and scales 1, what stands closest to the identity. Forward costs O(components) and is exact; the inverse is
-    numerical, some 50 times that, with exact gradients (:func:`~.bisection.invert`).
+    numerical, some 50 times that (by the compiled kernel some 5), with exact gradients (:func:`~.bisection.invert`).
 
     Caveats: those of :class:`GaussianMixtureCDF`, but tails are longer: in float32 x comes back to 1e-3 up to 9 scales on the right.
     Outside of (0, 1), ends included, the inverse gives x of the nearest z inside with log derivative ``-inf``.
@@ -105,10 +114,16 @@ class LogisticMixtureCDF(Univariate):
         self.identity = spread(components)
 
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        return forward(kernels.Mixture(self.components, self.bound, gaussian=False, quantile=False), self._forward, x, h)
+
+    def inverse(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        return inverse_inside(kernels.Mixture(self.components, self.bound, gaussian=False, quantile=False), self._inverse, z, h)
+
+    def _forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         z, slope = mix(wide(x), *parts(h, self.components, self.bound, x), torch.sigmoid, log_logistic)
         return inside(z).to(x.dtype), slope
 
-    def inverse(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    def _inverse(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         return unmix(z, parts(h, self.components, self.bound, z), torch.sigmoid, log_logistic, torch.logit)
 
 
@@ -144,6 +159,12 @@ def unmix(z: Tensor, h: tuple[Tensor, Tensor, Tensor], cdf: Kernel, log_density:
     ends = (means + scales.exp() * quantile(y).unsqueeze(1)).detach()
     x, slope = invert(lambda x: mix(x, *h, cdf, log_density), y, ends.amin(1), ends.amax(1), doublings=1)
     return x.to(z.dtype), torch.where((z > 0) & (z < 1), slope, -math.inf)
+
+
+def inverse_inside(kind: kernels.Mixture, plain: Plain, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    """Outside of (0, 1) x is that of the nearest z inside, with log derivative ``-inf``."""
+    x, slope = inverse(kind, plain, inside(z), h)
+    return x, torch.where((z > 0) & (z < 1), slope, -math.inf)
 
 
 def inside(z: Tensor) -> Tensor:

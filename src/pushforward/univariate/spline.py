@@ -67,11 +67,12 @@ class RationalQuadratic(Univariate):
 
     def _evaluate(self, x: Tensor, h: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
         options = self.bins, self.bound, self.floor, inverse
-        if self.scalar_map and kernels.ready(x, h):
-            return Kernel.apply(x, h, *options)
 
         def curve(y: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
             out, slope = Fused.apply(y, h, *options) if self.fused else evaluate(y, h, *options)[:2]
             return out, slope
 
-        return with_tails(curve, x, h, self.bound)
+        def plain(x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+            return with_tails(curve, x, h, self.bound)
+
+        return Kernel.apply(plain, x, h, *options) if self.scalar_map and kernels.ready(x, h) else plain(x, h)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from .cases import SPLINES, Case
+from .cases import Case
 from .contender import Contender, Facts
 from .peer_flowjax import Flowjax
 from .peers import BUILDERS, UNCOMPILED
@@ -33,7 +33,7 @@ def compare(
     for library in libraries:
         if library in BUILDERS and (found := facts(BUILDERS[library], case)):
             known[library] = found
-            fit = [mode for mode in modes if mode == "eager" or case.kind not in SPLINES or library not in UNCOMPILED]
+            fit = [mode for mode in modes if mode == "eager" or (library, case.kind) not in UNCOMPILED]
             both = (contender(library, BUILDERS[library], case, work, mode == "compiled") for mode in fit)
             everybody += [one for one in both if one]
     if jax:

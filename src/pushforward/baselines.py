@@ -115,7 +115,7 @@ def gaussian(train: np.ndarray, valid: np.ndarray, seed: int = 0) -> tuple[str, 
 def gaussian_mixture(train: np.ndarray, valid: np.ndarray, seed: int = 0) -> tuple[str, Density]:
     """Mixtures of more and more components, fitted by EM; the one that validation likes best, until it has worsened twice."""
     rows = min(len(train), ROWS, max(2_000, NUMBERS // train.shape[1]))
-    seen = train if rows == len(train) else np.random.default_rng(seed).permutation(train)[:rows]
+    seen = train if rows == len(train) else train[np.random.default_rng(seed).permutation(len(train))[:rows]]
     best, best_score, worse = None, -math.inf, 0
     for components in COMPONENTS:
         if components > len(seen):

@@ -10,6 +10,8 @@ import torch
 from catalog import LAYERS, Layer
 from torch import Tensor
 
+from pushforward import kernels
+
 BATCH = 5
 
 layers = pytest.mark.parametrize("name", LAYERS)
@@ -208,6 +210,14 @@ def test_one_graph(name):
     for g, gc in zip(grads, grads_c, strict=True):
         if g is not None:
             torch.testing.assert_close(gc, g)
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if any(word in name for word in ("spline", "mixture", "autoregressive"))])
+@pytest.mark.parametrize("law", [test_round_trip, test_ldj_cancels, test_ldj_is_slogdet, test_rows_are_independent])
+def test_without_kernels(law, name):
+    """The PyTorch paths, which a machine with a compiler would not take."""
+    with kernels.without():
+        law(name)
 
 
 @pytest.mark.slow

@@ -20,7 +20,18 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "pushforward"
 ROOMS = ("core", "transforms", "univariate", "distributions")
 JUDGES = ("test_laws.py", "test_memory.py", "test_dequantization.py", "test_discretized.py", *(f"test_{room}.py" for room in ROOMS))
-PAIRS = {"forward", "inverse", "_forward", "_inverse", "evaluate", "_evaluate", "piece", "draw", "sample_and_log_prob", "rsample_and_log_prob"}
+PAIRS = {
+    "forward",
+    "inverse",
+    "_forward",
+    "_inverse",
+    "evaluate",
+    "_evaluate",
+    "piece",
+    "draw",
+    "sample_and_log_prob",
+    "rsample_and_log_prob",
+}
 SCALARS = {"log_prob", "_log_prob"}
 NAMES = {"ldj", "slope", "log_prob", "step"}
 NOT_LIKELIHOODS = {"Split"}  # its forward returns two parts of x

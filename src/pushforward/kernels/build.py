@@ -12,12 +12,13 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent  # absolute: each file includes itself
 # No -ffast-math: NaN and infinity must come through. OpenMP's functions are found in the library that torch has loaded, so that
 # both share one pool of threads and torch.set_num_threads holds for both: hence it is not linked.
 FLAGS = ["-O3", "-std=c11", "-ffp-contract=fast", "-fPIC", "-fno-math-errno", "-fno-trapping-math"]
@@ -61,7 +62,7 @@ available._dynamo_marked_constant = True  # type: ignore[attr-defined]  # torch.
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """The compiled kernels, from the user's cache or built now (a few seconds); ``None`` where there is no compiler or no place."""
+    """The compiled kernels, from the user's cache or built now (some ten seconds); ``None`` where there is no compiler or no place."""
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None:
         return None
@@ -92,12 +93,11 @@ def built(compiler: str, flags: list[str], folder: Path) -> Path:
     path = folder / f"kernels-{key}.so"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=folder) as work:
-            objects = []
-            for source in (s for s in sources if s.suffix == ".c"):
-                objects.append(os.path.join(work, source.stem + ".o"))
-                run([compiler, *flags, "-c", str(source), "-o", objects[-1]])
+            files = [(str(source), os.path.join(work, source.stem + ".o")) for source in sources if source.suffix == ".c"]
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(lambda file: run([compiler, *flags, "-c", file[0], "-o", file[1]]), files))
             made = os.path.join(work, path.name)
-            run([compiler, "-shared", *objects, "-o", made, "-lm"])
+            run([compiler, "-shared", *(compiled for _, compiled in files), "-o", made, "-lm"])
             os.replace(made, path)
     return path
 

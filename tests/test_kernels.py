@@ -147,6 +147,20 @@ def test_what_is_not_a_number_stays_so():
     assert spline.forward(torch.tensor([[float("nan")]]), torch.zeros(1, 14, 1))[0].isnan().all()
 
 
+@pytest.mark.parametrize("grad", [True, False])
+def test_what_does_not_fit_is_refused(grad):
+    """A kernel takes addresses: shapes that do not belong together must not reach it."""
+    with torch.set_grad_enabled(grad):
+        with pytest.raises(RuntimeError):
+            pt.Autoregressive(pu.RationalQuadratic(8), pn.MADE(3, 2))(torch.randn(5, 3))
+        with pytest.raises(RuntimeError):
+            pt.Autoregressive(pu.Affine(), pn.MADE(3, 2, context=2))(torch.randn(5, 3), torch.randn(4, 2))
+        for curve in (pu.RationalQuadratic(8), pu.LogisticMixtureCDF(3)):
+            for shape in ((5, curve.params - 1, 3), (4, curve.params, 3), (5, curve.params, 2)):
+                with pytest.raises((RuntimeError, ValueError, IndexError)):
+                    curve.forward(torch.rand(5, 3), torch.randn(shape))
+
+
 def test_gradients_are_the_same_to_the_bit_from_run_to_run():
     made, x, _ = layer("spline", "more-features-than-columns", torch.float32)
     first, second = (gradients(made, x, *made.parameters()) for _ in range(2))

@@ -147,7 +147,8 @@ static void NAME(tile)(const Layer *m, const Gradients *wanted, const REAL *last
             for (int i = 0; i < n; i++) ((REAL *)wanted->g_context)[r * m->batch + start + i] = g[r * COLUMNS + i];
 }
 
-/* All jobs' sums of a layer, out of panels; row r goes to place[r], and sees `sees[r / group]` columns. */
+/* All jobs' sums of a layer, out of panels; row r sees `sees[r / group]` columns, and is put back from its position to its feature if there is
+   an order. */
 static void NAME(gather)(const REAL *sums, ptrdiff_t stride, int jobs, ptrdiff_t rows, ptrdiff_t columns, REAL *weight, REAL *bias,
                          const int *sees, int group, const int *order, int dim) {
 #pragma omp parallel for schedule(static) if (jobs > 1)

@@ -158,9 +158,12 @@ class MADE(nn.Module):
 
         ``offset`` ``(params,)`` is added to the parameters that the net gives.
         """
-        if (inverse and torch.is_grad_enabled()) or x.shape[1:] != (self.dim,) or not kernels.ready(x, self.first.weight):
+        fits = x.shape[1:] == (self.dim,) and len(offset) == self.params  # what does not is refused by the plain path
+        if (inverse and torch.is_grad_enabled()) or not fits or not kernels.ready(x, self.first.weight):
             return None
         given = None if self.embed is None else self.embed(self._required(context))
+        if given is not None and len(given) != len(x):
+            return None
         weights = self._weights()
         if any(univariate.identity):
             weights[-1] = weights[-1] + offset.repeat_interleave(self.dim)

@@ -26,7 +26,13 @@ def inverse(kind: kernels.Mixture, plain: Plain, z: Tensor, h: Tensor) -> tuple[
 
 def usable(kind: kernels.Mixture, x: Tensor, h: Tensor) -> bool:
     """Under torch.compile the plain path is fused by the compiler."""
-    if torch.compiler.is_compiling() or kind.components > kernels.MOST_COMPONENTS or h.shape[0] not in (1, x.shape[0]) or not x.numel():
+    if (
+        torch.compiler.is_compiling()
+        or kind.components > kernels.MOST_COMPONENTS
+        or h.shape[0] not in (1, x.shape[0])
+        or h.shape[1] != 3 * kind.components
+        or not x.numel()
+    ):
         return False
     return kernels.ready(x, h)
 

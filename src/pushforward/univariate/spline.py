@@ -75,4 +75,5 @@ class RationalQuadratic(Univariate):
         def plain(x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
             return with_tails(curve, x, h, self.bound)
 
-        return Kernel.apply(plain, x, h, *options) if self.scalar_map and kernels.ready(x, h) else plain(x, h)
+        fits = h.shape[0] in (1, x.shape[0]) and h.shape[1] == self.params  # what does not is refused by the plain path
+        return Kernel.apply(plain, x, h, *options) if self.scalar_map and fits and kernels.ready(x, h) else plain(x, h)

@@ -112,7 +112,6 @@ LAYERS: dict[str, Layer] = {
     "spline": Layer(lambda: pt.Elementwise(pu.RationalQuadratic(bins=5, bound=3.0), (3,)), domain=wide),
     "spline-image": Layer(lambda: pt.Elementwise(pu.RationalQuadratic(bins=3), (2, 1, 1)), shape=(2, 3, 3), domain=wide),
     "spline-two-bins": Layer(lambda: pt.Elementwise(pu.RationalQuadratic(bins=2), (3,)), domain=wide),
-    "spline-recorded": Layer(lambda: pt.Elementwise(pu.RationalQuadratic(bins=5, fused=False), (3,)), domain=wide),
     "linear-spline": Layer(lambda: pt.Elementwise(pu.LinearSpline(5, 3.0), (3,)), domain=wide),
     "quadratic-spline": Layer(lambda: pt.Elementwise(pu.QuadraticSpline(5, 3.0), (3,)), domain=wide),
     "quadratic-spline-free-ends": Layer(lambda: pt.Elementwise(pu.QuadraticSpline(2, 3.0, free_ends=True), (3,)), domain=wide),

@@ -1,30 +1,11 @@
-"""Scalar maps and masked layers in C: optional, built on first use by the machine's own compiler; each has a PyTorch path beside it."""
+"""Scalar maps and masked layers in C: optional, built on first use by the machine's own compiler.
 
-from .again import again, special
-from .build import ready, without
-from .made import Plan, ScalarMap, made, made_gradient
-from .mixture import MOST_COMPONENTS, Mixture, mixture, mixture_gradient, mixture_inverse
-from .operators import made_operator, spline_gradient_operator, spline_operator
-from .spline import MOST_BINS, spline, spline_gradient
+Each function takes the plain path by PyTorch and computes the same: by the kernel where that can be, else by that path.
+"""
 
-__all__ = [
-    "MOST_BINS",
-    "MOST_COMPONENTS",
-    "Mixture",
-    "Plan",
-    "ScalarMap",
-    "again",
-    "made",
-    "made_gradient",
-    "made_operator",
-    "mixture",
-    "mixture_gradient",
-    "mixture_inverse",
-    "ready",
-    "special",
-    "spline",
-    "spline_gradient",
-    "spline_gradient_operator",
-    "spline_operator",
-    "without",
-]
+from . import operators  # noqa: F401 (registers them)
+from .elementwise import Mixture, Spline, mixture, spline
+from .library import path, without
+from .masked import Affine, Net, masked
+
+__all__ = ["Affine", "Mixture", "Net", "Spline", "masked", "mixture", "path", "spline", "without"]

@@ -1,13 +1,13 @@
-"""Compiling and loading the kernels, once per machine."""
+"""Compiling the kernels by the machine's own compiler, once per machine."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import functools
 import hashlib
+import logging
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -15,62 +15,35 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 HERE = Path(__file__).resolve().parent  # absolute: each file includes itself
 # No -ffast-math: NaN and infinity must come through. OpenMP's functions are found in the library that torch has loaded, so that
 # both share one pool of threads and torch.set_num_threads holds for both: hence it is not linked.
 FLAGS = ["-O3", "-std=c11", "-ffp-contract=fast", "-fPIC", "-fno-math-errno", "-fno-trapping-math"]
 CHOICES = [["-march=native", "-fopenmp"], ["-march=native"], []]
 LIMIT = 120  # seconds for the compiler
+log = logging.getLogger("pushforward")
 
 
-def ready(*tensors: Tensor) -> bool:
-    """Whether the kernels can take these: all on the CPU, all float32 or all float64, and a library that could be built; without autocast
-    and outside of the transforms of torch.func.
+def candidates() -> Iterator[Path]:
+    """Libraries that should load, the best first: from the user's cache, or built now.
 
-    ``PUSHFORWARD_KERNELS=0`` in the environment says no, as does :func:`without`.
+    Raises:
+        OSError: in the end, with the reason why there is none.
     """
-    first = tensors[0]
-    if first.dtype not in (torch.float32, torch.float64) or any(t.dtype != first.dtype or not t.is_cpu for t in tensors):
-        return False
-    return available()
-
-
-@contextlib.contextmanager
-def without() -> Iterator[None]:
-    """The PyTorch paths instead of the kernels, in all threads: to compare them, or to count operations."""
-    before = os.environ.get("PUSHFORWARD_KERNELS")
-    os.environ["PUSHFORWARD_KERNELS"] = "0"
-    try:
-        yield
-    finally:
-        del os.environ["PUSHFORWARD_KERNELS"]
-        if before is not None:
-            os.environ["PUSHFORWARD_KERNELS"] = before
-
-
-def available() -> bool:
-    if torch.is_autocast_enabled("cpu") or torch._C._are_functorch_transforms_active():
-        return False
-    return os.environ.get("PUSHFORWARD_KERNELS") != "0" and library() is not None
-
-
-available._dynamo_marked_constant = True  # type: ignore[attr-defined]  # torch.compiler.assume_constant_result, without loading the compiler
-
-
-@functools.cache
-def library() -> ctypes.CDLL | None:
-    """The compiled kernels, from the user's cache or built now (some ten seconds); ``None`` where there is no compiler or no place."""
-    compiler = shutil.which(os.environ.get("CC", "cc"))
+    name = os.environ.get("CC", "cc")
+    compiler = shutil.which(name)
     if compiler is None:
-        return None
+        raise OSError(f"there is no C compiler {name!r}; install one, or name it in CC")
+    why = "there is no folder that only this user can write to"
     for folder in folders():
         for choice in CHOICES:
-            with contextlib.suppress(OSError, subprocess.SubprocessError):
-                return ctypes.CDLL(str(built(compiler, [*FLAGS, *choice], folder)))
-    return None
+            try:
+                yield built(compiler, [*FLAGS, *choice, *shlex.split(os.environ.get("CFLAGS", ""))], folder)
+            except subprocess.CalledProcessError as error:
+                why = f"{name} failed: {(error.stderr.decode(errors='replace').strip().splitlines() or ['without a word'])[-1]}"
+            except (OSError, subprocess.SubprocessError) as error:
+                why = str(error)
+    raise OSError(why)
 
 
 def folders() -> Iterator[Path]:
@@ -92,12 +65,14 @@ def built(compiler: str, flags: list[str], folder: Path) -> Path:
     key = hashlib.sha256(b"\0".join([made_by.encode(), *(source.read_bytes() for source in sources)])).hexdigest()[:24]
     path = folder / f"kernels-{key}.so"
     if not path.exists():
+        log.warning("pushforward: compiling the kernels, once on this machine (about 10 s)")
         with tempfile.TemporaryDirectory(dir=folder) as work:
             files = [(str(source), os.path.join(work, source.stem + ".o")) for source in sources if source.suffix == ".c"]
             with ThreadPoolExecutor() as pool:
                 list(pool.map(lambda file: run([compiler, *flags, "-c", file[0], "-o", file[1]]), files))
             made = os.path.join(work, path.name)
-            run([compiler, "-shared", *(compiled for _, compiled in files), "-o", made, "-lm"])
+            shared = [flag for flag in flags if flag.startswith("-fsanitize")]
+            run([compiler, "-shared", *shared, *(compiled for _, compiled in files), "-o", made, "-lm"])
             os.replace(made, path)
     return path
 

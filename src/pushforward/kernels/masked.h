@@ -75,13 +75,13 @@ static void NAME(visit)(const Layer *m, int p, ptrdiff_t start, int n, const REA
     const int feature = m->order[p], end = m->ends[p], rows = end - begin;
     REAL *sums = stream + begin * COLUMNS;
     const REAL *first = (const REAL *)m->first + begin * (dim - 1), *bias = (const REAL *)m->first_bias + begin;
-    if (rows && !m->residual && !m->context)
+    if (rows && !m->residual && !m->given)
         NAME(rectified)(units + begin * COLUMNS, rows, bias, first, dim - 1, p, known);
     else if (rows) {
         NAME(dense)(sums, rows, bias, 1, first, dim - 1, p, known);
-        if (m->context)
+        if (m->given)
             for (int r = 0; r < rows; r++)
-                for (int i = 0; i < n; i++) sums[r * COLUMNS + i] += ((const REAL *)m->context)[(begin + r) * m->batch + start + i];
+                for (int i = 0; i < n; i++) sums[r * COLUMNS + i] += ((const REAL *)m->given)[(begin + r) * m->batch + start + i];
         NAME(rectify)(units + begin * COLUMNS, sums, rows * COLUMNS);
     }
     for (int j = 0; rows && j < m->depth; j++) {

@@ -1,10 +1,10 @@
 /* Mixture distribution functions, alone or before a quantile function: value, log derivative, inverse and gradient in one pass.
 
-   Built twice, for float and double. Numbers come in blocks: parameter p of number i in block b is h[b * h_block + p * numbers + i].
-   A tile of numbers, of whichever blocks, goes through together, so that every loop over i is a loop over vector registers. */
+   Built twice, for float and double. A tile of numbers, of whichever blocks, goes through together, so that every loop over i is a loop over vector registers. */
 
 #ifndef REAL
 #include "erfcx.h"
+#include "structures.h"
 #include <float.h>
 
 enum { BELOW, ABOVE, DENSITY };
@@ -34,8 +34,10 @@ enum { BELOW, ABOVE, DENSITY };
 
 #define STEPS 40
 #define EACH_TILE                                                                                                                          \
-    const ptrdiff_t total = blocks * numbers;                                                                                              \
-    _Pragma("omp parallel for schedule(dynamic, 4) if (total * components > 4096)") for (ptrdiff_t at = 0; at < total; at += TILE)
+    const ptrdiff_t total = m->blocks * m->numbers, numbers = m->numbers;                                                                  \
+    const int components = m->components, gaussian = m->gaussian, quantile = m->quantile;                                                  \
+    _Pragma("omp parallel for schedule(dynamic, 4) num_threads(m->threads) if (m->threads > 1 && total * components > 4096)")              \
+    for (ptrdiff_t at = 0; at < total; at += TILE)
 
 /* The middle on the scale of asinh, so that a bracket of many decades takes a few steps. */
 static inline REAL NAME(middle)(REAL low, REAL high) {
@@ -91,14 +93,15 @@ static void NAME(solve)(NAME(Mixture) *restrict w, const REAL *restrict y, const
     }
 }
 
-void NAME(mixture)(const REAL *x, const REAL *h, REAL *out, REAL *slope, ptrdiff_t blocks, ptrdiff_t numbers, ptrdiff_t h_block,
-                   int components, double bound, int gaussian, int quantile) {
+int NAME(mixture)(const Numbers *m) {
+    const REAL *x = m->x;
+    REAL *out = m->out, *slope = m->slope;
     EACH_TILE {
         NAME(Mixture) w;
         NAME(Stretches) s;
         const int n = total - at < TILE ? total - at : TILE;
-        NAME(stretch)(&s, at, n, numbers, h_block);
-        NAME(prepare)(&w, h, &s, numbers, n, components, bound);
+        NAME(stretch)(&s, at, n, numbers, m->h_block);
+        NAME(prepare)(&w, m->h, &s, numbers, n, components, m->bound);
         NAME(sums)(&w, x + at, n, components, quantile, gaussian);
         NAME(finish)(&w, out + at, slope + at, n, gaussian, quantile);
         if (!quantile) for (ptrdiff_t i = at; i < at + n; i++) {
@@ -106,35 +109,40 @@ void NAME(mixture)(const REAL *x, const REAL *h, REAL *out, REAL *slope, ptrdiff
             slope[i] = ABS(x[i]) == INFINITY ? -INFINITY : slope[i];
         }
     }
+    return 0;
 }
 
-/* x and its log derivative, from y = logit(z) of the cdf's value z and q = quantile(z) of one component. */
-void NAME(mixture_inverse)(const REAL *y, const REAL *q, const REAL *h, REAL *out, REAL *slope, ptrdiff_t blocks, ptrdiff_t numbers,
-                           ptrdiff_t h_block, int components, double bound, int gaussian, int quantile) {
+/* x and its log derivative, from x = logit(z) of the cdf's value z and q = quantile(z) of one component. */
+int NAME(mixture_inverse)(const Numbers *m) {
+    const REAL *y = m->x, *q = m->q;
+    REAL *out = m->out, *slope = m->slope;
     EACH_TILE {
         NAME(Mixture) w;
         NAME(Stretches) s;
         REAL z[TILE];
         const int n = total - at < TILE ? total - at : TILE;
-        NAME(stretch)(&s, at, n, numbers, h_block);
-        NAME(prepare)(&w, h, &s, numbers, n, components, bound);
+        NAME(stretch)(&s, at, n, numbers, m->h_block);
+        NAME(prepare)(&w, m->h, &s, numbers, n, components, m->bound);
         NAME(solve)(&w, y + at, q + at, out + at, n, components, gaussian);
         NAME(sums)(&w, out + at, n, components, quantile, gaussian);
         NAME(finish)(&w, z, slope + at, n, gaussian, quantile);
         for (int i = 0; i < n; i++) slope[at + i] = -slope[at + i];
     }
+    return 0;
 }
 
 /* The gradients of x and h; of the inverse at its x, by the implicit function theorem, that of z in place of x's. */
-void NAME(mixture_gradient)(const REAL *x, const REAL *h, const REAL *g_out, const REAL *g_slope, REAL *g_x, REAL *g_h, ptrdiff_t blocks,
-                            ptrdiff_t numbers, ptrdiff_t h_block, int components, double bound, int gaussian, int quantile, int inverse) {
+int NAME(mixture_gradient)(const Numbers *m) {
+    const REAL *x = m->x, *g_out = m->g_out, *g_slope = m->g_slope;
+    const int inverse = m->inverse;
+    REAL *g_x = m->g_x;
     EACH_TILE {
         NAME(Mixture) w;
         NAME(Stretches) s;
         REAL z[TILE], slope[TILE], to_z[TILE], to_slope[TILE], along[TILE], g[3][TILE];
         const int n = total - at < TILE ? total - at : TILE;
-        NAME(stretch)(&s, at, n, numbers, h_block);
-        NAME(prepare)(&w, h, &s, numbers, n, components, bound);
+        NAME(stretch)(&s, at, n, numbers, m->h_block);
+        NAME(prepare)(&w, m->h, &s, numbers, n, components, m->bound);
         NAME(sums)(&w, x + at, n, components, quantile, gaussian);
         NAME(finish)(&w, z, slope, n, gaussian, quantile);
         EACH {
@@ -155,7 +163,8 @@ void NAME(mixture_gradient)(const REAL *x, const REAL *h, const REAL *g_out, con
         } else
             EACH g_x[at + i] = along[i];
         NAME(stretch)(&s, at, n, numbers, 3 * components * numbers);
-        NAME(back_to_h)(&w, g, g_h, &s, numbers, n, components, gaussian);
+        NAME(back_to_h)(&w, g, m->g_h, &s, numbers, n, components, gaussian);
     }
+    return 0;
 }
 #endif

@@ -4,7 +4,6 @@
    for Gaussians. Sums are taken of exponents less their greatest, so that no tail is ever rounded to 0. */
 
 #define TILE 64 /* numbers at most */
-#define MOST 64 /* components at most */
 #define EACH _Pragma("omp simd") for (int i = 0; i < n; i++)
 #define FADE(x) EXP((x) < FAINT ? FAINT : (x)) /* beside a sum of 1 such a number is nothing; times another it is still normal, and fast */
 #define ROOT_HALF (REAL)0.70710678118654752440

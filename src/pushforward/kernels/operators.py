@@ -7,75 +7,96 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .made import Plan, ScalarMap, made, made_gradient
-from .spline import spline, spline_gradient
+from . import elementwise, masked
+from .elementwise import Spline
 
 LIBRARY = torch.library.Library("pushforward", "DEF")  # not custom_op: its checks of each call cost more than a call
 SPLINE = "int bins, float bound, float floor, bool inverse) -> (Tensor, Tensor)"
-PLAN = "int bins, float bound, float floor, int[] order, int[] ends, bool residual"
-LIBRARY.define(f"spline(Tensor y, Tensor h, {SPLINE}")
-LIBRARY.define(f"spline_gradient(Tensor y, Tensor h, Tensor g_out, Tensor g_slope, {SPLINE}")
-LIBRARY.define(f"made({PLAN}, bool inverse, Tensor x, Tensor? context, Tensor[] weights) -> (Tensor, Tensor)")
-LIBRARY.define(f"made_gradient({PLAN}, Tensor x, Tensor? context, Tensor[] weights, Tensor g_out, Tensor g_ldj) -> Tensor[]")
-spline_operator, spline_gradient_operator = torch.ops.pushforward.spline.default, torch.ops.pushforward.spline_gradient.default
-
-LIBRARY.impl("spline", spline, "CPU")
-LIBRARY.impl("spline_gradient", spline_gradient, "CPU")
+LAYER = "int bins, float bound, float floor, int[] order, int[] ends, bool residual"
+LIBRARY.define(f"spline(Tensor x, Tensor h, {SPLINE}")
+LIBRARY.define(f"spline_gradient(Tensor x, Tensor h, Tensor g_out, Tensor g_slope, {SPLINE}")
+LIBRARY.define(f"masked({LAYER}, bool inverse, Tensor x, Tensor? given, Tensor[] weights) -> (Tensor, Tensor)")
+LIBRARY.define(f"masked_gradient({LAYER}, Tensor x, Tensor? given, Tensor[] weights, Tensor g_out, Tensor g_ldj) -> Tensor[]")
 
 
-def plan_of(bins: int, bound: float, floor: float, order: list[int], ends: list[int], residual: bool) -> Plan:
-    return Plan(ScalarMap(bins, bound, floor), tuple(order), tuple(ends), residual)
+@torch.library.impl(LIBRARY, "spline", "CPU")
+def _(x, h, *kind_and_inverse):
+    *kind, inverse = kind_and_inverse
+    return elementwise.evaluate("spline", Spline(*kind), inverse, x.contiguous(), h.contiguous())
 
 
-@torch.library.impl(LIBRARY, "made", "CPU")
+@torch.library.impl(LIBRARY, "spline_gradient", "CPU")
+def _(x, h, g_out, g_slope, *kind_and_inverse):
+    *kind, inverse = kind_and_inverse
+    x, h, g_out, g_slope = (t.contiguous() for t in (x, h, g_out, g_slope))
+    return elementwise.differentiate("spline", Spline(*kind), inverse, x, h, g_out, g_slope)
+
+
+def layer_of(options: list[Any], x: Tensor, given: Tensor | None, weights: list[Tensor]) -> tuple[masked.Affine | Spline, masked.Net]:
+    bins, bound, floor, order, ends, residual = options
+    kind = Spline(bins, bound, floor) if bins else masked.Affine(bound)
+    net = masked.Net(tuple(order), tuple(ends), residual)
+    if not masked.belong_together(kind, net, x.t(), None if given is None else given.t(), weights):
+        raise ValueError(f"kernels: these do not belong together: x {tuple(x.shape)}, weights {[tuple(t.shape) for t in weights]}, {net}")
+    return kind, net
+
+
+@torch.library.impl(LIBRARY, "masked", "CPU")
 def _(*arguments):
-    *plan, inverse, x, context, weights = arguments
-    return made(plan_of(*plan), inverse, x, context, weights)
+    *options, inverse, x, given, weights = arguments
+    kind, net = layer_of(options, x, given, weights)
+    return masked.evaluate(kind, net, inverse, x, given, weights)
 
 
-@torch.library.impl(LIBRARY, "made_gradient", "CPU")
+@torch.library.impl(LIBRARY, "masked_gradient", "CPU")
 def _(*arguments):
-    *plan, x, context, weights, g_out, g_ldj = arguments
-    g_x, g_context, g_weights = made_gradient(plan_of(*plan), x, context, weights, g_out.contiguous(), g_ldj.contiguous())
-    return [g_x, *([] if g_context is None else [g_context]), *g_weights]
+    *options, x, given, weights, g_out, g_ldj = arguments
+    g_x, g_given, g_weights = masked.differentiate(*layer_of(options, x, given, weights), x, given, weights, g_out, g_ldj)
+    return [g_x, *([] if g_given is None else [g_given]), *g_weights]
 
 
 @torch.library.register_fake("pushforward::spline", lib=LIBRARY)
-def _(y, h, bins, bound, floor, inverse):
-    return torch.empty_like(y), torch.empty_like(y)
+def _(x, h, *options):
+    return torch.empty_like(x), torch.empty_like(x)
 
 
 @torch.library.register_fake("pushforward::spline_gradient", lib=LIBRARY)
-def _(y, h, g_out, g_slope, bins, bound, floor, inverse):
-    return torch.empty_like(y), y.new_empty(y.shape[0], h.shape[1], y.shape[1])
+def _(x, h, g_out, g_slope, *options):
+    return torch.empty_like(x), x.new_empty(x.shape[0], h.shape[1], x.shape[1])
 
 
-@torch.library.register_fake("pushforward::made", lib=LIBRARY)
-def _(bins, bound, floor, order, ends, residual, inverse, x, context, weights):
+@torch.library.register_fake("pushforward::masked", lib=LIBRARY)
+def _(bins, bound, floor, order, ends, residual, inverse, x, given, weights):
     return torch.empty_like(x), x.new_empty(x.shape[1])
 
 
-@torch.library.register_fake("pushforward::made_gradient", lib=LIBRARY)
-def _(bins, bound, floor, order, ends, residual, x, context, weights, g_out, g_ldj):
-    return [torch.empty_like(t) for t in (x, *([] if context is None else [context]), *weights)]
+@torch.library.register_fake("pushforward::masked_gradient", lib=LIBRARY)
+def _(bins, bound, floor, order, ends, residual, x, given, weights, g_out, g_ldj):
+    return [t.new_empty(t.shape) for t in (x, *([] if given is None else [given]), *weights)]
 
 
-def keep(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    *ctx.plan, _inverse, x, context, weights = inputs
-    ctx.given = context is not None
-    ctx.save_for_backward(x, *([context] if ctx.given else []), *weights)
+def keep_numbers(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    x, h, *ctx.options = inputs
+    ctx.save_for_backward(x, h)
 
 
-def backward(ctx: Any, g_out: Tensor, g_ldj: Tensor) -> tuple[Any, ...]:
+def spline_backward(ctx: Any, g_out: Tensor, g_slope: Tensor) -> tuple[Any, ...]:
+    g_x, g_h = torch.ops.pushforward.spline_gradient(*ctx.saved_tensors, g_out, g_slope, *ctx.options)
+    return g_x, g_h.sum_to_size(ctx.saved_tensors[1].shape), None, None, None, None
+
+
+def keep_layer(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    *ctx.layer, _inverse, x, given, weights = inputs
+    ctx.given = given is not None
+    ctx.save_for_backward(x, *([given] if ctx.given else []), *weights)
+
+
+def masked_backward(ctx: Any, g_out: Tensor, g_ldj: Tensor) -> tuple[Any, ...]:
     x, *weights = ctx.saved_tensors
-    context = weights.pop(0) if ctx.given else None
-    g_x, *g_weights = torch.ops.pushforward.made_gradient(*ctx.plan, x, context, weights, g_out, g_ldj)
+    given = weights.pop(0) if ctx.given else None
+    g_x, *g_weights = torch.ops.pushforward.masked_gradient(*ctx.layer, x, given, weights, g_out, g_ldj)
     return *(None for _ in range(7)), g_x, g_weights.pop(0) if ctx.given else None, g_weights
 
 
-torch.library.register_autograd("pushforward::made", backward, setup_context=keep, lib=LIBRARY)
-
-
-def made_operator(plan: Plan, inverse: bool, x: Tensor, context: Tensor | None, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """:func:`~.made.made`, with its gradient where it goes from data to latent."""
-    return torch.ops.pushforward.made(*plan.scalar_map, list(plan.order), list(plan.ends), plan.residual, inverse, x, context, weights)
+torch.library.register_autograd("pushforward::spline", spline_backward, setup_context=keep_numbers, lib=LIBRARY)
+torch.library.register_autograd("pushforward::masked", masked_backward, setup_context=keep_layer, lib=LIBRARY)

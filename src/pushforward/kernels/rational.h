@@ -2,7 +2,6 @@
 
 #define TILT 30
 #define TILE 64 /* numbers at most */
-#define MOST 64 /* bins at most */
 #define EACH _Pragma("omp simd") for (int i = 0; i < n; i++)
 
 /* What a tile's numbers need to know of their bins. */

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import kernels
+from .masked import Masked
 from .mlp import linear
-from .one_pass import OnePass, ScalarMap, columns
 from .prefix import Prefix, add_product
 
 GROUP = 8  # positions that a visit takes together
@@ -81,14 +80,14 @@ class MADE(nn.Module):
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         if x.shape[1:] != (self.dim,):
             raise ValueError(f"MADE: expected x of shape (B, {self.dim}), got {tuple(x.shape)}")
-        return self._net(x, None if self.embed is None else self.embed(self._required(context)), self._weights())
+        return self.compute(x, self._given(context), *self._weights())
 
     def _weights(self) -> list[Tensor]:
         """Weight and bias of each masked layer."""
         return [t for layer in (self.first, *self.hidden, self.last) for t in (layer.weight, layer.bias)]
 
-    def _net(self, x: Tensor, given: Tensor | None, weights: Sequence[Tensor]) -> Tensor:
-        """The net of these weights; ``given`` ``(B, width)`` is what the context adds to the first layer."""
+    def compute(self, x: Tensor, given: Tensor | None, *weights: Tensor) -> Tensor:
+        """The net of other numbers than its own, as :class:`Masked` holds them."""
         (first, first_bias), *hidden, (last, last_bias) = zip(weights[::2], weights[1::2], strict=True)
         h = product(first, self.mask_in, first_bias, x.t().index_select(0, self.seen))
         if given is not None:
@@ -113,9 +112,8 @@ class MADE(nn.Module):
         order = torch.tensor(self.order, device=like.device)
         outs = self.last.weight.view(self.params, self.dim, -1).index_select(1, order).transpose(0, 1)  # (D, params, W), by position
         out_bias = self.last.bias.view(self.params, self.dim).index_select(1, order).t().unsqueeze(2)  # (D, params, 1)
-        given = self.first.bias.unsqueeze(1)  # (W, 1) or (W, B)
-        if self.embed is not None:
-            given = given + self.embed(self._required(context)).t()
+        given = self._given(context)
+        first_bias = self.first.bias.unsqueeze(1) if given is None else self.first.bias.unsqueeze(1) + given.t()  # (W, 1) or (W, B)
 
         x = Prefix(self.dim, batch, like)
         layers = [Prefix(like.shape[0], batch, like) for _ in range(len(self.hidden) + 1)]  # rectified units
@@ -123,7 +121,7 @@ class MADE(nn.Module):
             q, begin, end = min(p + GROUP, self.dim), begins[p], begins[min(p + GROUP, self.dim)]
             sizes = [begins[i + 1] - begins[i] for i in range(p, q)]
             own, blocks = slice(begin, end), range(q - p)
-            first = torch.addmm(given[own], self.first.weight[own, :p], x.value).split(sizes)
+            first = torch.addmm(first_bias[own], self.first.weight[own, :p], x.value).split(sizes)
             first_weight = self.first.weight[own, p:q].split(sizes)
             hidden = [
                 torch.addmm(layer.bias[own, None], layer.weight[own, :begin], known.value).split(sizes)
@@ -151,34 +149,12 @@ class MADE(nn.Module):
                 known.append(block.value)
         return x.value.t().index_select(1, order.argsort())
 
-    def one_pass(
-        self, univariate: ScalarMap, offset: Tensor, inverse: bool, x: Tensor, context: Tensor | None = None
-    ) -> tuple[Tensor, Tensor] | None:
-        """The autoregressive layer of this net and a scalar map by a kernel: ``(B, D) -> (B, D), (B,)``; ``None`` where that can't be.
+    def masked(self, context: Tensor | None = None) -> Masked:
+        return Masked(self.order, self.ends, self.residual, self._given(context), self._weights())
 
-        ``offset`` ``(params,)`` is added to the parameters that the net gives.
-        """
-        fits = x.shape[1:] == (self.dim,) and len(offset) == self.params  # what does not is refused by the plain path
-        if (inverse and torch.is_grad_enabled()) or not fits or not kernels.ready(x, self.first.weight):
-            return None
-        given = None if self.embed is None else self.embed(self._required(context))
-        if given is not None and len(given) != len(x):
-            return None
-        weights = self._weights()
-        if any(univariate.identity):
-            weights[-1] = weights[-1] + offset.repeat_interleave(self.dim)
-        plan = kernels.Plan(univariate.scalar_map, self.order, self.ends, self.residual)
-        compiling = torch.compiler.is_compiling()
-        if inverse or compiling:
-            call = kernels.made_operator if compiling else kernels.made
-            out, ldj = call(plan, inverse, columns(x), None if given is None else columns(given), weights)
-            return out.t(), ldj
-
-        def plain(x: Tensor, given: Tensor | None, *weights: Tensor) -> tuple[Tensor, Tensor]:
-            z, slope = univariate.forward(x, self._net(x, given, weights).view(x.shape[0], self.params, self.dim))
-            return z, slope.sum(1)
-
-        return OnePass.apply(plan, plain, x, given, *weights)
+    def _given(self, context: Tensor | None) -> Tensor | None:
+        """What the context adds to the first layer, ``(B, width)``."""
+        return None if self.embed is None else self.embed(self._required(context))
 
     def _required(self, context: Tensor | None) -> Tensor:
         if context is None or context.shape[1:] != (self.context,):

@@ -13,7 +13,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from .. import kernels
 from ..core import Flow
 from ..objectives import MaximumLikelihood
 
@@ -42,7 +41,6 @@ class Budget:
     states: int
 
 
-@kernels.without()  # whose operations torch does not see
 def budget(flow: Flow, x: Tensor, context: Tensor | None = None) -> Budget:
     """Count one training step of a flow on the batch x; on the meta device it takes as long as its layers take to be called.
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from .. import kernels
 from ..core import Transform, sum_event
-from ..univariate import Univariate
+from ..univariate import Affine, RationalQuadratic, Univariate
+
+if TYPE_CHECKING:
+    from ..nets import Masked
 
 
 class CausalNet(Protocol):
@@ -21,12 +25,12 @@ class CausalNet(Protocol):
 
 
 @runtime_checkable
-class OnePass(Protocol):
-    """A causal net that can be one with a scalar map: the whole layer by a kernel, ``None`` where that can't be."""
+class MaskedNet(Protocol):
+    """A causal net that is a masked dense net, and can say so as data (:class:`~pushforward.nets.Masked`)."""
 
-    def one_pass(
-        self, univariate: Univariate, offset: Tensor, inverse: bool, x: Tensor, context: Tensor | None = None
-    ) -> tuple[Tensor, Tensor] | None: ...
+    def masked(self, context: Tensor | None = None) -> Masked: ...
+
+    def compute(self, x: Tensor, given: Tensor | None, *weights: Tensor) -> Tensor: ...
 
 
 class Autoregressive(Transform):
@@ -59,15 +63,27 @@ class Autoregressive(Transform):
         self.register_buffer("identity", torch.tensor(univariate.identity), persistent=False)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        if found := self._one_pass(x, context, inverse=False):
-            return found
-        h = self.net(x, context).to(x.dtype).view(x.shape[0], self.univariate.params, *x.shape[1:])
+        if (kind := self._kind()) is None:
+            return self._evaluate(x, self.net(x, context))
+        net = self.net.masked(context)  # type: ignore[operator]
+
+        def plain(x: Tensor, given: Tensor | None, *weights: Tensor) -> tuple[Tensor, Tensor]:
+            return self._evaluate(x, self.net.compute(x, given, *weights))  # type: ignore[operator]
+
+        return self._masked(plain, x, net, kind, inverse=False)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if (kind := self._kind()) is None:
+            return self._unrolled(z, context)
+        net = self.net.masked(context)  # type: ignore[operator]
+        return self._masked(lambda *_: self._unrolled(z, context), z, net, kind, inverse=True)
+
+    def _evaluate(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        h = h.to(x.dtype).view(x.shape[0], self.univariate.params, *x.shape[1:])
         z, slope = self.univariate.forward(x, self._offset(h))
         return z, sum_event(slope)
 
-    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        if found := self._one_pass(z, context, inverse=True):
-            return found
+    def _unrolled(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         columns: Sequence[Tensor] = z.t().contiguous().unsqueeze(-1).unbind()  # D times (B, 1)
         slopes: list[Tensor] = []
 
@@ -79,10 +95,21 @@ class Autoregressive(Transform):
         x = self.net.unroll(solve, z.shape[0], context)  # type: ignore[operator]
         return x, sum_event(torch.cat(slopes, 1))
 
-    def _one_pass(self, x: Tensor, context: Tensor | None, inverse: bool) -> tuple[Tensor, Tensor] | None:
-        if self.univariate.scalar_map is None or not isinstance(self.net, OnePass):
+    def _kind(self) -> kernels.Affine | kernels.Spline | None:
+        """The scalar map as the kernel of a masked layer knows it; ``None`` if that has no code for it, or for the net."""
+        if not isinstance(self.net, MaskedNet):
             return None
-        return self.net.one_pass(self.univariate, self.identity, inverse, x, context)
+        if type(self.univariate) is Affine:
+            return kernels.Affine(self.univariate.bound)
+        if type(self.univariate) is RationalQuadratic:
+            return kernels.Spline(self.univariate.bins, self.univariate.bound, self.univariate.floor)
+        return None
+
+    def _masked(
+        self, plain: Callable[..., tuple[Tensor, Tensor]], x: Tensor, net: Masked, kind: kernels.Affine | kernels.Spline, inverse: bool
+    ) -> tuple[Tensor, Tensor]:
+        """The whole layer, by the kernel where that can be."""
+        return kernels.masked(plain, x, net.given, net.weights, kind, kernels.Net(*net[:3]), inverse)
 
     def _offset(self, h: Tensor) -> Tensor:
         """A net that gives zeros makes the layer the identity."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..kernels import ScalarMap
 from .base import Univariate
 
 
@@ -43,10 +42,6 @@ class Affine(Univariate):
         if not bound > 0:
             raise ValueError(f"Affine: bound must be positive, got {bound}")
         self.bound = bound
-
-    @property
-    def scalar_map(self) -> ScalarMap:
-        return ScalarMap(0, self.bound)
 
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         shift, s = h.unbind(1)

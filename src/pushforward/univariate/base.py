@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..kernels import ScalarMap
-
 
 class Univariate:
     """A monotone map of one number, ``z = f(x; h)``, applied elementwise; it has no parameters of its own.
@@ -21,11 +19,6 @@ class Univariate:
 
     params: int
     identity: tuple[float, ...]
-
-    @property
-    def scalar_map(self) -> ScalarMap | None:
-        """What the kernel of a masked layer calls this map; ``None`` if it has no code for it."""
-        return None
 
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """``(z, log dz/dx)``."""

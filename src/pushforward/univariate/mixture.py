@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from .. import kernels
 from .base import Univariate
 from .bisection import invert, wide
-from .mixture_kernel import Plain, forward, inverse
 
 Kernel = Callable[[Tensor], Tensor]
 
@@ -61,10 +60,14 @@ class GaussianMixtureCDF(Univariate):
         self.identity = spread(components)
 
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        return forward(kernels.Mixture(self.components, self.bound, gaussian=True, quantile=False), self._forward, x, h)
+        return kernels.mixture(self._forward, x, h, self._kind, inverse=False)
 
     def inverse(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        return inverse_inside(kernels.Mixture(self.components, self.bound, gaussian=True, quantile=False), self._inverse, z, h)
+        return inverse_inside(self._kind, self._inverse, z, h)
+
+    @property
+    def _kind(self) -> kernels.Mixture:
+        return kernels.Mixture(self.components, self.bound, gaussian=True, quantile=False)
 
     def _forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         z, slope = mix(wide(x), *parts(h, self.components, self.bound, x), normal_cdf, log_normal)
@@ -114,10 +117,14 @@ class LogisticMixtureCDF(Univariate):
         self.identity = spread(components)
 
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        return forward(kernels.Mixture(self.components, self.bound, gaussian=False, quantile=False), self._forward, x, h)
+        return kernels.mixture(self._forward, x, h, self._kind, inverse=False)
 
     def inverse(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        return inverse_inside(kernels.Mixture(self.components, self.bound, gaussian=False, quantile=False), self._inverse, z, h)
+        return inverse_inside(self._kind, self._inverse, z, h)
+
+    @property
+    def _kind(self) -> kernels.Mixture:
+        return kernels.Mixture(self.components, self.bound, gaussian=False, quantile=False)
 
     def _forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         z, slope = mix(wide(x), *parts(h, self.components, self.bound, x), torch.sigmoid, log_logistic)
@@ -161,9 +168,11 @@ def unmix(z: Tensor, h: tuple[Tensor, Tensor, Tensor], cdf: Kernel, log_density:
     return x.to(z.dtype), torch.where((z > 0) & (z < 1), slope, -math.inf)
 
 
-def inverse_inside(kind: kernels.Mixture, plain: Plain, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+def inverse_inside(
+    kind: kernels.Mixture, plain: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], z: Tensor, h: Tensor
+) -> tuple[Tensor, Tensor]:
     """Outside of (0, 1) x is that of the nearest z inside, with log derivative ``-inf``."""
-    x, slope = inverse(kind, plain, inside(z), h)
+    x, slope = kernels.mixture(plain, inside(z), h, kind, inverse=True)
     return x, torch.where((z > 0) & (z < 1), slope, -math.inf)
 
 

@@ -13,7 +13,6 @@ from .. import kernels
 from .base import Univariate
 from .bisection import invert, wide
 from .mixture import check, log_logistic, log_normal, parts, spread
-from .mixture_kernel import forward, inverse
 
 NEAR = -5.0  # log probability above which the quantile is taken of the probability itself
 
@@ -67,10 +66,10 @@ class MixtureQuantile(Univariate):
         return kernels.Mixture(self.components, self.bound, gaussian=self.kernel == "gaussian", quantile=True)
 
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        return forward(self._kind, self._forward, x, h)
+        return kernels.mixture(self._forward, x, h, self._kind, inverse=False)
 
     def inverse(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        return inverse(self._kind, self._inverse, z, h)
+        return kernels.mixture(self._inverse, z, h, self._kind, inverse=True)
 
     def _forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         z, slope = self._map(wide(x), parts(h, self.components, self.bound, x))
@@ -86,7 +85,7 @@ class MixtureQuantile(Univariate):
     def _map(self, x: Tensor, mixture: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         weights, means, scales = mixture
         u = (x.unsqueeze(1) - means) * (-scales).exp()
-        log_cdf, log_density = (torch.special.log_ndtr, log_normal) if self.kernel == "gaussian" else (F.logsigmoid, log_logistic)
+        log_cdf, log_density = (log_normal_cdf, log_normal) if self.kernel == "gaussian" else (F.logsigmoid, log_logistic)
         below, above = (weights + log_cdf(u)).logsumexp(1), (weights + log_cdf(-u)).logsumexp(1)
         slope = (weights - scales + log_density(u)).logsumexp(1)
         if self.kernel == "logistic":
@@ -94,6 +93,13 @@ class MixtureQuantile(Univariate):
         z = log_quantile(torch.minimum(below, above))
         z = torch.where(below < above, z, -z)
         return z, slope - log_normal(z)
+
+
+def log_normal_cdf(u: Tensor) -> Tensor:
+    """``log Phi(u)``, exact in both tails; ``torch.special.log_ndtr`` is too, but torch.func has to take it row by row."""
+    left, right = u.clamp_max(0), u.clamp_min(0)
+    tail = (0.5 * torch.special.erfcx(left * -math.sqrt(0.5))).log() - 0.5 * left.square()
+    return torch.where(u < 0, tail, torch.log1p(-0.5 * torch.erfc(right * math.sqrt(0.5))))
 
 
 def log_quantile(y: Tensor) -> Tensor:
@@ -106,11 +112,11 @@ def log_quantile(y: Tensor) -> Tensor:
         square = -2 * y.clamp_max(NEAR)
         far = -(square - (2 * math.pi * square).log()).sqrt()
         for _ in range(4):
-            far = far - (torch.special.log_ndtr(far) - y) * mills(far)
+            far = far - (log_normal_cdf(far) - y) * mills(far)
         root = torch.where(y < NEAR, far, near)
     z = root
     for _ in range(2):  # these leave the value and give the derivatives of the implicit function
-        miss = torch.special.log_ndtr(z) - y
+        miss = log_normal_cdf(z) - y
         z = z - (miss - miss.detach()) * mills(z)
     return z
 

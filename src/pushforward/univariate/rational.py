@@ -1,8 +1,6 @@
-"""The arithmetic of rational-quadratic splines, shared by both of their gradients."""
+"""The arithmetic of rational-quadratic splines."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,29 +8,13 @@ from torch import Tensor
 TILT = 30.0  # a knot's derivative stays within this factor of the harmonic mean of the slopes beside it
 
 
-class Pieces(NamedTuple):
-    """Where each number fell. Axis 1 of left and size is (x, z); of mean, gate, edge and ends it is (left knot, right knot)."""
-
-    share: Tensor  # (B or 1, 2, bins, C, *rest): softmax of the logits of sizes
-    passed: Tensor  # (B, bins, C, *rest): 1 for the bins that lie wholly below the number, else 0
-    k: Tensor  # (B, 1, C, *rest): its bin
-    left: Tensor  # (B, 2, C, *rest): the left end of its bin
-    size: Tensor  # (B, 2, 3, C, *rest): the sizes of the bin before, its bin, the bin after
-    mean: Tensor  # (B, 2, C, *rest): harmonic mean of the slopes on either side of a knot, in units of the bin's own
-    gate: Tensor  # (B, 2, C, *rest): sigmoid of the raw knot derivative
-    edge: Tensor  # (B, 2, C, *rest): True at the ends of the interval, where the derivative is 1
-    ends: Tensor  # (B, 2, C, *rest): the derivatives at the ends of the bin, in units of its slope
-    t: Tensor  # (B, C, *rest): the place of x in its bin, in [0, 1]
-
-
-def evaluate(y: Tensor, h: Tensor, bins: int, bound: float, floor: float, inverse: bool) -> tuple[Tensor, Tensor, Pieces]:
-    """The spline, or its inverse, at y within the interval; its log derivative; and what was found on the way."""
+def evaluate(y: Tensor, h: Tensor, bins: int, bound: float, floor: float, inverse: bool) -> tuple[Tensor, Tensor]:
+    """The spline, or its inverse, at y within the interval, and its log derivative."""
     share = h[:, : 2 * bins].unflatten(1, (2, bins)).softmax(2)
     grid = (share * (2 * bound * (1 - bins * floor)) + 2 * bound * floor).cumsum(2)[:, :, :-1] - bound
     end = torch.full_like(share[:, :, :1], bound)
     grid = torch.cat([-3 * end, -end, grid, end, 3 * end], 2)  # with an imaginary bin on either side
-    passed = (y.unsqueeze(1) > grid[:, int(inverse), 2:-1]).to(y.dtype)
-    k = passed.sum(1, keepdim=True).long()
+    k = (y.unsqueeze(1) > grid[:, int(inverse), 2:-1]).sum(1, keepdim=True)
     around = torch.cat([k, k + 1, k + 2, k + 3], 1).unsqueeze(1).expand(-1, 2, -1, *y.shape[1:])
     grid = grid.expand(y.shape[0], 2, bins + 3, *y.shape[1:]).gather(2, around)
     left = grid[:, :, 1]
@@ -58,7 +40,7 @@ def evaluate(y: Tensor, h: Tensor, bins: int, bound: float, floor: float, invers
         out, slope = piece(t, a, b)
         out = left[:, 1] + height * out
         slope = slope - (width / height).log()
-    return out, slope, Pieces(share, passed, k, left, size, mean, gate, edge, ends, t)
+    return out, slope
 
 
 def inner_knots(k: Tensor, bins: int) -> tuple[Tensor, Tensor]:

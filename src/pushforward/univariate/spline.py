@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from .. import kernels
 from .base import Univariate
-from .fused import Fused
-from .kernel import Kernel
 from .knots import check, with_tails
 from .rational import evaluate
 
@@ -32,8 +32,6 @@ class RationalQuadratic(Univariate):
         bins: the number of pieces.
         bound: the half-width of the interval. Data beyond it are left as they are, so standardize first.
         floor: the least width and height of a bin, as a share of the interval.
-        fused: take the gradient by a formula, which is faster and lighter; it can be differentiated once only, so a loss that
-            itself holds derivatives (score matching) needs ``fused=False``.
 
     Raises:
         ValueError: fewer than two bins, a bound that is not positive, or floors that fill the interval.
@@ -46,34 +44,26 @@ class RationalQuadratic(Univariate):
         (23, torch.Size([32, 3]), torch.Size([32, 3]))
     """
 
-    def __init__(self, bins: int = 8, bound: float = 5.0, floor: float = 1e-2, fused: bool = True):
+    def __init__(self, bins: int = 8, bound: float = 5.0, floor: float = 1e-2):
         check("RationalQuadratic", bins, bound, floor)
         self.bins = bins
         self.bound = bound
         self.floor = floor
-        self.fused = fused
         self.params = 3 * bins - 1
         self.identity = (0.0,) * self.params
 
-    @property
-    def scalar_map(self) -> kernels.ScalarMap | None:
-        return kernels.ScalarMap(self.bins, self.bound, self.floor) if self.fused and self.bins <= kernels.MOST_BINS else None
-
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        return self._evaluate(x, h, inverse=False)
+        return kernels.spline(self._plain(inverse=False), x, h, self._kind, inverse=False)
 
     def inverse(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        return self._evaluate(z, h, inverse=True)
+        return kernels.spline(self._plain(inverse=True), z, h, self._kind, inverse=True)
 
-    def _evaluate(self, x: Tensor, h: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
-        options = self.bins, self.bound, self.floor, inverse
+    @property
+    def _kind(self) -> kernels.Spline:
+        return kernels.Spline(self.bins, self.bound, self.floor)
 
+    def _plain(self, inverse: bool) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
         def curve(y: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-            out, slope = Fused.apply(y, h, *options) if self.fused else evaluate(y, h, *options)[:2]
-            return out, slope
+            return evaluate(y, h, self.bins, self.bound, self.floor, inverse)
 
-        def plain(x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-            return with_tails(curve, x, h, self.bound)
-
-        fits = h.shape[0] in (1, x.shape[0]) and h.shape[1] == self.params  # what does not is refused by the plain path
-        return Kernel.apply(plain, x, h, *options) if self.scalar_map and fits and kernels.ready(x, h) else plain(x, h)
+        return lambda x, h: with_tails(curve, x, h, self.bound)

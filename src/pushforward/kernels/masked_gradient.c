@@ -9,15 +9,7 @@
 #include <string.h>
 
 #include "elementary.h"
-#include "layer.h"
-
-/* Given gradients and places for those asked for; the latter are laid out as what they are gradients of. */
-typedef struct {
-    int jobs;
-    const void *g_out, *g_ldj;
-    void *g_x, *g_context; /* (width, batch), or NULL */
-    void *first, *first_bias, *const *hidden, *const *hidden_bias, *last, *last_bias;
-} Gradients;
+#include "structures.h"
 
 #define REAL float
 #define NAME(name) name##_float
@@ -81,20 +73,20 @@ static void NAME(affine_gradient)(const REAL *restrict x, const REAL *restrict h
 }
 
 /* Adds one tile's share to a job's sums; `last` is the last layer's weight with its rows by position. */
-static void NAME(tile)(const Layer *m, const Gradients *wanted, const REAL *last, ptrdiff_t start, REAL *memory, REAL *sums) {
+static void NAME(tile)(const Layer *m, const REAL *last, ptrdiff_t start, REAL *memory, REAL *sums) {
     const ptrdiff_t width = m->width, dim = m->dim, area = width * COLUMNS, rows = dim * m->params;
     const int n = m->batch - start < COLUMNS ? m->batch - start : COLUMNS;
     REAL *units = memory, *stream = units + (m->depth + 1) * area, *g = stream + area, *known = g + area, *g_known = known + dim * COLUMNS;
     REAL *g_h = g_known + dim * COLUMNS, *h = g_h + (rows > width ? rows : width) * COLUMNS;
     REAL *inner = stream; /* no longer needed then */
     REAL g_out[COLUMNS], g_ldj[COLUMNS];
-    NAME(load)(g_ldj, (const REAL *)wanted->g_ldj + start, n);
+    NAME(load)(g_ldj, (const REAL *)m->g_ldj + start, n);
     for (int p = 0; p < dim; p++) {
         const ptrdiff_t at = m->order[p] * m->batch + start;
         REAL *x = known + p * COLUMNS, *g_x = g_known + p * COLUMNS, *g_here = g_h + p * m->params * COLUMNS;
         NAME(visit)(m, p, start, n, known, units, stream, h);
         NAME(load)(x, (const REAL *)m->x + at, n);
-        NAME(load)(g_out, (const REAL *)wanted->g_out + at, n);
+        NAME(load)(g_out, (const REAL *)m->g_out + at, n);
         if (m->bins) {
             NAME(Tile) w;
             NAME(locate)(&w, x, h, COLUMNS, COLUMNS, m->bins, m->bound, m->floor, 0);
@@ -140,18 +132,18 @@ static void NAME(tile)(const Layer *m, const Gradients *wanted, const REAL *last
         const ptrdiff_t at = m->order[p] * m->batch + start, end = m->ends[p];
         if (p < dim - 1)
             NAME(product)(g_known + p * COLUMNS, 1, (const REAL *)m->first + end * (dim - 1) + p, 0, dim - 1, width - end, g + end * COLUMNS);
-        for (int i = 0; i < n; i++) ((REAL *)wanted->g_x)[at + i] = g_known[p * COLUMNS + i];
+        for (int i = 0; i < n; i++) ((REAL *)m->g_x)[at + i] = g_known[p * COLUMNS + i];
     }
-    if (wanted->g_context)
+    if (m->g_given)
         for (ptrdiff_t r = 0; r < width; r++)
-            for (int i = 0; i < n; i++) ((REAL *)wanted->g_context)[r * m->batch + start + i] = g[r * COLUMNS + i];
+            for (int i = 0; i < n; i++) ((REAL *)m->g_given)[r * m->batch + start + i] = g[r * COLUMNS + i];
 }
 
 /* All jobs' sums of a layer, out of panels; row r sees `sees[r / group]` columns, and is put back from its position to its feature if there is
    an order. */
 static void NAME(gather)(const REAL *sums, ptrdiff_t stride, int jobs, ptrdiff_t rows, ptrdiff_t columns, REAL *weight, REAL *bias,
                          const int *sees, int group, const int *order, int dim) {
-#pragma omp parallel for schedule(static) if (jobs > 1)
+#pragma omp parallel for schedule(static) num_threads(jobs) if (jobs > 1)
     for (ptrdiff_t r = 0; r < rows; r++) {
         const ptrdiff_t to = order ? (r % group) * dim + order[r / group] : r;
         memset(weight + to * columns, 0, columns * sizeof(REAL));
@@ -167,34 +159,42 @@ static void NAME(gather)(const REAL *sums, ptrdiff_t stride, int jobs, ptrdiff_t
     }
 }
 
-void NAME(made_gradient)(const Layer *m, const Gradients *wanted) {
-    const ptrdiff_t width = m->width, dim = m->dim, area = width * COLUMNS, rows = dim * m->params, jobs = wanted->jobs;
+/* 0, or 1 where there is not enough memory. */
+int NAME(masked_gradient)(const Layer *m) {
+    const ptrdiff_t width = m->width, dim = m->dim, area = width * COLUMNS, rows = dim * m->params;
     const ptrdiff_t tiles = (m->batch + COLUMNS - 1) / COLUMNS, middle = NAME(sums_of)(width, width);
+    const ptrdiff_t most = m->threads < m->copies ? m->threads : m->copies, jobs = tiles < 1 ? 1 : tiles < most ? tiles : most;
     const ptrdiff_t stride = NAME(sums_of)(rows, width) + m->depth * middle + NAME(sums_of)(width, dim - 1);
     const ptrdiff_t big = rows > width ? rows : width;
     const ptrdiff_t scratch = (m->depth + 3) * area + (2 * dim + big + m->params) * COLUMNS + NAME(padded)(width);
     REAL *memory = aligned_alloc(64, (jobs * (stride + scratch) + NAME(padded)(rows * width)) * sizeof(REAL));
+    int *sees = malloc(width * sizeof(int));
+    if (!memory || !sees) {
+        free(memory);
+        free(sees);
+        return 1;
+    }
     REAL *sums = memory + jobs * scratch, *last = sums + jobs * stride;
     for (ptrdiff_t r = 0; r < rows; r++)
         memcpy(last + r * width, (const REAL *)m->last + (r % m->params * dim + m->order[r / m->params]) * width, width * sizeof(REAL));
-#pragma omp parallel for schedule(static) if (jobs > 1)
+#pragma omp parallel for schedule(static) num_threads(jobs) if (jobs > 1)
     for (ptrdiff_t job = 0; job < jobs; job++) {
         memset(sums + job * stride, 0, stride * sizeof(REAL));
         for (ptrdiff_t tile = job * tiles / jobs; tile < (job + 1) * tiles / jobs; tile++)
-            NAME(tile)(m, wanted, last, tile * COLUMNS, memory + job * scratch, sums + job * stride);
+            NAME(tile)(m, last, tile * COLUMNS, memory + job * scratch, sums + job * stride);
     }
-    int *sees = malloc(width * sizeof(int));
-    NAME(gather)(sums, stride, jobs, rows, width, wanted->last, wanted->last_bias, m->ends, m->params, m->order, dim);
+    NAME(gather)(sums, stride, jobs, rows, width, m->g_last, m->g_last_bias, m->ends, m->params, m->order, dim);
     for (int p = 0, r = 0; p < dim; p++)
         for (; r < m->ends[p]; r++) sees[r] = m->ends[p];
     const REAL *at = sums + NAME(sums_of)(rows, width);
     for (int j = m->depth - 1; j >= 0; j--, at += middle)
-        NAME(gather)(at, stride, jobs, width, width, wanted->hidden[j], wanted->hidden_bias[j], sees, 1, NULL, 0);
+        NAME(gather)(at, stride, jobs, width, width, m->g_hidden[j], m->g_hidden_bias[j], sees, 1, NULL, 0);
     for (int p = 0, r = 0; p < dim; p++)
         for (; r < m->ends[p]; r++) sees[r] = p;
-    NAME(gather)(at, stride, jobs, width, dim - 1, wanted->first, wanted->first_bias, sees, 1, NULL, 0);
+    NAME(gather)(at, stride, jobs, width, dim - 1, m->g_first, m->g_first_bias, sees, 1, NULL, 0);
     free(sees);
     free(memory);
+    return 0;
 }
 #undef VECTORS
 #undef COLUMNS

@@ -1,0 +1,136 @@
+"""Scalar maps as one pass over the numbers, in place of some hundred operations over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .door import Kernel, Plain, run
+from .layout import Layout
+from .library import MOST, call
+
+
+class Spline(NamedTuple):
+    """A rational-quadratic spline, as :class:`~pushforward.univariate.RationalQuadratic` has it."""
+
+    bins: int
+    bound: float
+    floor: float
+
+    @property
+    def params(self) -> int:
+        return 3 * self.bins - 1
+
+
+class Mixture(NamedTuple):
+    """A mixture of Gaussians or logistics: its distribution function alone, or followed by the quantile function of a component."""
+
+    components: int
+    bound: float
+    gaussian: bool
+    quantile: bool
+
+    @property
+    def params(self) -> int:
+        return 3 * self.components
+
+
+def spline(plain: Plain, x: Tensor, h: Tensor, kind: Spline, inverse: bool) -> tuple[Tensor, Tensor]:
+    """``plain(x, h)``: value and log derivative of a spline, x ``(B, C, *rest)`` and h ``(B or 1, params, C, *rest)`` in any layout."""
+    return run(SplineMap(plain, kind, inverse), x, h)
+
+
+def mixture(plain: Plain, x: Tensor, h: Tensor, kind: Mixture, inverse: bool) -> tuple[Tensor, Tensor]:
+    """The same of a mixture. To the inverse of a distribution function alone z must be inside (0, 1)."""
+    return run(MixtureMap(plain, kind, inverse), x, h)
+
+
+class Elementwise(Kernel):
+    """What the scalar maps share: numbers and parameters in blocks."""
+
+    kind: Spline | Mixture
+    name: str
+    least: int  # bins or components
+
+    def __init__(self, plain: Plain, kind: Spline | Mixture, inverse: bool):
+        self.plain, self.kind, self.inverse = plain, kind, inverse
+
+    def fits(self, x: Tensor, h: Tensor) -> bool:
+        if not self.least <= self.kind[0] <= MOST or h.dim() != x.dim() + 1 or x.dim() < 2 or not x.numel():
+            return False
+        return h.shape[1] == self.kind.params and all(m in (1, n) for m, n in zip((h.shape[0], *h.shape[2:]), x.shape))
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        layout = Layout(x, h)
+        out, slope = self.value(layout.rows(x), layout.parameters(h))
+        return layout.shaped(out), layout.shaped(slope)
+
+    def value(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        return evaluate(self.name, self.kind, self.inverse, x, h)
+
+    def gradient(self, inputs: Sequence[Any], out: Tensor | None, g_out: Tensor, g_slope: Tensor) -> tuple[Tensor, Tensor]:
+        x, h = inputs
+        layout = Layout(x, h)
+        at, *given = (layout.rows(t) for t in (x if out is None else out, g_out, g_slope))
+        g_x, g_h = differentiate(self.name, self.kind, self.inverse, at, layout.parameters(h), *given)
+        return layout.shaped(g_x), layout.gathered(g_h)
+
+
+class SplineMap(Elementwise):
+    name, least = "spline", 2
+
+    def traced(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        layout = Layout(x, h)
+        out, slope = torch.ops.pushforward.spline(layout.rows(x), layout.parameters(h), *self.kind, self.inverse)
+        return layout.shaped(out), layout.shaped(slope)
+
+
+class MixtureMap(Elementwise):
+    """torch.compile fuses the plain path. The gradient of the inverse is taken at the x that was found."""
+
+    kind: Mixture
+    name, least = "mixture", 1
+
+    def __init__(self, plain: Plain, kind: Mixture, inverse: bool):
+        super().__init__(plain, kind, inverse)
+        self.keeps_output = inverse
+
+    def value(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.inverse:
+            return super().value(x, h)
+        # the logit of the distribution function's value, and the quantile that one standard component has there
+        if self.kind.quantile:
+            logit, q = torch.special.log_ndtr(x) - torch.special.log_ndtr(-x) if self.kind.gaussian else x, x
+        else:
+            logit = torch.logit(x)
+            q = torch.special.ndtri(x) if self.kind.gaussian else logit
+        return evaluate("mixture_inverse", self.kind, True, logit, h, q)
+
+
+def evaluate(name: str, kind: Spline | Mixture, inverse: bool, x: Tensor, h: Tensor, q: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Value and log derivative of numbers ``(blocks, numbers)`` with parameters ``(blocks or 1, params, numbers)``."""
+    out, slope = torch.empty_like(x), torch.empty_like(x)
+    call(name, "numbers", x, q=q, out=out, slope=slope, **described(kind, inverse, x, h))
+    return out, slope
+
+
+def differentiate(
+    name: str, kind: Spline | Mixture, inverse: bool, x: Tensor, h: Tensor, g_out: Tensor, g_slope: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The gradients of numbers and parameters, the latter's for each block."""
+    g_x, g_h = torch.empty_like(x), x.new_empty(x.shape[0], h.shape[1], x.shape[1])
+    call(f"{name}_gradient", "numbers", x, g_out=g_out, g_slope=g_slope, g_x=g_x, g_h=g_h, **described(kind, inverse, x, h))
+    return g_x, g_h
+
+
+def described(kind: Spline | Mixture, inverse: bool, x: Tensor, h: Tensor) -> dict[str, Any]:
+    blocks, numbers = x.shape
+    expected = blocks, kind.params, numbers
+    if h.shape[0] not in (1, blocks) or h.shape[1:] != expected[1:] or h.dtype is not x.dtype or not h[:1].is_contiguous():
+        got = f"{tuple(h.shape)} of {h.dtype} with strides {h.stride()}"
+        raise ValueError(f"kernels: expected parameters {expected} of {x.dtype} in contiguous blocks, got {got}")
+    h_block = 0 if h.shape[0] == 1 else h.stride(0)
+    return {**kind._asdict(), "inverse": inverse, "blocks": blocks, "numbers": numbers, "h_block": h_block, "x": x, "h": h.data_ptr()}

@@ -1,0 +1,134 @@
+"""The compiled library: loading it, calling it, doing without it."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .build import candidates, log
+
+MOST = 64  # bins or components; compared with the library's at load
+TYPES = {"ptrdiff_t": ctypes.c_ssize_t, "int": ctypes.c_int, "double": ctypes.c_double}  # others are addresses
+STRUCTURES = ("numbers", "layer")
+
+
+class Library:
+    """Functions ``name_float`` and ``name_double``, and the structures that they take, as the library itself describes them."""
+
+    def __init__(self, path: str):
+        self.functions = ctypes.CDLL(path)
+        if self.number(ctypes.c_int, "most") != MOST:
+            raise OSError(f"{path} has room for other sizes than {MOST}")
+        self.structures = {name: self._structure(name) for name in STRUCTURES}
+
+    def number(self, kind: Any, name: str) -> int:
+        return kind.in_dll(self.functions, name).value
+
+    def _structure(self, name: str) -> type[ctypes.Structure]:
+        text = ctypes.string_at(ctypes.addressof(ctypes.c_char.in_dll(self.functions, f"{name}_fields"))).decode()
+        members = [member.split() for member in text.split(";") if member]
+        fields = [(member, TYPES.get(kind, ctypes.c_void_p)) for kind, member in members]
+        made = type(name, (ctypes.Structure,), {"_fields_": fields})
+        if ctypes.sizeof(made) != self.number(ctypes.c_ssize_t, f"{name}_size"):
+            raise OSError(f"the structure {name} has another size in C than in Python")
+        return made
+
+
+class State:
+    """What this process knows: the library, or why there is none, and who asked to do without it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.library: Library | None = None
+        self.why = ""
+        self.asked_not_to = 0
+        self.forked = False
+
+
+state = State()
+if hasattr(os, "register_at_fork"):  # OpenMP's threads do not live on in a child
+    os.register_at_fork(after_in_child=lambda: vars(state).update(forked=True, lock=threading.Lock()))
+
+
+def loaded() -> Library | None:
+    """The library, compiled at the first call (some ten seconds); ``None``, and a line that says why, where that can't be."""
+    if state.library is None and not state.why:
+        with state.lock:
+            if state.library is None and not state.why:
+                try:
+                    state.library = _load()
+                except OSError as error:
+                    state.why = str(error)
+                    log.warning("pushforward: without compiled kernels many models are several times slower: %s", error)
+    return state.library
+
+
+def _load() -> Library:
+    for path in candidates():
+        with contextlib.suppress(OSError, ValueError):
+            return Library(str(path))
+    raise OSError("the compiled library can't be loaded")
+
+
+def switched_off() -> bool:
+    return state.asked_not_to > 0 or os.environ.get("PUSHFORWARD_KERNELS") == "0"
+
+
+@contextlib.contextmanager
+def without() -> Iterator[None]:
+    """The PyTorch paths instead of the kernels, in all threads: to compare them, or to count operations.
+
+    Example::
+
+        >>> with kernels.without():
+        ...     kernels.path()
+        "PyTorch's operations, as was asked for"
+    """
+    state.asked_not_to += 1
+    try:
+        yield
+    finally:
+        state.asked_not_to -= 1
+
+
+def path() -> str:
+    """Which way splines, mixtures and masked layers go on a CPU, and why, for people to read."""
+    if switched_off():
+        return "PyTorch's operations, as was asked for"
+    return "compiled kernels" if loaded() else f"PyTorch's operations: {state.why}"
+
+
+def call(name: str, structure: str, like: Tensor, **fields: Any) -> None:
+    """A function of the library, of tensors of the dtype of ``like``, lists of them, arrays and numbers. Outputs must be contiguous."""
+    library = loaded()
+    if library is None:
+        raise RuntimeError(f"kernels: {name} needs the compiled library: {state.why}")
+    keep: list[Any] = []
+    for field, value in fields.items():
+        if isinstance(value, Tensor):
+            fields[field] = address(value, like, keep)
+        elif isinstance(value, list):
+            value = (ctypes.c_void_p * len(value))(*[address(t, like, keep) for t in value])
+        if isinstance(value, ctypes.Array):
+            keep.append(value)
+            fields[field] = ctypes.addressof(value)
+    argument = library.structures[structure](threads=1 if state.forked else torch.get_num_threads(), **fields)
+    function = getattr(library.functions, f"{name}_{'float' if like.dtype is torch.float32 else 'double'}")
+    if function(ctypes.byref(argument)):
+        raise MemoryError(f"kernels: {name} found no memory for its intermediate results; take fewer rows or threads")
+
+
+def address(tensor: Tensor, like: Tensor, keep: list[Any]) -> int:
+    if tensor.dtype is not like.dtype or not tensor.is_cpu:
+        raise ValueError(f"kernels: expected {like.dtype} on the CPU, got {tensor.dtype} on {tensor.device}")
+    if not tensor.is_contiguous():
+        tensor = tensor.contiguous()
+        keep.append(tensor)
+    return tensor.data_ptr()

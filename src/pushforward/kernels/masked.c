@@ -1,0 +1,73 @@
+/* A masked autoregressive layer in one pass, either way: net and scalar map of one position after the other.
+
+   Each hidden unit is computed once, from what its mask lets it see. A tile of the batch goes through all positions before the next one,
+   so that its activations stay in the cache. */
+
+#ifndef REAL
+#include <stdlib.h>
+
+#include "elementary.h"
+#include "structures.h"
+
+#define REAL float
+#define NAME(name) name##_float
+#include __FILE__
+#undef REAL
+#undef NAME
+#define REAL double
+#define NAME(name) name##_double
+#include __FILE__
+#else
+
+#include "masked.h"
+
+/* z = x exp(s) + h_0, or its inverse. */
+static void NAME(affine)(const REAL *restrict y, const REAL *restrict h, REAL *restrict out, REAL *restrict slope, REAL bound, int inverse) {
+    const int n = COLUMNS;
+    EACH {
+        REAL s = NAME(bounded)(h[COLUMNS + i], bound);
+        slope[i] = inverse ? -s : s;
+        out[i] = inverse ? (y[i] - h[i]) * EXP(-s) : y[i] * EXP(s) + h[i];
+    }
+}
+
+static void NAME(tile)(const Layer *m, ptrdiff_t start, REAL *memory) {
+    const ptrdiff_t area = (ptrdiff_t)m->width * COLUMNS, dim = m->dim;
+    const int n = m->batch - start < COLUMNS ? m->batch - start : COLUMNS;
+    REAL *units = memory, *stream = units + (m->depth + 1) * area, *known = stream + area, *h = known + dim * COLUMNS;
+    REAL y[COLUMNS], value[COLUMNS], slope[COLUMNS], ldj[COLUMNS] = {0};
+    for (int p = 0; p < dim; p++) {
+        const ptrdiff_t at = m->order[p] * m->batch + start;
+        NAME(visit)(m, p, start, n, known, units, stream, h);
+        NAME(load)(y, (const REAL *)m->x + at, n);
+        if (m->bins) {
+            NAME(Tile) w;
+            NAME(locate)(&w, y, h, COLUMNS, COLUMNS, m->bins, m->bound, m->floor, m->inverse);
+            NAME(evaluate)(&w, y, value, slope, COLUMNS, m->bound, m->inverse);
+        } else
+            NAME(affine)(y, h, value, slope, m->bound, m->inverse);
+        for (int i = 0; i < COLUMNS; i++) {
+            known[p * COLUMNS + i] = m->inverse ? value[i] : y[i];
+            ldj[i] += slope[i];
+        }
+        for (int i = 0; i < n; i++) ((REAL *)m->out)[at + i] = value[i];
+    }
+    for (int i = 0; i < n; i++) ((REAL *)m->ldj)[start + i] = ldj[i];
+}
+
+/* 0, or 1 where there is not enough memory. */
+int NAME(masked)(const Layer *m) {
+    const ptrdiff_t tiles = (m->batch + COLUMNS - 1) / COLUMNS, jobs = m->threads < tiles ? m->threads : tiles;
+    const ptrdiff_t scratch = ((ptrdiff_t)(m->depth + 2) * m->width + m->dim + m->params) * COLUMNS;
+    REAL *memory = aligned_alloc(64, (jobs * scratch + COLUMNS) * sizeof(REAL));
+    if (!memory) return 1;
+#pragma omp parallel for schedule(static) num_threads(jobs) if (jobs > 1)
+    for (ptrdiff_t job = 0; job < jobs; job++)
+        for (ptrdiff_t tile = job * tiles / jobs; tile < (job + 1) * tiles / jobs; tile++)
+            NAME(tile)(m, tile * COLUMNS, memory + job * scratch);
+    free(memory);
+    return 0;
+}
+#undef VECTORS
+#undef COLUMNS
+#endif

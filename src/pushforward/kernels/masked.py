@@ -1,0 +1,141 @@
+"""A masked autoregressive layer as one pass over tiles of the batch: net and scalar map, both directions, and the gradient."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .door import Kernel, Plain, run
+from .elementwise import Spline
+from .library import MOST, call
+
+COPIES = 2**28  # bytes of the weights' gradients that threads have of their own, beyond one
+
+
+class Affine(NamedTuple):
+    """``z = exp(s) x + b``, as :class:`~pushforward.univariate.Affine` has it."""
+
+    bound: float
+
+    @property
+    def params(self) -> int:
+        return 2
+
+
+@dataclass(frozen=True)
+class Net:
+    """A masked net, beside its numbers.
+
+    Attributes:
+        order: the features by position.
+        ends: how many hidden units are known at a position; they are sorted by it.
+        residual: its square layers are blocks of two.
+    """
+
+    order: tuple[int, ...]
+    ends: tuple[int, ...]
+    residual: bool
+
+
+def masked(
+    plain: Plain, x: Tensor, given: Tensor | None, weights: Sequence[Tensor], kind: Affine | Spline, net: Net, inverse: bool
+) -> tuple[Tensor, Tensor]:
+    """``plain(x, given, *weights)``: z ``(B, D)`` and ldj ``(B,)`` of an autoregressive layer, or x and its ldj if ``inverse``.
+
+    ``weights`` are weight and bias of the first layer ``(W, D - 1)``, of each square one ``(W, W)``, and of the last ``(params D, W)``,
+    its rows by parameter, then feature; what a mask hides is not read. ``given`` ``(B, W)`` is added to the first layer's sums.
+    """
+    return run(MaskedLayer(plain, kind, net, inverse), x, given, *weights)
+
+
+class MaskedLayer(Kernel):
+    """The inverse has no gradient, which would keep as much as the plain path does."""
+
+    def __init__(self, plain: Plain, kind: Affine | Spline, net: Net, inverse: bool):
+        self.plain, self.kind, self.net, self.inverse = plain, kind, net, inverse
+        self.differentiable = not inverse
+
+    def fits(self, x: Tensor, given: Tensor | None, *weights: Tensor) -> bool:
+        return belong_together(self.kind, self.net, x, given, weights)
+
+    def forward(self, x: Tensor, given: Tensor | None, *weights: Tensor) -> tuple[Tensor, Tensor]:
+        out, ldj = evaluate(self.kind, self.net, self.inverse, x.t(), given if given is None else given.t(), weights)
+        return out.t(), ldj
+
+    def gradient(self, inputs: Sequence[Any], out: Tensor | None, g_out: Tensor, g_slope: Tensor) -> list[Tensor | None]:
+        x, given, *weights = inputs
+        columns = x.t(), given if given is None else given.t()
+        g_x, g_given, g_weights = differentiate(self.kind, self.net, *columns, weights, g_out.t(), g_slope)
+        return [g_x.t(), g_given if g_given is None else g_given.t(), *g_weights]
+
+    def traced(self, x: Tensor, given: Tensor | None, *weights: Tensor) -> tuple[Tensor, Tensor]:
+        options = self.kind if isinstance(self.kind, Spline) else (0, self.kind.bound, 0.0)
+        net = list(self.net.order), list(self.net.ends), self.net.residual
+        columns = x.t().contiguous(), given if given is None else given.t().contiguous()
+        out, ldj = torch.ops.pushforward.masked(*options, *net, self.inverse, *columns, list(weights))
+        return out.t(), ldj
+
+
+def belong_together(kind: Affine | Spline, net: Net, x: Tensor, given: Tensor | None, weights: Sequence[Tensor]) -> bool:
+    """Whether x ``(B, D)``, given and weights have the shapes of that net, of a size that the kernel takes."""
+    dim, width, square = len(net.order), weights[0].shape[0], len(weights) // 2 - 2
+    if x.shape != (x.shape[0], dim) or not x.shape[0] or not width or (net.residual and square % 2):
+        return False
+    if isinstance(kind, Spline) and not 2 <= kind.bins <= MOST:
+        return False
+    shapes = [(width, dim - 1), *[(width, width)] * square, (kind.params * dim, width)]
+    fit = all(w.shape == shape and b.shape == shape[:1] for w, b, shape in zip(weights[::2], weights[1::2], shapes))
+    return fit and len(weights) == 2 * len(shapes) and (given is None or given.shape == (x.shape[0], width))
+
+
+def evaluate(
+    kind: Affine | Spline, net: Net, inverse: bool, x: Tensor, given: Tensor | None, weights: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """x ``(D, B)`` (z if inverse) and given ``(W, B)`` to ``(D, B)`` and ldj ``(B,)``."""
+    out, ldj = empty_like(x), x.new_empty(x.shape[1])
+    call("masked", "layer", x, inverse=inverse, out=out, ldj=ldj, **described(kind, net, x, given, weights))
+    return out, ldj
+
+
+def differentiate(
+    kind: Affine | Spline, net: Net, x: Tensor, given: Tensor | None, weights: Sequence[Tensor], g_out: Tensor, g_ldj: Tensor
+) -> tuple[Tensor, Tensor | None, list[Tensor]]:
+    """The gradients of x, given and weights, from those of ``evaluate(..., inverse=False)``; of what a mask hides, zero."""
+    g_x, g_given, g_weights = empty_like(x), None if given is None else empty_like(given), [empty_like(t) for t in weights]
+    copies = 1 + COPIES // max(1, sum(t.nbytes for t in weights))
+    numbers = {"g_out": g_out, "g_ldj": g_ldj, "g_x": g_x, "g_given": g_given, **named(g_weights, "g_")}
+    call("masked_gradient", "layer", x, copies=copies, **numbers, **described(kind, net, x, given, weights))
+    return g_x, g_given, g_weights
+
+
+def empty_like(x: Tensor) -> Tensor:
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
+
+
+def described(kind: Affine | Spline, net: Net, x: Tensor, given: Tensor | None, weights: Sequence[Tensor]) -> dict[str, Any]:
+    dim, batch = x.shape
+    width, depth = len(weights[0]), len(weights) // 2 - 2
+    order, ends = places(net.order, net.ends, width)
+    sizes = {"batch": batch, "dim": dim, "width": width, "depth": depth, "params": kind.params, "residual": net.residual}
+    return {**kind._asdict(), **sizes, "order": order, "ends": ends, "x": x, "given": given, **named(weights)}
+
+
+def named(weights: Sequence[Tensor], prefix: str = "") -> dict[str, Any]:
+    first, first_bias, *hidden, last, last_bias = weights
+    names = ("first", "first_bias", "hidden", "hidden_bias", "last", "last_bias")
+    return {prefix + name: value for name, value in zip(names, (first, first_bias, hidden[::2], hidden[1::2], last, last_bias))}
+
+
+@functools.lru_cache(maxsize=1024)
+def places(order: tuple[int, ...], ends: tuple[int, ...], width: int) -> tuple[Any, Any]:
+    """As C has them. Addresses are computed from both: what is no permutation, or leads beyond the units, must not get there."""
+    rising = len(ends) == len(order) and sorted((0, *ends, width)) == [0, *ends, width]
+    if sorted(order) != list(range(len(order))) or not rising or ends[-1] != width:
+        raise ValueError(f"kernels: expected a permutation of the features and ends that rise to {width}, got {order} and {ends}")
+    return tuple((ctypes.c_int * len(numbers))(*numbers) for numbers in (order, ends))  # type: ignore[return-value]

@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 import torch
 
+from pushforward import kernels
 from pushforward.core import Chain, Flow, Inverse, Transform
 from pushforward.data import Rows, load
 from pushforward.distributions import Normal
 from pushforward.doctor import check_normalized, diagnose
 from pushforward.doctor.columns import doubts
 from pushforward.doctor.walk import log_det
+from pushforward.kernels import masked_layer
 from pushforward.models import MODELS, VECTOR_MODELS
-from pushforward.transforms import Cast, Columns, Dequantize, Elementwise, LULinear, Permute, Slice, Standardize
+from pushforward.transforms import Autoregressive, Cast, Columns, Dequantize, Elementwise, LULinear, Permute, Slice, Standardize
 from pushforward.univariate import Affine, RationalQuadratic
 
 
@@ -75,6 +77,28 @@ def test_flaws_are_named(flaw, named, how, dim):
     found = failures(Flow(Normal((dim,)), affine(dim), Flawed(flaw), affine(dim)), rows(dim))
     assert any(named in text and how in text for text in found), found
     assert not any("layer 0" in text or "layer 2" in text for text in found), found
+
+
+@pytest.mark.skipif("compiled" not in kernels.path(), reason=kernels.path())
+@pytest.mark.parametrize("dtypes", [(torch.float64,), (torch.float32,)], ids=str)
+def test_a_wrong_kernel_is_named(dtypes, monkeypatch):
+    """A log-det that is 5 % off in the compiled layer, which the doctor has to run to see."""
+    evaluate = masked_layer.evaluate
+
+    def wrong(*arguments):
+        z, ldj = evaluate(*arguments)
+        return z, 1.05 * ldj if z.dtype in dtypes else ldj
+
+    torch.manual_seed(0)
+    flow = MODELS["nsf"]((3,), width=16)
+    with torch.no_grad():
+        for parameter in flow.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    assert not failures(flow, rows())
+    monkeypatch.setattr(masked_layer, "evaluate", wrong)
+    found = failures(flow, rows())
+    layers = sum(isinstance(layer, Autoregressive) for layer in flow.modules())
+    assert sum("Autoregressive" in text and "off by" in text for text in found) == len(found) == layers > 0
 
 
 def test_no_flaw_no_failure():

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .. import kernels
 from ..core import Flow
 from ..distributions import Normal
 from ..evaluation import entering, settled
@@ -131,6 +132,8 @@ def diagnose(flow: Flow, rows: Rows, schema: Schema | ImageSchema | None = None,
         discrete = [c.discrete for c in described] if described else list((columns == np.floor(columns)).all(0))
         found += [Finding("warn", text) for text in doubts(columns, names, discrete)]
     found += of_good_layers(steps.layers)
+    if next(flow.parameters(), x).is_cpu:
+        found.append(Finding("ok", f"splines, mixtures and masked layers go through {kernels.path()}"))
     report.findings = sorted(found, key=lambda finding: ("fail", "warn", "ok").index(finding.severity))
     return report
 

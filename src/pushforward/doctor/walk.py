@@ -17,6 +17,7 @@ from ..univariate import RationalQuadratic, Univariate
 LARGEST = 128  # dimension up to which log-dets are compared with autograd's: D rows in one backward pass for each row
 ROWS = 4  # of them
 TOLERANCE = 1e-4  # nats, relative to 1 + |ldj|, in float64
+TOLERANCE_OWN = 1e-3  # the same in float32, of half of the rows
 
 
 @dataclass
@@ -69,9 +70,6 @@ class Recorder(Univariate):
     def __init__(self, inner: Univariate):
         self.inner, self.params, self.identity = inner, inner.params, inner.identity
         self.bound = inner.bound if isinstance(inner, RationalQuadratic) else None
-        self.clear()
-
-    def clear(self) -> None:
         self.low, self.high, self.outside, self.points = math.inf, -math.inf, 0, 0
 
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,47 +88,69 @@ class Recorder(Univariate):
 
 
 def walk(flow: Flow, x: Tensor, context: Tensor | None = None, seed: int = 0) -> Walk:
-    """Rows ``(N, *shape)`` from data to latent, N draws of the base back to data, in the flow's dtype and in a float64 copy."""
+    """Rows ``(N, *shape)`` from data to latent, N draws of the base back to data, in the flow's dtype and in a float64 copy.
+
+    What runs is what is looked at: the copy is as it is, compiled kernels included. A second one, whose scalar maps are wrapped and
+    so take no kernel of a whole layer, gives slopes and tails alone.
+    """
     double = copy.deepcopy(flow).double()
-    recorders = [_record(layer) for _, layer in _layers(double.transform)]
+    twins = [layer for _, layer in _layers(double.transform)]
     result = Walk([LayerCheck(where, _name(layer)) for where, layer in _layers(flow.transform)], rows=len(x))
     for model in (flow, double):
         shadow = model is double
         with settled(model, seed), torch.no_grad():
-            data, c = entering(model, x, context)
-            c = c if c is None or model.context_shape is None else model.embedding(c)
+            data, c = _entered(model, x, context)
             layers = [layer for _, layer in _layers(model.transform)]
-            z, kept = _to_latent(layers, data, c, result.layers, recorders if shadow else None)
+            z, kept = _to_latent(layers, data, c, result.layers, None if shadow else twins)
             result.z = z
             _to_data(model, layers, None if c is None else c[kept], len(kept), result.layers, shadow)
+    with settled(double, seed), torch.no_grad():
+        _slopes(twins, *_entered(double, x, context), result.layers)
     return result
 
 
+def _entered(model: Flow, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Rows as they enter the model, and what its layers see of their contexts."""
+    data, c = entering(model, x, context)
+    return data, c if c is None or model.context_shape is None else model.embedding(c)
+
+
 def _to_latent(
-    layers: list[Transform], x: Tensor, c: Tensor | None, checks: list[LayerCheck], recorders: list[list[Recorder]] | None
+    layers: list[Transform], x: Tensor, c: Tensor | None, checks: list[LayerCheck], twins: list[Transform] | None
 ) -> tuple[Tensor, Tensor]:
-    """The latents of the rows that stay finite, and their numbers; fills in the checks."""
+    """The latents of the rows that stay finite, and their numbers; fills in the checks. ``twins``: the layers in float64, if not these."""
     kept = torch.arange(len(x), device=x.device)
     for i, (layer, check) in enumerate(zip(layers, checks)):
         if not len(x):
             break
         torch.manual_seed(i)
-        for recorder in recorders[i] if recorders else []:
-            recorder.clear()
         z, ldj = layer(x, c)
-        if recorders:
-            _summarize(check, recorders[i], ldj, x)
         finite = z.flatten(1).isfinite().all(1) & ldj.isfinite()
         lost = int((~finite).sum())
-        check.lost = (check.lost[0], lost) if recorders else (lost, check.lost[1])
+        check.lost = (lost, check.lost[1]) if twins else (check.lost[0], lost)
         if lost:
-            x, z, kept, c = x[finite], z[finite], kept[finite], c if c is None else c[finite]
+            x, z, ldj, kept, c = x[finite], z[finite], ldj[finite], kept[finite], c if c is None else c[finite]
         if len(x):
-            _round_trip(check, layer, x, z, c, bool(recorders))
-            if recorders and layer.bijective and layer.exact:
-                _compare(check, layer, x[:ROWS], c if c is None else c[:ROWS])
+            _round_trip(check, layer, x, z, c, not twins)
+            if layer.bijective and layer.exact:
+                if twins:
+                    _compare_dtypes(check, twins[i], x, c, ldj)
+                else:
+                    _compare(check, layer, x[:ROWS], c if c is None else c[:ROWS])
         x = z
     return x, kept
+
+
+def _slopes(layers: list[Transform], x: Tensor, c: Tensor | None, checks: list[LayerCheck]) -> None:
+    """Slopes and tails of the scalar maps within each layer, which are wrapped for good."""
+    for i, (layer, check) in enumerate(zip(layers, checks)):
+        recorders = _record(layer)
+        torch.manual_seed(i)
+        z, ldj = layer(x, c)
+        if len(x):
+            _summarize(check, recorders, ldj, x)
+        finite = z.flatten(1).isfinite().all(1) & ldj.isfinite()
+        x, c = z[finite], c if c is None else c[finite]
 
 
 def _to_data(model: Flow, layers: list[Transform], c: Tensor | None, rows: int, checks: list[LayerCheck], shadow: bool) -> None:
@@ -187,6 +207,16 @@ def _compare(check: LayerCheck, layer: Transform, x: Tensor, c: Tensor | None) -
             how = "it has the wrong sign" if _relative(ldj, -truth) < TOLERANCE else f"it is off by {error:.2g} (1 + |log-det|)"
             check.log_det_says = f"{direction}: {how}"
         check.log_det = max(error, check.log_det or 0.0)
+
+
+def _compare_dtypes(check: LayerCheck, twin: Transform, x: Tensor, c: Tensor | None, ldj: Tensor) -> None:
+    """The log-det in the flow's own dtype against the one in float64: in the middle row, since some lie where slopes change fast."""
+    if x.dtype not in (torch.float32, torch.float64):
+        return
+    truth = twin(x.double(), None if c is None else c.double())[1]
+    error = ((ldj - truth).abs() / (1 + truth.abs())).median().item()
+    if not error <= TOLERANCE_OWN:
+        check.log_det_says = f"in {ldj.dtype} it is off by {error:.2g} (1 + |log-det|) from that in float64"
 
 
 def _relative(ldj: Tensor, truth: Tensor) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import elementwise, masked
+from . import elementwise, masked_layer
 from .elementwise import Spline
 
 LIBRARY = torch.library.Library("pushforward", "DEF")  # not custom_op: its checks of each call cost more than a call
@@ -32,11 +32,13 @@ def _(x, h, g_out, g_slope, *kind_and_inverse):
     return elementwise.differentiate("spline", Spline(*kind), inverse, x, h, g_out, g_slope)
 
 
-def layer_of(options: list[Any], x: Tensor, given: Tensor | None, weights: list[Tensor]) -> tuple[masked.Affine | Spline, masked.Net]:
+def layer_of(
+    options: list[Any], x: Tensor, given: Tensor | None, weights: list[Tensor]
+) -> tuple[masked_layer.Affine | Spline, masked_layer.Net]:
     bins, bound, floor, order, ends, residual = options
-    kind = Spline(bins, bound, floor) if bins else masked.Affine(bound)
-    net = masked.Net(tuple(order), tuple(ends), residual)
-    if not masked.belong_together(kind, net, x.t(), None if given is None else given.t(), weights):
+    kind = Spline(bins, bound, floor) if bins else masked_layer.Affine(bound)
+    net = masked_layer.Net(tuple(order), tuple(ends), residual)
+    if not masked_layer.belong_together(kind, net, x.t(), None if given is None else given.t(), weights):
         raise ValueError(f"kernels: these do not belong together: x {tuple(x.shape)}, weights {[tuple(t.shape) for t in weights]}, {net}")
     return kind, net
 
@@ -45,13 +47,13 @@ def layer_of(options: list[Any], x: Tensor, given: Tensor | None, weights: list[
 def _(*arguments):
     *options, inverse, x, given, weights = arguments
     kind, net = layer_of(options, x, given, weights)
-    return masked.evaluate(kind, net, inverse, x, given, weights)
+    return masked_layer.evaluate(kind, net, inverse, x, given, weights)
 
 
 @torch.library.impl(LIBRARY, "masked_gradient", "CPU")
 def _(*arguments):
     *options, x, given, weights, g_out, g_ldj = arguments
-    g_x, g_given, g_weights = masked.differentiate(*layer_of(options, x, given, weights), x, given, weights, g_out, g_ldj)
+    g_x, g_given, g_weights = masked_layer.differentiate(*layer_of(options, x, given, weights), x, given, weights, g_out, g_ldj)
     return [g_x, *([] if g_given is None else [g_given]), *g_weights]
 
 

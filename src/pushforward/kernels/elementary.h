@@ -12,7 +12,7 @@ static inline float exp_float(float x) {
     x = x > 88 ? 88 : x < -87 ? -87 : x;
     float n = floorf(x * 1.44269504f + 0.5f), r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
     float p = 1 + r * (1 + r * (0.5f + r * (1 / 6.f + r * (1 / 24.f + r * (1 / 120.f + r * (1 / 720.f + r * (1 / 5040.f)))))));
-    int32_t bits = ((int32_t)n + 127) << 23;
+    uint32_t bits = (uint32_t)((int32_t)n + 127) << 23; /* unsigned: n may be no number */
     float scale;
     memcpy(&scale, &bits, sizeof scale);
     return p * scale;
@@ -24,7 +24,7 @@ static inline double exp_double(double x) {
     double p = 1 / 479001600. + r * (1 / 6227020800.);
     p = 1 / 5040. + r * (1 / 40320. + r * (1 / 362880. + r * (1 / 3628800. + r * (1 / 39916800. + r * p))));
     p = 1 + r * (1 + r * (0.5 + r * (1 / 6. + r * (1 / 24. + r * (1 / 120. + r * (1 / 720. + r * p))))));
-    int64_t bits = ((int64_t)(int32_t)n + 1023) << 52;
+    uint64_t bits = (uint64_t)((int64_t)(int32_t)n + 1023) << 52;
     double scale;
     memcpy(&scale, &bits, sizeof scale);
     return p * scale;
@@ -32,10 +32,10 @@ static inline double exp_double(double x) {
 
 /* log(x) = n ln(2) + 2 artanh(s) with s = (m - 1) / (m + 1), m in [sqrt(1/2), sqrt(2)); x must be positive and normal, or NaN. */
 static inline float log_float(float x) {
-    int32_t bits;
+    uint32_t bits;
     memcpy(&bits, &x, sizeof x);
-    int32_t n = (bits - 0x3f3504f3) >> 23;
-    bits -= n * (1 << 23);
+    int32_t n = (int32_t)(bits - 0x3f3504f3u) >> 23;
+    bits -= (uint32_t)n << 23;
     float m;
     memcpy(&m, &bits, sizeof m);
     float s = (m - 1) / (m + 1), q = s * s;
@@ -44,10 +44,10 @@ static inline float log_float(float x) {
 }
 
 static inline double log_double(double x) {
-    int64_t bits;
+    uint64_t bits;
     memcpy(&bits, &x, sizeof x);
-    int64_t n = (bits - 0x3fe6a09e667f3bcd) >> 52;
-    bits -= n * ((int64_t)1 << 52);
+    int64_t n = (int64_t)(bits - 0x3fe6a09e667f3bcdu) >> 52;
+    bits -= (uint64_t)n << 52;
     double m;
     memcpy(&m, &bits, sizeof m);
     double s = (m - 1) / (m + 1), q = s * s;

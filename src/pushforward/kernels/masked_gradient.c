@@ -146,7 +146,7 @@ static void NAME(gather)(const REAL *sums, ptrdiff_t stride, int jobs, ptrdiff_t
 #pragma omp parallel for schedule(static) num_threads(jobs) if (jobs > 1)
     for (ptrdiff_t r = 0; r < rows; r++) {
         const ptrdiff_t to = order ? (r % group) * dim + order[r / group] : r;
-        memset(weight + to * columns, 0, columns * sizeof(REAL));
+        if (columns) memset(weight + to * columns, 0, columns * sizeof(REAL));
         for (int job = 0; job < jobs; job++)
             for (ptrdiff_t column = 0; column < sees[r / group]; column += COLUMNS) {
                 const REAL *from = sums + (column * rows + r * COLUMNS) + job * stride;

@@ -1,13 +1,28 @@
 """Nets: tensors in, tensors out, no knowledge of flows."""
 
 from .attention import CausalAttention
+from .causal import CausalNet
 from .convolution import ConvNet
 from .gated import GatedConvNet
 from .made import MADE
+from .masked_conv import MaskedConvNet
 from .mlp import MLP, ResidualMLP
 from .patches import Patches
 from .prefix import Prefix
 from .resnet import ResNet
 from .transformer import CausalTransformer
 
-__all__ = ["CausalAttention", "CausalTransformer", "ConvNet", "GatedConvNet", "MADE", "MLP", "Patches", "Prefix", "ResNet", "ResidualMLP"]
+__all__ = [
+    "CausalAttention",
+    "CausalNet",
+    "CausalTransformer",
+    "ConvNet",
+    "GatedConvNet",
+    "MADE",
+    "MLP",
+    "MaskedConvNet",
+    "Patches",
+    "Prefix",
+    "ResNet",
+    "ResidualMLP",
+]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .. import kernels
+from .causal import CausalNet, Solve
 from .mlp import linear
 from .one_pass import OnePass, ScalarMap, columns
 from .prefix import Prefix, add_product
@@ -16,7 +17,7 @@ from .prefix import Prefix, add_product
 GROUP = 8  # positions that a visit takes together
 
 
-class MADE(nn.Module):
+class MADE(CausalNet):
     r"""Masked net ``(B, D) -> (B, params * D)``, seen as ``(B, params, D)``: parameters for feature i from the features before it.
 
     Every hidden unit has a degree d and sees the inputs at positions < d; units are sorted by degree, so that the masks are
@@ -102,7 +103,7 @@ class MADE(nn.Module):
                 h = product(weight, self.mask_hidden, bias, h.relu_())
         return product(last, self.mask_out, last_bias, h.relu_()).t()
 
-    def unroll(self, solve: Callable[[int, Tensor], Tensor], batch: int, context: Tensor | None = None) -> Tensor:
+    def unroll(self, solve: Solve, batch: int, context: Tensor | None = None) -> Tensor:
         """Find x position by position: ``solve(i, h) -> x_i`` gets ``h`` ``(B, params, 1)`` and gives ``(B, 1)``. Returns ``(B, D)``.
 
         Each hidden unit is computed once, when its last input is known: the arithmetic of one pass, in D steps. Positions go in

@@ -1,23 +1,17 @@
-"""A scalar map for each feature, with parameters from the features before it."""
+"""A scalar map for each number, with parameters from the numbers before it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..core import Transform, sum_event
 from ..univariate import Univariate
 
-
-class CausalNet(Protocol):
-    """What :class:`Autoregressive` asks of a net: one pass over known x, and a visit of unknown x, position by position."""
-
-    def __call__(self, x: Tensor, context: Tensor | None = None) -> Tensor: ...
-
-    def unroll(self, solve: Callable[[int, Tensor], Tensor], batch: int, context: Tensor | None = None) -> Tensor: ...
+if TYPE_CHECKING:
+    from ..nets import CausalNet
 
 
 @runtime_checkable
@@ -32,15 +26,16 @@ class OnePass(Protocol):
 class Autoregressive(Transform):
     r"""``z_i = f(x_i; h_i(x_{<i}, context))``; ``ldj = sum_i log f'(x_i; h_i)``.
 
-    Density in one pass of the net; the inverse visits the features in the net's order, at the arithmetic of about one pass
-    but D steps long. For fast sampling and slow density (IAF) wrap it in ``Inverse``. One feature is fine: its parameters
+    Positions are the features of a vector, or the sites of an image or signal with all channels of one together: what the net says.
+    Density in one pass of the net; the inverse visits the positions in the net's order, at the arithmetic of about one pass
+    but as many steps long. For fast sampling and slow density (IAF) wrap it in ``Inverse``. One feature is fine: its parameters
     then come from the context alone.
 
     Reference: Masked Autoregressive Flow for Density Estimation, Papamakarios, Pavlakou, Murray, 2017, arXiv:1705.07057.
 
     Arguments:
         univariate: the scalar map f.
-        net: a causal net with ``univariate.params`` outputs per feature, such as ``MADE(dim, univariate.params)``.
+        net: a causal net with ``univariate.params`` outputs for each number, such as ``MADE(dim, univariate.params)``.
 
     Example::
 
@@ -52,7 +47,7 @@ class Autoregressive(Transform):
 
     identity: Tensor
 
-    def __init__(self, univariate: Univariate, net: nn.Module):
+    def __init__(self, univariate: Univariate, net: CausalNet):
         super().__init__()
         self.univariate = univariate
         self.net = net
@@ -61,14 +56,15 @@ class Autoregressive(Transform):
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         if found := self._one_pass(x, context, inverse=False):
             return found
-        h = self.net(x, context).to(x.dtype).view(x.shape[0], self.univariate.params, *x.shape[1:])
+        h = self.net(x, context).to(x.dtype).reshape(x.shape[0], self.univariate.params, *x.shape[1:])
         z, slope = self.univariate.forward(x, self._offset(h))
         return z, sum_event(slope)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         if found := self._one_pass(z, context, inverse=True):
             return found
-        columns: Sequence[Tensor] = z.t().contiguous().unsqueeze(-1).unbind()  # D times (B, 1)
+        sites = z.unsqueeze(1) if z.dim() == 2 else z.flatten(2)  # (B, c, positions)
+        columns = sites.permute(2, 0, 1).contiguous().unbind()  # (B, c) each
         slopes: list[Tensor] = []
 
         def solve(i: int, h: Tensor) -> Tensor:
@@ -76,7 +72,7 @@ class Autoregressive(Transform):
             slopes.append(slope)
             return x
 
-        x = self.net.unroll(solve, z.shape[0], context)  # type: ignore[operator]
+        x = self.net.unroll(solve, z.shape[0], context)
         return x, sum_event(torch.cat(slopes, 1))
 
     def _one_pass(self, x: Tensor, context: Tensor | None, inverse: bool) -> tuple[Tensor, Tensor] | None:

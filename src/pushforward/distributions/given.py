@@ -41,7 +41,7 @@ class Observed(Distribution):
 
     def _offset(self, h: Tensor) -> Tensor:
         """A net that gives zeros stands at the likelihood's start."""
-        return h.to(torch.promote_types(h.dtype, torch.float32)) + self.start.to(h.device).view(-1, *(1 for _ in h.shape[2:]))
+        return h.to(torch.promote_types(h.dtype, torch.float32)) + self.start.view(-1, *(1 for _ in h.shape[2:]))
 
     def extra_repr(self) -> str:
         return repr(self.likelihood)

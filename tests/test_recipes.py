@@ -8,7 +8,6 @@ import re
 import pytest
 
 from pushforward import models
-from pushforward.options import describe
 from pushforward.verbs import list_models
 
 recipes = pytest.mark.parametrize("name", models.MODELS)
@@ -35,8 +34,9 @@ def test_every_option_is_checked(name):
     """Whatever its annotation: a value of another type is refused, in a sentence that names recipe, option and value."""
     recipe = models.MODELS[name]
     shape = (2,) if name in models.VECTOR_MODELS else (1, 4, 4)
-    assert describe(recipe)
-    for option in [*describe(recipe), "context"]:
+    options = [p.name for p in inspect.signature(recipe).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    assert "context" in options
+    for option in options:
         with pytest.raises(ValueError, match=rf"{name}: {option} must be .*, got 'shallow'"):
             recipe(shape, **{option: "shallow"})
 

@@ -36,7 +36,8 @@ class Causal(Observed):
 
     Example::
 
-        >>> pixels = DiscretizedLogisticMixture(256, components=5, channels=3)
+        >>> from pushforward import likelihoods
+        >>> pixels = likelihoods.DiscretizedLogisticMixture(256, components=5, channels=3)
         >>> model = Causal(pixels, MaskedConvNet((3, 8, 8), pixels.params, width=16), (3, 8, 8))
         >>> model.log_prob(model.sample((2,))).shape
         torch.Size([2])

@@ -52,7 +52,8 @@ class Free(Observed):
 
     Example::
 
-        >>> bits = Free(Bernoulli(), (28, 28))
+        >>> from pushforward import likelihoods
+        >>> bits = Free(likelihoods.Bernoulli(), (28, 28))
         >>> bits.log_prob(bits.sample((5,))).shape
         torch.Size([5])
     """

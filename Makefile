@@ -22,7 +22,7 @@ lint: $(BIN)/pushforward  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-figures: $(BIN)/pushforward  ## the toys' gaps to their entropies of the README (half an hour)
+figures: $(BIN)/pushforward  ## the toys' gaps to their entropies (half an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/models.py 8gaussians circles rings moons swissroll 2spirals pinwheel checkerboard \
 		--models plane naf bnaf_plane mixture_cdf_plane --seconds 45
 

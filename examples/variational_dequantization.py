@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from pushforward import Affine, Coupling, Dequantize, Elementwise, Flow, Inverse, Normal, Uniform
-from pushforward.distributions import DiscretizedLogisticMixture
+from pushforward.distributions import Free
+from pushforward.likelihoods import DiscretizedLogisticMixture
 from pushforward.nets import MLP
 from pushforward.plots import save
 from pushforward.plots.style import DATA, INK, MODEL, figure, style
@@ -78,7 +79,7 @@ def weighted(flow: Flow, draws: int) -> list[float]:
 def discretized(mass: Tensor, steps: int) -> tuple[float, float]:
     """Cross entropy of a discretized logistic mixture fitted to the masses, and the least there is."""
     share = mass.exp() / mass.exp().sum()
-    model = DiscretizedLogisticMixture((1,), LEVELS, 3).double()
+    model = Free(DiscretizedLogisticMixture(LEVELS, 3), (1,)).double()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
     for _ in range(steps):
         loss = -(share * model.log_prob(Y)).sum()

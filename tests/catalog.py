@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import pushforward.distributions as pd
+import pushforward.likelihoods as pl
 import pushforward.models.dequantizer as pm
 import pushforward.nets as pn
 import pushforward.transforms as pt
@@ -344,4 +345,16 @@ LAYERS: dict[str, Layer] = {
     "slice-context": Layer(lambda: pt.Slice(2, Shifted(2, 4)), shape=(4,), context=2, untouched=(0, 1)),
     "slice-image": Layer(lambda: pt.Slice((1,), pd.Normal((2, 2, 2))), shape=(3, 2, 2)),
     "inverse-slice": Layer(lambda: Inverse(pt.Slice((2, 0), Shifted(2, 2))), shape=(2,)),
+    # --- likelihoods given a context, causal nets over space ---
+    "slice-given": Layer(
+        lambda: pt.Slice(2, pd.Given(pl.Laplace(), linear(4, 4), (2,), context=4)), shape=(4,), context=2, untouched=(0, 1)
+    ),
+    "autoregressive-image": Layer(
+        lambda: pt.Autoregressive(pu.Affine(), pn.MaskedConvNet((2, 3, 3), 2, width=6, depth=1, kernel=3)), shape=(2, 3, 3)
+    ),
+    "autoregressive-image-context-iaf": Layer(
+        lambda: Inverse(pt.Autoregressive(pu.RationalQuadratic(3), pn.MaskedConvNet((1, 2, 3), 8, width=6, depth=1, kernel=3, context=2))),
+        shape=(1, 2, 3),
+        context=2,
+    ),
 }

@@ -1,9 +1,9 @@
 """Random cases of the kernels against the plain paths: ``python tests/fuzz_kernels.py CASES SEED``.
 
-Shapes, orders, contexts, bins, dtypes, strides, threads, and numbers that are NaN, infinite or huge. Values and gradients must agree with the
-plain path's to 1e-9 relative in float64 (1e-2 in float32), and what the inverse finds must lead back. Rows of data that are not finite or huge are
-left out, since there the plain path has infinity times a mask's zero or sums in another order; so are gradients of parameters in their company, and
-all of a case whose parameters are like that. It prints a line for each difference and ends with what it has seen.
+Shapes, orders, contexts, bins, dtypes, strides, threads, and numbers that are NaN, infinite or huge. Values and gradients must agree
+with the plain path's to 1e-9 relative in float64 (1e-2 in float32), and what the inverse finds must lead back. Rows of data that are not
+finite or huge are left out, since there the plain path has infinity times a mask's zero, or sums in another order; so are gradients of
+parameters in their company, and all of a case whose parameters are like that. It prints a line for each difference, and what it has seen.
 """
 
 from __future__ import annotations
@@ -51,7 +51,12 @@ def spoiled(x: Tensor, scale: float) -> Tensor:
 
 
 def masked_case(dtype: torch.dtype) -> tuple[str, torch.nn.Module, Tensor, Tensor | None]:
-    dim, width, depth, batch = size(2000 if random.random() < 0.005 else 40), size(4096 if random.random() < 0.005 else 100), size(4), size(200)
+    dim, width, depth, batch = (
+        size(2000 if random.random() < 0.005 else 40),
+        size(4096 if random.random() < 0.005 else 100),
+        size(4),
+        size(200),
+    )
     spline, residual = random.random() < 0.5, random.random() < 0.4
     bins = random.randint(2, 64 if random.random() < 0.1 else 10)
     bound = random.choice((0.5, 3.0, 50.0)) if spline else random.choice((0.1, 5.0, float("inf")))
@@ -136,14 +141,20 @@ def worst(a: Tensor, b: Tensor, rows: Tensor) -> float:
     return ((a - b).abs().amax(1) / (1 + b.abs().amax(1))).nan_to_num(torch.inf).max().item()
 
 
-def compare(layer: torch.nn.Module, found: dict[str, Tensor], plain: dict[str, Tensor], x: Tensor, context: Tensor | None, z: Tensor) -> list[str]:
+def compare(
+    layer: torch.nn.Module, found: dict[str, Tensor], plain: dict[str, Tensor], x: Tensor, context: Tensor | None, z: Tensor
+) -> list[str]:
     tolerance = 1e-9 if x.dtype == torch.float64 else 1e-2
     rows = tame(x) & tame(plain["z"]) & tame(plain["gradient of x"])
     every = torch.ones(1, dtype=torch.bool)
     errors = {key: worst(found[key], plain[key], rows) for key in ("z", "gradient of x")}
     errors["ldj"] = worst(found["ldj"].unsqueeze(1), plain["ldj"].unsqueeze(1), rows)
     if rows.all():
-        errors |= {key: worst(found[key][None], b[None], every) for key, b in plain.items() if key.startswith("gradient") and key != "gradient of x"}
+        errors |= {
+            key: worst(found[key][None], b[None], every)
+            for key, b in plain.items()
+            if key.startswith("gradient") and key != "gradient of x"
+        }
     with kernels.without(), torch.no_grad():
         back, ldj = layer.double()(found["x"].double(), None if context is None else context.double())
         layer.to(x.dtype)

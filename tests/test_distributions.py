@@ -15,7 +15,9 @@ from scipy import stats
 from torch import Tensor, nn
 
 import pushforward.distributions as pd
+import pushforward.likelihoods as pl
 from pushforward.core import Distribution, Flow
+from pushforward.nets import MADE
 from pushforward.transforms import Elementwise
 from pushforward.univariate import Affine
 
@@ -52,8 +54,14 @@ BASES = {
     "student-learnable": Base(lambda: pd.StudentT((2,), 5.0, learnable=True), lambda: pd.StudentT((1,), 5.0, learnable=True), -60.0, 60.0),
     "mixture": Base(lambda: pd.GaussianMixture((2,), 3), lambda: pd.GaussianMixture((1,), 3)),
     "conditional": Base(
-        lambda: pd.ConditionalNormal((2,), net(4), context=3), lambda: pd.ConditionalNormal((1,), net(2), context=3), context=3
+        lambda: pd.Given(pl.Normal(), net(4), (2,), context=3), lambda: pd.Given(pl.Normal(), net(2), (1,), context=3), context=3
     ),
+    "causal": Base(
+        lambda: pd.Causal(pl.Normal(), MADE(2, 2, width=8, context=3), (2,), context=3),
+        lambda: pd.Causal(pl.Normal(), MADE(1, 2, width=8, context=3), (1,), context=3),
+        context=3,
+    ),
+    "free-laplace": Base(lambda: pd.Free(pl.Laplace(), (2,)), lambda: pd.Free(pl.Laplace(), (1,)), -25.0, 25.0),
     "torch-laplace": Base(
         lambda: pd.FromTorch(td.Laplace(torch.zeros(2), 1.0)), lambda: pd.FromTorch(td.Laplace(torch.zeros(1), 1.0)), -25.0, 25.0
     ),
@@ -317,13 +325,13 @@ def test_mixture_cannot_collapse():
 
 
 def test_conditional_scale_is_bounded():
-    base = pd.ConditionalNormal((2,), nn.Linear(1, 4), context=1, bound=2.0)
+    base = pd.Given(pl.Normal(bound=2.0), nn.Linear(1, 4), (2,), context=1)
     nn.init.constant_(base.net.bias, 1e6)
     assert base.sample((1000,), torch.zeros(1)).std(0).max() < 1.2 * math.exp(2)
 
 
 def test_conditional_image():
-    base = pd.ConditionalNormal((3, 2, 2), nn.Conv2d(4, 6, 1), context=(4, 2, 2))
+    base = pd.Given(pl.Normal(), nn.Conv2d(4, 6, 1), (3, 2, 2), context=(4, 2, 2))
     draws, log_prob = base.sample_and_log_prob((5,), torch.randn(7, 4, 2, 2))
     assert draws.shape == (5, 7, 3, 2, 2) and log_prob.shape == (5, 7)
 
@@ -348,9 +356,6 @@ REFUSED = [
     (lambda: pd.StudentT((2,), -1.0), "df positive"),
     (lambda: pd.GaussianMixture((2,), 0), "at least one component"),
     (lambda: pd.GaussianMixture((2,), 2, floor=0.0), "floor must be positive"),
-    (lambda: pd.ConditionalNormal((2,), net(4), context=0), "shape of one context"),
-    (lambda: pd.ConditionalNormal((2,), net(4), context=3, bound=0.0), "bound must be positive"),
-    (lambda: pd.ConditionalNormal((2,), net(5), context=3).log_prob(torch.zeros(1, 2), torch.zeros(1, 3)), "expected a net that gives"),
     (lambda: pd.FromTorch(nn.Linear(1, 1)), "object of torch.distributions"),
     (lambda: pd.Uniform((2,)).log_prob(torch.zeros(4, 3)), "expected x of shape"),
 ]

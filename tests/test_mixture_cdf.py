@@ -150,8 +150,8 @@ def test_preset_comes_near_the_entropy(name, gap):
     [
         (lambda: mixture_cdf((2,), components=0), "component"),
         (lambda: mixture_cdf((3, 8, 8)), "vectors"),
-        (lambda: mixture_cdf((2,), base="cauchy"), "base must be one of uniform, normal, beta, got 'cauchy'"),
-        (lambda: mixture_cdf((2,), steps=0), "at least 1 step"),
+        (lambda: mixture_cdf((2,), base="cauchy"), "base must be 'uniform', 'normal' or 'beta', got 'cauchy'"),
+        (lambda: mixture_cdf((2,), steps=0), "steps must be a whole number of at least 1, got 0"),
         (lambda: pu.MixtureQuantile(kernel="cauchy"), "kernel must be 'gaussian' or 'logistic'"),
         (lambda: pu.MixtureQuantile(0), "component"),
         (lambda: pu.MixtureQuantile(bound=math.inf), "bound"),

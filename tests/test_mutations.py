@@ -18,8 +18,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "pushforward"
-ROOMS = ("core", "transforms", "univariate", "distributions")
-JUDGES = ("test_laws.py", "test_memory.py", "test_dequantization.py", "test_discretized.py", *(f"test_{room}.py" for room in ROOMS))
+ROOMS = ("core", "transforms", "univariate", "likelihoods", "distributions")
+JUDGES = ("test_laws.py", "test_memory.py", "test_dequantization.py", *(f"test_{room}.py" for room in ROOMS))
 PAIRS = {
     "forward",
     "inverse",

@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "pushforward"
 FILES = sorted(SOURCE.rglob("*.py"))
 LEVELS = [
     ["kernels"],
-    ["core", "univariate", "nets"],
+    ["core", "univariate", "likelihoods", "nets"],
     ["distributions", "transforms"],
     ["models", "data", "objectives"],
     ["training", "evaluation", "baselines", "latent", "doctor", "compression", "plots", "report"],

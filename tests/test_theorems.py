@@ -11,6 +11,7 @@ from torch.distributions import Categorical, MixtureSameFamily, kl_divergence
 from torch.distributions import Normal as TorchNormal
 
 import pushforward.distributions as pd
+import pushforward.likelihoods as pl
 import pushforward.nets as pn
 import pushforward.transforms as pt
 import pushforward.univariate as pu
@@ -354,7 +355,7 @@ def test_the_gap_of_an_affine_flow_as_vae():
 
 def posteriors() -> tuple[TorchNormal, Tensor]:
     """Encoders ``q(z|x_i)`` of five data on a line, by a net."""
-    encoder = perturbed(pd.ConditionalNormal((1,), nn.Linear(2, 2), context=2), 1.0)
+    encoder = perturbed(pd.Given(pl.Normal(), nn.Linear(2, 2), (1,), context=2), 1.0)
     x = torch.randn(5, 2, dtype=torch.float64)
     with torch.no_grad():
         mean, raw = encoder.net(x).unbind(1)
@@ -400,7 +401,7 @@ def test_the_aggregate_posterior_is_the_best_prior():
 
 def test_a_flow_prior_is_a_flow_posterior():
     """``KL(q(z|x) || flow)`` is ``KL(flow's inverse of q(z|x) || normal)``, draw by draw."""
-    encoder = perturbed(pd.ConditionalNormal((3,), nn.Linear(2, 6), context=2), 0.5)
+    encoder = perturbed(pd.Given(pl.Normal(), nn.Linear(2, 6), (3,), context=2), 0.5)
     prior = recipe("maf", 3)
     posterior = Flow(encoder, Inverse(prior.transform), context=2).double()
     c = torch.randn(6, 2, dtype=torch.float64)

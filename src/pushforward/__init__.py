@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .adapters import as_pyro, as_sbi
     from .core import Chain, Distribution, Flow, Inverse, Transform
-    from .distributions import Beta, ConditionalNormal, FromTorch, GaussianMixture, Normal, StudentT, Uniform
+    from .distributions import Beta, Causal, Free, FromTorch, GaussianMixture, Given, Normal, StudentT, Uniform
     from .estimator import FlowDensity
     from .nets import MADE, MLP, ResidualMLP
     from .objectives import MaximumLikelihood
@@ -53,7 +53,7 @@ _ROOMS = {
     "univariate": "Additive Affine RationalQuadratic Univariate",
     "transforms": "ActNorm Autoregressive Coupling Dequantize Elementwise LULinear Permute",
     "nets": "MADE MLP ResidualMLP",
-    "distributions": "Beta ConditionalNormal FromTorch GaussianMixture Normal StudentT Uniform",
+    "distributions": "Beta Causal Free FromTorch GaussianMixture Given Normal StudentT Uniform",
     "objectives": "MaximumLikelihood",
     "training": "Run fit_density",
     "verbs": "diagnose distill edit evaluate fit gallery interpolate list_data list_models list_presets load plan reconstruct"
@@ -69,16 +69,18 @@ __all__ = [
     "Affine",
     "Autoregressive",
     "Beta",
+    "Causal",
     "Chain",
-    "ConditionalNormal",
     "Coupling",
     "Dequantize",
     "Distribution",
     "Elementwise",
     "Flow",
     "FlowDensity",
+    "Free",
     "FromTorch",
     "GaussianMixture",
+    "Given",
     "Inverse",
     "LULinear",
     "MADE",
@@ -120,7 +122,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
         globals()[name] = value
         return value
-    if name in _ROOMS or name in ("data", "doctor", "evaluation", "latent", "models"):
+    if name in _ROOMS or name in ("data", "doctor", "evaluation", "latent", "likelihoods", "models"):
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -1,21 +1,12 @@
-"""Bases and likelihoods."""
+"""Bases, and likelihoods with their parameters from constants, a context or a causal net."""
 
 from .adapter import FromTorch
 from .beta import Beta
-from .conditional import ConditionalNormal
-from .discretized import DiscretizedLogisticMixture
+from .causal import Causal
+from .given import Free, Given
 from .mixture import GaussianMixture
 from .normal import Normal
 from .student import StudentT
 from .uniform import Uniform
 
-__all__ = [
-    "Beta",
-    "ConditionalNormal",
-    "DiscretizedLogisticMixture",
-    "FromTorch",
-    "GaussianMixture",
-    "Normal",
-    "StudentT",
-    "Uniform",
-]
+__all__ = ["Beta", "Causal", "Free", "FromTorch", "GaussianMixture", "Given", "Normal", "StudentT", "Uniform"]

@@ -7,10 +7,8 @@ import random
 from collections.abc import Sequence
 from typing import Literal
 
-from torch import nn
-
 from ..core import Transform
-from ..nets import MADE, MLP, CausalTransformer
+from ..nets import MADE, MLP, CausalNet, CausalTransformer
 from ..transforms import ActNorm, Autoregressive, Coupling, LULinear
 from ..univariate import Univariate
 
@@ -58,7 +56,7 @@ def autoregressive(
     For a transformer ``width`` is that of a token, ``depth`` counts blocks, and ``residual`` is without effect: it always is.
     """
     visited = visit(dim, step, order)
-    causal: nn.Module
+    causal: CausalNet
     if net == "made":
         causal = MADE(dim, univariate.params, width=width, depth=depth, context=context, order=visited, residual=residual)
     else:

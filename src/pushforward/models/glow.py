@@ -1,4 +1,4 @@
-"""Glow: ActNorm, invertible 1x1 convolutions and couplings at several scales (Kingma, Dhariwal, 2018, arXiv:1807.03039)."""
+"""Glow."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from ..nets.conv2d import conv2d
 from ..transforms import ActNorm, Conv1x1, Coupling, EmergingConv, LULinear, PeriodicConv, Permute, QRLinear, half_channels
 from ..univariate import Additive, Affine
 from .images import image, most_scales, multiscale, pixels
+from .recipe import recipe
 
 
+@recipe
 def glow(
     shape: Sequence[int],
     *,
@@ -32,14 +34,42 @@ def glow(
     memory: Memory = "full",
     context: int = 0,
 ) -> Flow:
-    """Images of whole numbers ``0..levels-1``, dequantized uniformly; samples take one pass.
+    """Glow: ActNorm, invertible 1x1 convolutions and couplings at several scales (Kingma, Dhariwal, 2018, arXiv:1807.03039).
 
-    Arguments: ``scales``, each of half the side of the one before (as many as the sides allow, at most 3), of ``steps`` steps with nets of
-    ``width`` channels (32 and 512 in the paper); ``coupling`` by shift and scale or by shift alone, log-scales within ``bound`` (the
-    paper's are negative: with 5 the loss can jump by orders of magnitude early on); ``mixing`` of the channels by a free matrix, one
-    held as PLU or as QR, or one beside a convolution of side 3 (emerging and periodic: arXiv:1901.11137); ``alpha`` of the logit (the
-    paper has none, but the linear map ``x / 256 - 1/2``); ``memory`` of activations: "constant" computes them again from outputs;
-    ``context`` numbers to condition on.
+    Each scale squeezes the image by 2, then ``steps`` times ``z_b = (W x)_b exp(s) + t`` with s and t from a net of ``(W x)_a``; then
+    half of the channels leave. Images of whole numbers ``(B, C, H, W)``, dequantized uniformly: ``log_prob`` is a lower bound. Density
+    and samples take one pass.
+
+    Caveats: with ``bound=5`` the loss can jump by orders of magnitude early on. Sizes by default are for a CPU (the paper: depth 32,
+    width 512).
+
+    References: Glow: Generative Flow with Invertible 1x1 Convolutions, Kingma, Dhariwal, 2018, arXiv:1807.03039; emerging and periodic
+    convolutions: Hoogeboom, van den Berg, Welling, 2019, arXiv:1901.11137. Departures: the logit before the flow (the paper has ``x /
+    256 - 1/2``), and log-scales around 0 (the paper's are negative).
+
+    Arguments:
+        shape: of an image, ``(C, H, W)``.
+        levels: the pixels are whole numbers ``0..levels-1``.
+        scales: each of half the side of the one before; as many as the sides allow, at most 3, if None.
+        steps: of each scale (32 in the paper).
+        width: hidden channels of the nets (512 in the paper).
+        coupling: "affine", or "additive" without a scale.
+        bound: of the log-scales.
+        mixing: of the channels, by a "plain" matrix, one held as "plu" or "qr", or one beside a convolution of side 3 ("emerging",
+            "periodic").
+        alpha: pixels go through ``logit(alpha + (1 - 2 alpha) x / levels)``; only 0 covers the line, photographs learn faster with
+            0.05.
+        memory: what is kept for the gradient, "full", "constant" (activations are found again by inversion) or "checkpoint".
+        context: numbers to condition on, 0 for none.
+
+    Raises:
+        ValueError: the shape is no image's, or its sides can't be halved so often; an option is not of the kind that its annotation
+            says.
+
+    Example::
+
+        >>> glow((1, 8, 8), levels=16, steps=1, width=8).log_prob(torch.zeros(2, 1, 8, 8)).shape
+        torch.Size([2])
     """
     scales = scales or most_scales(shape)
     whole = image(shape, 2**scales)

@@ -1,4 +1,4 @@
-"""Inverse autoregressive flow: MAF's layers run the other way (Kingma et al., 2016, arXiv:1606.04934)."""
+"""Inverse autoregressive flow."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from ..distributions import Normal
 from ..transforms import ActNorm
 from ..univariate import Affine
 from .common import Net, Order, autoregressive, vector
+from .recipe import recipe
 
 
+@recipe
 def iaf(
     shape: Sequence[int],
     *,
@@ -22,11 +24,35 @@ def iaf(
     net: Net = "made",
     context: int = 0,
 ) -> Flow:
-    """Sampling with its density in one pass, the density of other points in D: for variational inference and distillation.
+    """Inverse autoregressive flow: MAF's layers run the other way (Kingma et al., 2016, arXiv:1606.04934).
 
-    Arguments: ``steps`` layers with masked nets of ``depth`` layers of ``width`` units (``residual``: blocks of two);
-    ``order`` in which each layer visits the features; ``net``: with ``"transformer"`` for the masked nets, ``depth`` counts
-    blocks of tokens of ``width`` numbers (start from 32), and ``residual`` is without effect; ``context`` numbers to condition on.
+    ``x_i = z_i exp(s_i(z_<i)) + t_i(z_<i)`` in each layer, s and t from one masked net. Rows ``(B, D)``. Samples and their own density
+    take one pass: for variational inference and distillation. The density of other points takes D steps. Both are exact.
+
+    Caveats: training by maximum likelihood goes the slow way; to fit data take :func:`maf`.
+
+    Reference: Improving Variational Inference with Inverse Autoregressive Flow, Kingma, Salimans, Jozefowicz, Chen, Sutskever, Welling,
+    2016, arXiv:1606.04934. Departures: ActNorm between layers, exponential scales within ``exp(+-5)`` where the paper has a sigmoid
+    gate.
+
+    Arguments:
+        shape: of a row, ``(D,)``.
+        steps: layers.
+        width: hidden units of the masked nets.
+        depth: their hidden layers; with ``residual``, blocks.
+        residual: pre-activation blocks of two layers.
+        order: in which layers visit the features: back and forth ("alternating"), drawn for each layer ("random"), or always "same".
+        net: "made", or "transformer", for which ``depth`` counts blocks of tokens of ``width`` numbers (start from 32) and ``residual``
+            has no effect.
+        context: numbers to condition on, 0 for none.
+
+    Raises:
+        ValueError: the shape is no vector's, or an option is not of the kind that its annotation says.
+
+    Example::
+
+        >>> iaf((4,)).sample((8,)).shape
+        torch.Size([8, 4])
     """
     dim = vector(shape)
     layers: list[Transform] = []

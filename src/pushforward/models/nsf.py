@@ -1,4 +1,4 @@
-"""Neural spline flow: rational-quadratic splines with linear mixing between (Durkan et al., 2019, arXiv:1906.04032)."""
+"""Neural spline flow."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from ..nets import ResidualMLP
 from ..transforms import ActNorm, Coupling, LULinear
 from ..univariate import CubicSpline, LinearSpline, QuadraticSpline, RationalQuadratic
 from .common import Net, Order, alternating, autoregressive, vector
+from .recipe import recipe
 
 SPLINES = {"rational_quadratic": RationalQuadratic, "quadratic": QuadraticSpline, "cubic": CubicSpline, "linear": LinearSpline}
 
 
+@recipe
 def nsf(
     shape: Sequence[int],
     *,
@@ -30,13 +32,43 @@ def nsf(
     net: Net = "made",
     context: int = 0,
 ) -> Flow:
-    """``RQ-NSF (AR)`` or ``RQ-NSF (C)`` of the paper, without its batch norm and dropout.
+    """Neural spline flow: rational-quadratic splines with linear mixing between (Durkan et al., 2019, arXiv:1906.04032).
 
-    Arguments: ``steps`` spline layers of ``bins`` bins on ``[-bound, bound]``, with residual nets of ``depth`` blocks of
-    ``width`` units; ``spline`` the kind of curve (quadratic and linear: arXiv:1808.03856, cubic: arXiv:1906.02145; a linear one
-    learns least, since its log derivative has no gradient for the layers before it); ``mixing`` puts an LU-decomposed linear
-    map before each; ``order`` in which an autoregressive layer visits the features, and its ``net``: with ``"transformer"``,
-    ``depth`` counts blocks of tokens of ``width`` numbers (start from ``depth=2, width=32, steps=1``); ``context`` numbers to condition on.
+    ``z_i = spline(x_i; h_i)``, an increasing curve of ``bins`` rational-quadratic pieces on ``[-bound, bound]`` and the identity
+    beyond, with h_i from a net that reads the features before i ("autoregressive", ``RQ-NSF (AR)`` of the paper) or one half of them
+    ("coupling", ``RQ-NSF (C)``). Rows ``(B, D)``. Density in one pass; samples in one pass of each net for couplings, in D steps with
+    the arithmetic of one pass otherwise. Both are exact.
+
+    Caveats: beyond ``+-bound`` the splines change nothing, so standardize first (``fit`` does). A linear spline learns least, since its
+    log derivative has no gradient for the layers before it.
+
+    References: Neural Spline Flows, Durkan, Bekasov, Murray, Papamakarios, 2019, arXiv:1906.04032; linear and quadratic splines: Neural
+    Importance Sampling, Müller et al., 2018, arXiv:1808.03856; cubic ones: Cubic-Spline Flows, Durkan et al., 2019, arXiv:1906.02145.
+    Departures: ActNorm, no batch norm and dropout, and knots as :class:`~pushforward.univariate.RationalQuadratic` has them.
+
+    Arguments:
+        shape: of a row, ``(D,)``.
+        mechanism: "autoregressive" or "coupling".
+        spline: "rational_quadratic", "quadratic", "cubic" or "linear".
+        steps: layers of splines.
+        bins: pieces of a spline.
+        bound: half the width of the interval on which splines bend.
+        width: hidden units of the residual nets.
+        depth: their blocks.
+        mixing: an LU-decomposed linear map before each layer.
+        order: in which layers visit the features: back and forth ("alternating"), drawn for each layer ("random"), or always "same".
+            Not for couplings.
+        net: "made", or "transformer", for which ``depth`` counts blocks of tokens of ``width`` numbers (start from ``depth=2, width=32,
+            steps=1``).
+        context: numbers to condition on, 0 for none.
+
+    Raises:
+        ValueError: the shape is no vector's, or an option is not of the kind that its annotation says.
+
+    Example::
+
+        >>> nsf((4,)).log_prob(torch.randn(8, 4)).shape
+        torch.Size([8])
     """
     dim = vector(shape)
     layers: list[Transform] = []

@@ -1,4 +1,4 @@
-"""Unconstrained monotonic nets, autoregressive: each map the integral of a positive net (Wehenkel, Louppe, 2019, arXiv:1908.05164)."""
+"""Unconstrained monotonic nets."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from ..core import Flow
 from ..distributions import Normal
 from ..univariate import UnconstrainedMonotonic
 from .common import Net, Order, mixed, vector
+from .recipe import recipe
 
 
+@recipe
 def umnn(
     shape: Sequence[int],
     *,
@@ -25,13 +27,40 @@ def umnn(
     net: Net = "made",
     context: int = 0,
 ) -> Flow:
-    """``UMNN-MAF`` of the paper, with a small integrand for each feature whose weights the conditioner gives, and exact normalization.
+    """Unconstrained monotonic nets, autoregressive: each map the integral of a positive net (Wehenkel, Louppe, 2019, arXiv:1908.05164).
 
-    Density and samples are exact, no root is searched; see :class:`~pushforward.univariate.UnconstrainedMonotonic`.
+    ``z_i = h_0 + int_0^{x_i} g(t) dt`` with a positive net g of one hidden layer, whose weights a masked net gives from ``x_<i``
+    (``UMNN-MAF`` of the paper), summed over trapezoids. Rows ``(B, D)``. Density in one pass; samples take D steps with the arithmetic
+    of one pass, and no search: both are exact.
 
-    Arguments: ``steps`` layers of integrands with ``units`` hidden units, summed over ``cells`` trapezoids of ``[-bound, bound]``,
-    from masked nets of ``depth`` layers of ``width`` units (``residual``: blocks of two); ``mixing`` puts an LU-decomposed linear map
-    before each; ``order`` in which each layer visits the features; ``net`` made or transformer; ``context`` numbers to condition on.
+    Caveats: two features of the data closer than ``2 bound / cells`` are not told apart, and slopes are constant beyond ``+-bound``:
+    standardize first.
+
+    Reference: Unconstrained Monotonic Neural Networks, Wehenkel, Louppe, 2019, arXiv:1908.05164. Departures: a small integrand for each
+    feature, and exact normalization (:class:`~pushforward.univariate.UnconstrainedMonotonic`).
+
+    Arguments:
+        shape: of a row, ``(D,)``.
+        steps: layers.
+        units: hidden units of an integrand.
+        cells: trapezoids, an even number.
+        bound: half the width of the interval that they cover.
+        width: hidden units of the masked nets.
+        depth: their hidden layers; with ``residual``, blocks.
+        residual: pre-activation blocks of two layers.
+        mixing: an LU-decomposed linear map before each layer.
+        order: in which layers visit the features: back and forth ("alternating"), drawn for each layer ("random"), or always "same".
+        net: "made", or "transformer", for which ``depth`` counts blocks of tokens of ``width`` numbers (start from 32) and ``residual``
+            has no effect.
+        context: numbers to condition on, 0 for none.
+
+    Raises:
+        ValueError: the shape is no vector's, or an option is not of the kind that its annotation says.
+
+    Example::
+
+        >>> umnn((4,)).log_prob(torch.randn(8, 4)).shape
+        torch.Size([8])
     """
     dim = vector(shape)
     univariate = UnconstrainedMonotonic(units, cells, bound)

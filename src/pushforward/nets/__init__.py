@@ -1,10 +1,11 @@
 """Nets: tensors in, tensors out, no knowledge of flows."""
 
 from .attention import CausalAttention
+from .causal import CausalNet, Masked
 from .convolution import ConvNet
 from .gated import GatedConvNet
 from .made import MADE
-from .masked import Masked
+from .masked_conv import MaskedConvNet
 from .mlp import MLP, ResidualMLP
 from .patches import Patches
 from .prefix import Prefix
@@ -13,12 +14,14 @@ from .transformer import CausalTransformer
 
 __all__ = [
     "CausalAttention",
+    "CausalNet",
     "CausalTransformer",
     "ConvNet",
     "GatedConvNet",
     "MADE",
     "MLP",
     "Masked",
+    "MaskedConvNet",
     "Patches",
     "Prefix",
     "ResNet",

@@ -68,5 +68,5 @@ class Cache:
         known = []
         for prefix, block in ((self.keys, keys), (self.values, values)):
             prefix.append(block.reshape(1, -1))
-            known.append(prefix.value.view(-1, *block.shape[:2], block.shape[3]).permute(1, 2, 0, 3))
+            known.append(prefix.value.view(len(prefix.value), *block.shape[:2], block.shape[3]).permute(1, 2, 0, 3))
         return known

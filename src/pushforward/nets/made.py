@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .masked import Masked
+from .causal import CausalNet, Masked, Solve
 from .mlp import linear
 from .prefix import Prefix, add_product
 
 GROUP = 8  # positions that a visit takes together
 
 
-class MADE(nn.Module):
+class MADE(CausalNet):
     r"""Masked net ``(B, D) -> (B, params * D)``, seen as ``(B, params, D)``: parameters for feature i from the features before it.
 
     Every hidden unit has a degree d and sees the inputs at positions < d; units are sorted by degree, so that the masks are
@@ -78,16 +78,16 @@ class MADE(nn.Module):
         self.register_buffer("mask_out", mask_out, persistent=False)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        if x.shape[1:] != (self.dim,):
-            raise ValueError(f"MADE: expected x of shape (B, {self.dim}), got {tuple(x.shape)}")
-        return self.compute(x, self._given(context), *self._weights())
+        return self._compute(x, self._given(context), *self._weights())
 
     def _weights(self) -> list[Tensor]:
         """Weight and bias of each masked layer."""
         return [t for layer in (self.first, *self.hidden, self.last) for t in (layer.weight, layer.bias)]
 
-    def compute(self, x: Tensor, given: Tensor | None, *weights: Tensor) -> Tensor:
+    def _compute(self, x: Tensor, given: Tensor | None, *weights: Tensor) -> Tensor:
         """The net of other numbers than its own, as :class:`Masked` holds them."""
+        if x.shape[1:] != (self.dim,):
+            raise ValueError(f"MADE: expected x of shape (B, {self.dim}), got {tuple(x.shape)}")
         (first, first_bias), *hidden, (last, last_bias) = zip(weights[::2], weights[1::2], strict=True)
         h = product(first, self.mask_in, first_bias, x.t().index_select(0, self.seen))
         if given is not None:
@@ -101,7 +101,7 @@ class MADE(nn.Module):
                 h = product(weight, self.mask_hidden, bias, h.relu_())
         return product(last, self.mask_out, last_bias, h.relu_()).t()
 
-    def unroll(self, solve: Callable[[int, Tensor], Tensor], batch: int, context: Tensor | None = None) -> Tensor:
+    def unroll(self, solve: Solve, batch: int, context: Tensor | None = None) -> Tensor:
         """Find x position by position: ``solve(i, h) -> x_i`` gets ``h`` ``(B, params, 1)`` and gives ``(B, 1)``. Returns ``(B, D)``.
 
         Each hidden unit is computed once, when its last input is known: the arithmetic of one pass, in D steps. Positions go in
@@ -150,7 +150,7 @@ class MADE(nn.Module):
         return x.value.t().index_select(1, order.argsort())
 
     def masked(self, context: Tensor | None = None) -> Masked:
-        return Masked(self.order, self.ends, self.residual, self._given(context), self._weights())
+        return Masked(self.order, self.ends, self.residual, self._given(context), self._weights(), self._compute)
 
     def _given(self, context: Tensor | None) -> Tensor | None:
         """What the context adds to the first layer, ``(B, width)``."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .attention import Cache, CausalAttention
+from .causal import CausalNet, Solve
 
 
-class CausalTransformer(nn.Module):
+class CausalTransformer(CausalNet):
     r"""Causal attention over features, ``(B, D) -> (B, params * D)``, seen as ``(B, params, D)``: a causal net like :class:`MADE`.
 
     Token t stands for the parameters of the t-th feature in the order of the visit. It starts as what the feature before it is,
@@ -92,7 +93,7 @@ class CausalTransformer(nn.Module):
         out = torch.baddbmm(self.bias, self.norm(h).transpose(0, 1), self.last)  # (D, B, params), by place
         return out.permute(1, 2, 0).index_select(2, self.place_of).flatten(1)
 
-    def unroll(self, solve: Callable[[int, Tensor], Tensor], batch: int, context: Tensor | None = None) -> Tensor:
+    def unroll(self, solve: Solve, batch: int, context: Tensor | None = None) -> Tensor:
         """Find x feature by feature: ``solve(i, h) -> x_i`` gets ``h`` ``(B, params, 1)`` and gives ``(B, 1)``. Returns ``(B, D)``."""
         caches = [block.cache(self.dim, batch) for block in self.blocks]
         columns: list[Tensor] = []

@@ -20,6 +20,7 @@ from ..data import Data, Rows
 from ..data.errors import nearest
 from ..evaluation import c2st, evaluate, log_likelihood, settled
 from ..models import MODELS
+from ..nets import CausalNet
 from ..objectives import Distillation
 from ..training import Run, build
 from ..training import fit as train
@@ -123,7 +124,7 @@ def one_pass_per_dimension(flow: Flow) -> Flow:
     return slow
 
 
-class _FullPasses(nn.Module):
+class _FullPasses(CausalNet):
     """A causal net over a vector whose visit evaluates all of it at every position."""
 
     def __init__(self, net: nn.Module):

@@ -18,7 +18,7 @@ def list_models() -> dict[str, dict[str, Any]]:
     """Recipes: ``is``, what each is and its paper; ``options``, their names and defaults."""
     return {
         name: {
-            "is": (inspect.getdoc(inspect.getmodule(recipe)) or "").splitlines()[0],
+            "is": (inspect.getdoc(recipe) or "").splitlines()[0],
             "options": {f"model.{key}": option.default for key, option in describe(recipe).items()},
         }
         for name, recipe in MODELS.items()

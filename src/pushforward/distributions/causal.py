@@ -1,0 +1,65 @@
+"""Likelihoods whose parameters come from the numbers before, by a causal net."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..core import sum_event
+from ..likelihoods import Likelihood
+from .given import Observed
+
+if TYPE_CHECKING:
+    from ..nets import CausalNet
+
+
+class Causal(Observed):
+    r"""``p(x|c) = prod_i p(x_i; h_i(x_{<i}, c))``: MADE, PixelCNN, WaveNet, by the choice of net and likelihood.
+
+    The net reads ``likelihood.scaled(x)``. Kind of likelihood: exact. ``log_prob`` takes one pass of the net; draws visit the positions
+    in the net's order, by :meth:`CausalNet.unroll`. Draws of real numbers are reparameterised, whole numbers carry no gradient.
+
+    References: MADE, Germain, Gregor, Murray, Larochelle, 2015, arXiv:1502.03509; Pixel Recurrent Neural Networks, van den Oord,
+    Kalchbrenner, Kavukcuoglu, 2016, arXiv:1601.06759.
+
+    Arguments:
+        likelihood: how one number is spread given its parameters; one that ties channels needs a net that takes them together.
+        net: a causal net with ``likelihood.params`` outputs for each number.
+        shape: the event's shape ``(C, *rest)``.
+        context: the shape of one context, ``None`` for none.
+
+    Raises:
+        ValueError: a net whose output has another shape.
+
+    Example::
+
+        >>> from pushforward import likelihoods
+        >>> pixels = likelihoods.DiscretizedLogisticMixture(256, components=5, channels=3)
+        >>> model = Causal(pixels, MaskedConvNet((3, 8, 8), pixels.params, width=16), (3, 8, 8))
+        >>> model.log_prob(model.sample((2,))).shape
+        torch.Size([2])
+    """
+
+    def __init__(self, likelihood: Likelihood, net: CausalNet, shape: Sequence[int], context: int | Sequence[int] | None = None):
+        super().__init__(likelihood, shape, context)
+        self.net = net
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        self.check(x, context)
+        h = self._shaped(self.net(self.likelihood.scaled(x), context), x.shape[0])
+        return sum_event(self.likelihood.log_prob(x, h))
+
+    def draw(self, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        terms: list[Tensor] = []
+
+        def solve(i: int, h: Tensor) -> Tensor:
+            h = self._offset(h)
+            x = self.likelihood.draw(h)
+            terms.append(self.likelihood.log_prob(x, h))
+            return self.likelihood.scaled(x)
+
+        x = self.likelihood.unscaled(self.net.unroll(solve, rows, context))
+        return x, sum_event(torch.cat(terms, 1))

@@ -1,0 +1,233 @@
+"""Causal nets: what a position reads, one pass against a visit, and what is built on them over vectors, signals and images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pushforward.distributions import Causal
+from pushforward.likelihoods import DiscretizedLogisticMixture
+from pushforward.nets import MADE, CausalNet, CausalTransformer, MaskedConvNet
+from pushforward.transforms import Autoregressive
+from pushforward.univariate import Affine, RationalQuadratic
+
+Positions = list[tuple[int, ...]]  # of a net, in its order: indices behind the channel axis, or of a feature
+
+
+class Delays(CausalNet):
+    """Of signals ``(B, C, T)``: time t reads t - 1 and t - 2; the visit makes a full pass for every time."""
+
+    def __init__(self, channels: int, length: int, params: int):
+        super().__init__()
+        self.shape, self.params = (channels, length), params
+        self.conv = nn.Conv1d(channels, params * channels, 2)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        return self.conv(F.pad(x, (2, -1)))
+
+    def unroll(self, solve: Callable[[int, Tensor], Tensor], batch: int, context: Tensor | None = None) -> Tensor:
+        x = self.conv.weight.new_zeros(batch, *self.shape)
+        for t in range(self.shape[1]):
+            h = self(x).view(batch, self.params, *self.shape)[..., t]
+            x = torch.cat([x[:, :, :t], solve(t, h).unsqueeze(2), x[:, :, t + 1 :]], 2)
+        return x
+
+
+def sites(height: int, width: int) -> Positions:
+    return [(i, j) for i in range(height) for j in range(width)]
+
+
+def everything(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
+    return True
+
+
+def two_back(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
+    return after[0] - before[0] <= 2
+
+
+def field(kernel: int, depth: int) -> Callable[[tuple[int, ...], tuple[int, ...]], bool]:
+    """What a stack of masked convolutions reads, by adding up their offsets one after the other."""
+    r = kernel // 2
+    reads = {(-i, j) for i in range(r + 1) for j in range(-r, r + 1) if i or j < 0}
+    for _ in range(depth):
+        reads |= {(i - a, j + b) for i, j in reads for a in range(2) for b in range(-1, 2) if a or b <= 0}
+    # what the docstring says: R to the right in the row above, 1 further for each row above that, R + depth in all
+    ends = {a: max(j for i, j in reads if i == -a) for a in range(1, r + depth + 1)}
+    assert all(ends[a] == r + min(a - 1, depth) for a in ends)
+    assert min(i for i, _ in reads) == min(j for _, j in reads) == -(r + depth)
+    return lambda before, after: (before[0] - after[0], before[1] - after[1]) in reads
+
+
+NETS: dict[str, tuple[Callable[[], CausalNet], tuple[int, ...], Positions, Callable]] = {
+    "made": (lambda: MADE(5, 2, width=32, order=[2, 0, 4, 1, 3]), (5,), [(2,), (0,), (4,), (1,), (3,)], everything),
+    "made-residual": (lambda: MADE(4, 3, width=32, residual=True), (4,), [(i,) for i in range(4)], everything),
+    "transformer": (lambda: CausalTransformer(4, 2, width=8, heads=2, order=[3, 1, 0, 2]), (4,), [(3,), (1,), (0,), (2,)], everything),
+    "signal": (lambda: Delays(2, 5, 3), (2, 5), [(t,) for t in range(5)], two_back),
+    "image": (lambda: MaskedConvNet((2, 6, 7), 2, width=12, depth=2), (2, 6, 7), sites(6, 7), field(5, 2)),
+    "image-small": (lambda: MaskedConvNet((1, 5, 8), 3, width=12, depth=1, kernel=3), (1, 5, 8), sites(5, 8), field(3, 1)),
+    "image-flat": (lambda: MaskedConvNet((3, 1, 9), 1, width=12, depth=0, kernel=7), (3, 1, 9), sites(1, 9), field(7, 0)),
+}
+nets = pytest.mark.parametrize("name", NETS)
+
+
+def perturbed(module: nn.Module, scale: float = 0.3) -> nn.Module:
+    torch.manual_seed(0)
+    module = module.double()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(scale * torch.randn_like(parameter))
+    return module
+
+
+@torch.no_grad()
+def check_causality(net: CausalNet, shape: tuple[int, ...], positions: Positions, reads: Callable) -> None:
+    """Another x at one position: equal to the bit at it and before it, changed after it wherever that lies within the field."""
+    perturbed(net)
+    x = torch.randn(64, *shape, dtype=torch.float64)  # many rows, since rectified units are deaf to some changes
+    h = net(x).view(64, -1, *shape)
+    for n, before in enumerate(positions):
+        other = x.clone()
+        index = (..., *before)
+        other[index] = torch.randn_like(other[index])
+        changed = net(other).view(h.shape) != h
+        for m, after in enumerate(positions):
+            expected = m > n and reads(before, after)
+            assert bool(changed[(..., *after)].any()) == expected, f"{before} on {after}"
+
+
+@nets
+def test_causality(name):
+    make, shape, positions, reads = NETS[name]
+    check_causality(make(), shape, positions, reads)
+
+
+@nets
+def test_causality_holds_for_each_number_of_a_site(name):
+    """Every output at a later position within the field reads every channel of an earlier one: no channel is lost."""
+    make, shape, positions, reads = NETS[name]
+    net = perturbed(make())
+    x = torch.randn(64, *shape, dtype=torch.float64)
+    if len(shape) == 1:
+        return
+    with torch.no_grad():
+        h = net(x).view(64, -1, *shape)
+        first, last = next((a, b) for n, a in enumerate(positions) for b in positions[n + 1 :] if reads(a, b))
+        for channel in range(shape[0]):
+            other = x.clone()
+            other[(slice(None), channel, *first)] += 1
+            assert (net(other).view(h.shape) != h)[(..., *last)].any(0).all()
+
+
+class Leaky(MaskedConvNet):
+    """Its first convolution reads its own site."""
+
+    def __init__(self) -> None:
+        super().__init__((1, 4, 4), 1, width=12, kernel=3, depth=1)
+        self.first.mask[-1, 1] = 1
+
+
+class Blind(MaskedConvNet):
+    """Its second convolution has lost the row above, the known fault of masks that begin a row too early."""
+
+    def __init__(self) -> None:
+        super().__init__((1, 4, 4), 1, width=12, kernel=3, depth=1)
+        self.masked[0].mask[0] = 0
+
+
+@pytest.mark.parametrize("net", [Leaky, Blind])
+def test_the_check_of_causality_can_fail(net):
+    with pytest.raises(AssertionError, match="on"):
+        check_causality(net(), (1, 4, 4), sites(4, 4), field(3, 1))
+
+
+@nets
+@pytest.mark.parametrize("rows", [5, 0])
+def test_a_visit_is_one_pass(name, rows):
+    """Unrolling over a known x meets the parameters of one pass, position by position in the net's order, and gives x back."""
+    make, shape, positions, _ = NETS[name]
+    net = perturbed(make())
+    x = torch.randn(rows, *shape, dtype=torch.float64)
+    h = net(x).view(rows, net.params, *shape)
+    numbers = {position: i for i, position in enumerate(sorted(positions))}
+    visited: list[int] = []
+
+    def solve(i: int, found: Tensor) -> Tensor:
+        visited.append(i)
+        index = (..., *sorted(positions)[i])
+        torch.testing.assert_close(found, h[index].view_as(found), atol=1e-10, rtol=1e-10)
+        return x[index].view(rows, found.shape[2])
+
+    torch.testing.assert_close(net.unroll(solve, rows), x, atol=0, rtol=0)
+    assert visited == [numbers[position] for position in positions]
+
+
+@pytest.mark.parametrize("name", ["signal", "image", "image-small"])
+@pytest.mark.parametrize("univariate", [Affine(), RationalQuadratic(4)])
+def test_flows_over_space(name, univariate):
+    """Round trip, and a triangular Jacobian in the order of the sites whose diagonal is the log-det."""
+    shape, positions = NETS[name][1:3]
+    params = univariate.params
+    net = Delays(*shape, params) if name == "signal" else MaskedConvNet(shape, params, width=8, depth=1, kernel=3)
+    layer = perturbed(Autoregressive(univariate, net), 0.1)
+    x = torch.randn(3, *shape, dtype=torch.float64)
+    z, ldj = layer(x)
+    back, other = layer.inverse(z)
+    torch.testing.assert_close(back, x, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(other, -ldj, atol=1e-9, rtol=1e-9)
+    jacobian = torch.autograd.functional.jacobian(lambda row: layer(row[None])[0][0].flatten(1).t().flatten(), x[0])
+    jacobian = jacobian.flatten(2).transpose(1, 2).flatten(1)  # sites by row, the channels of one side by side
+    assert len(jacobian) == math.prod(shape) and len(positions) * shape[0] == math.prod(shape)
+    assert not jacobian.triu(1).any() and jacobian.tril(-1).any()
+    torch.testing.assert_close(jacobian.diagonal().log().sum(), ldj[0])
+
+
+def test_tiny_pixelcnn_learns():
+    """Diagonal stripes whose start is random: one bit a picture, which independent pixels can't see."""
+    torch.manual_seed(0)
+    likelihood = DiscretizedLogisticMixture(2, 1, channels=3)
+    model = Causal(likelihood, MaskedConvNet((3, 4, 4), likelihood.params, width=16, depth=1, kernel=3), (3, 4, 4))
+    stripes = (torch.arange(4)[:, None] + torch.arange(4)) % 2
+    x = torch.stack([stripes, 1 - stripes]).unsqueeze(1).expand(2, 3, 4, 4).float()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(120):
+        loss = -model.log_prob(x).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert math.log(2) - 1e-4 < loss.item() < math.log(2) + 0.3
+    drawn = model.sample((20,))
+    assert sum(any(torch.equal(one, picture) for picture in x) for one in drawn) >= 15
+
+
+REFUSED = [
+    (lambda: MaskedConvNet((3,), 2), "shape of an image"),
+    (lambda: MaskedConvNet((1, 4, 4), 2, kernel=4), "odd side of at least 3, got 4"),
+    (lambda: MaskedConvNet((1, 4, 4), 2)(torch.zeros(2, 1, 4, 5)), r"expected x of shape \(B, 1, 4, 4\), got \(2, 1, 4, 5\)"),
+    (lambda: MaskedConvNet((1, 4, 4), 2, context=3)(torch.zeros(2, 1, 4, 4)), r"context of shape \(2, 3\), .* got none"),
+    (lambda: MaskedConvNet((1, 4, 4), 2, context=3).unroll(lambda i, h: h[:, 0], 2, torch.zeros(1, 3)), r"got \(1, 3\)"),
+    (lambda: CausalNet()(torch.zeros(1)), "CausalNet does not define forward"),
+]
+
+
+@pytest.mark.parametrize("make, words", REFUSED, ids=[words for _, words in REFUSED])
+def test_refuses(make, words):
+    with pytest.raises((ValueError, NotImplementedError), match=words):
+        make()
+
+
+def test_context_over_space():
+    """A map of contexts is read site by site, in one pass and in a visit: what is before a site does not see it."""
+    net = perturbed(MaskedConvNet((1, 3, 4), 2, width=8, context=2))
+    layer = Autoregressive(Affine(), net)
+    x, context = torch.randn(2, 1, 3, 4, dtype=torch.float64), torch.randn(2, 2, 3, 4, dtype=torch.float64)
+    z, _ = layer(x, context)
+    torch.testing.assert_close(layer.inverse(z, context)[0], x)
+    moved = context.clone()
+    moved[:, :, 1, 2] += 1
+    changed = (layer(x, moved)[0] != z).any(0).flatten()
+    assert changed[6] and not changed[:6].any()

@@ -34,7 +34,7 @@ SCRIPT = textwrap.dedent("""
     torch.manual_seed(rank)  # different weights: the first process's count
     layers = glow((1, 8, 8), levels=16, scales=2, steps=2, width=16, alpha=0.05).transform.transforms
     # Processes draw different noise, so that the comparison with one process is of a flow without it.
-    flow = Flow(Normal((1, 8, 8)), *(layer for layer in layers if not isinstance(layer, Dequantize)), memory=sys.argv[2])
+    flow = Flow(Normal((1, 8, 8)), *(layer for layer in layers if not isinstance(layer, Dequantize)), memory=sys.argv[2]).double()
 
     def fingerprint():
         return hashlib.sha256(b"".join(t.numpy().tobytes() for t in flow.state_dict().values())).hexdigest()
@@ -64,7 +64,8 @@ def environment() -> dict[str, str]:
 def test_two_processes_draw_the_curve_of_one(tmp_path):
     """A Glow on images: the losses of one process with the same global batch, up to rounding, and both alike to the bit.
 
-    The two find their activations again, the one keeps them.
+    The two find their activations again, the one keeps them. In float64: after a data-dependent start the gradients of ActNorm and of
+    the last biases are zero up to rounding (1e-7 in float32, another one for 2 x 16 rows than for 32), and Adam makes whole steps of them.
     """
     (tmp_path / "script.py").write_text(SCRIPT)
     script = [str(tmp_path / "script.py"), str(tmp_path / "out-")]
@@ -78,7 +79,7 @@ def test_two_processes_draw_the_curve_of_one(tmp_path):
     assert one["end"] == two["end"] and one["losses"] == two["losses"]
     assert len(alone["losses"]) == 7
     for ours, theirs in zip(one["losses"], alone["losses"], strict=True):
-        assert ours == [None if value is None else pytest.approx(value, rel=1e-4) for value in theirs]
+        assert ours == [None if value is None else pytest.approx(value, rel=1e-10) for value in theirs]
     assert alone["losses"][-1][1] < alone["losses"][0][1] - 5, "it should have learned something"
 
 

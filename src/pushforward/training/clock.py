@@ -55,11 +55,6 @@ class Clock:
         self.read(now)
         self._mark, self._speed = (now.step, now.seconds), None
 
-    def steps_left(self, now: Counters) -> float:
-        """Steps to the end of the plan or of the time, whatever is first."""
-        left, speed = now.plan.end - now.step, self.step_seconds(now)
-        return left if self.limit is None or speed is None else min(left, max(0.0, self.limit - now.seconds) / speed)
-
     def left(self, now: Counters) -> float | None:
         """Estimated seconds to the end."""
         speed = self.step_seconds(now)

@@ -16,9 +16,9 @@ from ..objectives import MaximumLikelihood
 from .allocator import keep_freed_memory
 from .batches import Batches, Validation
 from .clock import Clock
-from .display import Display
+from .display import Display, duration
 from .ema import Ema
-from .gradient import Compile, Gradient
+from .gradient import LONG, Compile, Gradient, settle
 from .guard import Guard
 from .history import History, Stop, record
 from .keeper import Keeper
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 STREAK = 5  # skipped steps in a row that call for a roll-back
 ROLLBACKS = 5  # roll-backs before giving up
+TRIAL = 20  # steps after which it is known how long the others will take
 LOOK = 10  # steps between looks at the numbers on a GPU; a CPU is looked at in every step
 
 
@@ -84,8 +85,9 @@ def fit(
         patience: validations without improvement before stopping; 0 never stops early.
         flip: mirror each image of a batch left to right with probability 1/2; validation images stay as they are.
         precision: of the nets: ``"no"`` for the weights' own, ``"bf16"`` for bfloat16 autocast.
-        compile: the loss and its gradient by ``torch.compile``: ``"yes"``, ``"no"``, or ``"auto"`` where the run is long enough to win.
-            What was decided is written to the run's config.toml; where compiling fails, training goes on without.
+        compile: the loss and its gradient by ``torch.compile``: ``"yes"``, ``"no"``, or ``"auto"``: on a GPU and for couplings of
+            vectors, if more than five minutes are left. What was decided is written to the run's config.toml; where compiling fails,
+            training goes on without.
         time_limit: seconds, start-up and validations included; the schedule is fitted to it.
         seed: of rows and random numbers.
         objective: a module ``(x, context, weight) -> loss`` that holds the flow; maximum likelihood by default.
@@ -142,7 +144,9 @@ def fit(
         keeper = Keeper(learner, now, run if processes.main else None, saved)
         clock = Clock(began, now, time_limit, processes)
         model = processes.wrap(objective)
-        gradient = Gradient(model, compile, now, clock, processes, autocast, display, seed)
+        gradient = Gradient(model, processes, autocast, display, seed)
+        now.compiled = settle(compile, now.compiled, flow, model, processes, display)
+        gradient.compiled = now.compiled == "yes"
         stopped: Stop | None = None
 
         while True:
@@ -152,9 +156,13 @@ def fit(
                 now.tally = guard.look()  # a GPU is waited for
                 if now.tally[0] >= STREAK:
                     _roll_back(now, learner, keeper, display)
-                if gradient.settled:
-                    keep_choice(now, keeper.run)
-                if gradient.settled and clock.decide(now, first=True):
+                left = clock.left(now)
+                if now.compiled == "" and now.step >= TRIAL and left is not None:
+                    now.compiled, gradient.compiled = ("yes", True) if left > LONG else ("no", False)
+                    if gradient.compiled:
+                        display.note(f"compiling, since about {duration(left)} of training are left")
+                keep_choice(now, keeper.run)
+                if clock.decide(now, first=True):
                     announce(now.plan, time_limit, keeper.run, display)
                 if interrupted:
                     stopped = "interrupted"
@@ -182,17 +190,18 @@ def fit(
                 if keeper.due:
                     keeper.write()
                 if display.due:
-                    display.update(now, clock.rate(now, batches.batch), clock.left(now))
+                    display.update(now, clock.rate(now, batches.batch), left)
 
             for group in optimizer.param_groups:
                 group["lr"] = lr * now.factor * now.plan.rate(now.step)
             flow.refresh()
             rows = batches(now.step)
-            loss = gradient(rows, batches.share(rows[2]))
+            loss = gradient(now.step, rows, batches.share(rows[2]))
             guard.step(processes.mean(loss))
             average.update(now.step)
             now.step += 1
-            if gradient.news():
+            if gradient.turned():
+                now.compiled = "yes" if gradient.compiled else "no"
                 clock.restart(now)
                 keeper.write()
 

@@ -25,7 +25,7 @@ def announce(plan: Plan, time_limit: float | None, run: Run | None, display: Dis
 
 def keep_choice(now: Counters, run: Run | None) -> None:
     """Whether steps run compiled was decided by the clock too."""
-    if run and run.config.get("train", {}).get("compile") != now.compiled:
+    if run and now.compiled and run.config.get("train", {}).get("compile") != now.compiled:
         run.decide("train", compile=now.compiled)
 
 

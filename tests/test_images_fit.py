@@ -22,7 +22,7 @@ from pushforward.options import pixels
 from pushforward.plots import learning_curves
 from pushforward.training import Run, build
 from pushforward.training import fit as train
-from pushforward.training.batches import Batches, Validation, valid_rows
+from pushforward.training.batches import RowBatches, RowValidation, valid_rows
 from pushforward.training.processes import Processes
 from pushforward.verbs.watching import Watch, sheets
 
@@ -159,13 +159,13 @@ def test_resume_gives_the_same_weights(tmp_path):
 
 def test_flips():
     x = torch.arange(2 * 3 * 4, dtype=torch.uint8).reshape(1, 2, 3, 4).repeat(400, 1, 1, 1)
-    batches = Batches(Rows(x), 400, 0, Processes(), torch.float32, flip=True)
+    batches = RowBatches(Rows(x), 400, 0, Processes(), torch.float32, flip=True)
     found, again = batches(3)[0], batches(3)[0]
     mirrored = (found == x.flip(-1).float()).flatten(1).all(1)
     assert found.dtype == torch.float32 and torch.equal(found, again) and not torch.equal(found, batches(4)[0])
     assert 150 < mirrored.sum() < 250 and torch.equal(found[~mirrored], x[~mirrored].float())
     with pytest.raises(ValueError, match=r"leave train\.flip out"):
-        Batches(Rows(torch.zeros(9, 3)), 4, 0, Processes(), flip=True)
+        RowBatches(Rows(torch.zeros(9, 3)), 4, 0, Processes(), flip=True)
 
 
 def test_validation_is_limited_by_numbers():
@@ -176,8 +176,8 @@ def test_validation_is_limited_by_numbers():
         seen.append(x)
         return x.mean()
 
-    validate = Validation(Rows(torch.ones(1_200, 3, 64, 64, dtype=torch.uint8)), 0, Processes())
-    assert validate(objective) == 1.0 and sum(map(len, seen)) == 1_000 and max(x.numel() for x in seen) <= 2**18
+    validate = RowValidation(Rows(torch.ones(1_200, 3, 64, 64, dtype=torch.uint8)), 0, Processes())
+    assert validate(objective) == {"valid": 1.0} and sum(map(len, seen)) == 1_000 and max(x.numel() for x in seen) <= 2**18
     assert all(x.dtype == torch.float32 for x in seen)
 
 

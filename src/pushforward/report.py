@@ -6,7 +6,7 @@ import base64
 import json
 import platform
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,8 @@ import torch
 
 from . import __version__
 from .data import ImageSchema
-from .evaluation import Score, verdict
+from .evaluation import Score
+from .evaluation import verdict as scores_verdict
 from .plots import Picture, pictures, save
 from .plots.style import number
 from .training.atomic import write_text
@@ -36,6 +37,8 @@ def write_report(
     scores: Sequence[Score],
     diagnosis: Diagnosis | None = None,
     c2st: TwoSample | float | None = None,
+    verdict: str | None = None,
+    sections: Mapping[str, str] | None = None,
 ) -> Path:
     """Write ``report.html`` and ``figures/*.png`` into the run's directory.
 
@@ -48,6 +51,8 @@ def write_report(
         scores: on the test rows, the flow's first, then its baselines'.
         diagnosis: what ``doctor`` found.
         c2st: the outcome of the two-sample test.
+        verdict: the sentence at the top; by the scores otherwise.
+        sections: more of them, title and text; the lines of a table keep their columns.
 
     Returns:
         The path of report.html.
@@ -69,8 +74,9 @@ def write_report(
     title = f"{model} fitted to {data.name}"
     body = [
         f"<header><h1>{escape(title)}</h1><p class='lead'>{escape(_lead(scores[0], data))}</p></header>",
-        f"<p class='verdict'>{escape(verdict(scores))}</p>",
+        f"<p class='verdict'>{escape(verdict or scores_verdict(scores))}</p>",
         _section("Scores", _scores(scores), _test(c2st), *(_figure(p, files[p.name]) for p in training)),
+        *(_section(title, f"<pre>{escape(text)}</pre>") for title, text in (sections or {}).items()),
         _section("Fit", *(_figure(p, files[p.name]) for p in shown if p not in training)),
         _section("What the data were understood to be", _data(data)),
         _section("Doctor", _doctor(diagnosis)) if diagnosis is not None else "",

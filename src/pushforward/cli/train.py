@@ -132,6 +132,8 @@ def distill(
     time_limit: Annotated[str | None, typer.Option(metavar="TIME", help="Of training: 90s, 2m, 1h30m.")] = None,
     seed: Annotated[int, typer.Option(help="Of samples, weights and order.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a student that was stopped.")] = False,
+    report: Annotated[bool, typer.Option(help="Draw report.html.")] = True,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No talk on stderr.")] = False,
 ) -> None:
@@ -148,13 +150,18 @@ def distill(
         time_limit=None if time_limit is None else duration(time_limit),
         seed=seed,
         overwrite=overwrite,
+        resume=resume,
+        report=report,
         progress=not quiet,
     )
     found = results(student)["distillation"]
+    page = student.path / "report.html"
     if as_json:
-        print_json({"run": str(student.path), "teacher": str(run)} | found)
+        print_json({"run": str(student.path), "report": str(page) if report else None, "teacher": str(run)} | found)
         return
     print("\n".join(comparison(found)))
+    if report:
+        print(f"\nReport: {page}")
     print(f"\nNext:\n  pushforward sample {student.path} -n 1000{example(student)} -o samples.parquet")
 
 

@@ -1,12 +1,14 @@
-"""Rows on their way from the data to the loss."""
+"""What the training loop feeds on, and judges by: two small interfaces, and rows in memory behind them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from ..core import Flow
 from .processes import Processes
 from .schedule import Order, mix
 
@@ -20,7 +22,36 @@ VALID_NUMBERS, VALID_LEAST = 2**20, 1_000  # numbers in them at most, but not fe
 VALID_BATCH, BATCH_NUMBERS = 4096, 2**18  # rows at a time, and numbers in them
 
 
-class Batches:
+class Batches(ABC):
+    """What the objective eats.
+
+    Attributes:
+        batch: examples of a step, over all processes; speed is told in them.
+    """
+
+    batch: int
+
+    @abstractmethod
+    def __call__(self, step: int, progress: float) -> tuple[Any, ...]:
+        """The objective's arguments, on this process: a function of the step, and of the share of the plan that is done."""
+
+    def share(self, batch: tuple[Any, ...]) -> Tensor | float:
+        """What the loss of a batch counts among those of all processes: 1 where all count alike."""
+        return 1.0
+
+    def begin(self, flow: Flow) -> None:  # noqa: B027 (nothing is to be done by default)
+        """Called before the first step of a run, seeded alike on each process: the data-dependent start of layers, or a last check."""
+
+
+class Validation(ABC):
+    """What weights are judged by."""
+
+    @abstractmethod
+    def __call__(self, objective: nn.Module, progress: float) -> dict[str, float]:
+        """Figures of the averaged objective, to be logged; the least ``"valid"`` is the best, one that is not finite never is."""
+
+
+class RowBatches(Batches):
     """The batch of a step, on the device: this process's slice of the global batch.
 
     The rows stay in memory as tensors: on the device if they take a quarter of its free memory at most, else batches travel.
@@ -47,20 +78,22 @@ class Batches:
             what = f"{len(rows)} rows for {count} processes" if self.batch % count else f"weights of mean {self._mean_weight}"
             raise ValueError(f"fit: expected at least one row for each process and finite weights of positive sum, got {what}")
 
-    def __call__(self, step: int) -> Batch:
+    def __call__(self, step: int, progress: float = 0.0) -> Batch:
         size = self.batch // self.processes.count
         own = slice(self.processes.rank * size, (self.processes.rank + 1) * size)
         return self._take(step, own)
 
-    def first(self) -> Batch:
-        """The whole first batch, the same on every process."""
-        return self._take(0, slice(None))
+    def begin(self, flow: Flow) -> None:
+        """The layers' data-dependent start, from the whole first batch, the same on every process."""
+        x, context, _ = self._take(0, slice(None))
+        flow.initialize(x, context)
 
-    def share(self, weight: Tensor | None) -> Tensor | float:
+    def share(self, batch: Batch) -> Tensor | float:
         """What a slice's loss (a weighted mean) counts among all: its mean weight over that of the data.
 
         With it the expected gradient is that of the weighted mean over all rows, in batches and over processes alike.
         """
+        weight = batch[2]
         return 1.0 if weight is None or self._mean_weight is None else weight.mean() / self._mean_weight
 
     def _take(self, step: int, own: slice) -> Batch:
@@ -77,7 +110,7 @@ class Batches:
         return floats(x, self._dtype), context, weight
 
 
-class Validation:
+class RowValidation(Validation):
     """Mean loss over the validation rows (a fixed random part of very many), with the same random numbers each time."""
 
     def __init__(self, rows: Rows, seed: int, processes: Processes, dtype: torch.dtype = torch.float32):
@@ -91,8 +124,7 @@ class Validation:
         self._tensors = [_place(t, processes.device) for t in own]
         self._seed, self.processes = seed, processes
 
-    @torch.no_grad()
-    def __call__(self, objective: nn.Module) -> float:
+    def __call__(self, objective: nn.Module, progress: float = 1.0) -> dict[str, float]:
         x, context, weight = self._tensors
         assert x is not None
         self.processes.seed(self._seed, "valid", self.processes.rank)
@@ -104,7 +136,7 @@ class Validation:
             mass = loss.new_tensor(len(x[part])) if rows[1] is None else rows[1].sum().double()
             sums += torch.stack([torch.where(mass > 0, loss * mass, 0.0), mass])
         total, mass = self.processes.sum(sums).tolist()
-        return total / mass if mass > 0 else float("nan")
+        return {"valid": total / mass if mass > 0 else float("nan")}
 
 
 def valid_rows(dim: int) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .state import Counters, Learner, State, Tensors, weights
 
 if TYPE_CHECKING:
-    from .run import Run
+    from .directory import Directory
 
 SAVE = 30.0  # seconds between checkpoints at least
 PAUSE = 20.0  # times what writing one takes, if that is more
@@ -24,7 +24,7 @@ class Keeper:
         saved: the state that the run goes on from, if it does.
     """
 
-    def __init__(self, learner: Learner, now: Counters, run: Run | None, saved: State | None):
+    def __init__(self, learner: Learner, now: Counters, run: Directory | None, saved: State | None):
         self.learner, self.now, self.run = learner, now, run
         self.good: Tensors = saved.good if saved else learner.capture()
         self.best: Tensors = saved.best if saved else {}

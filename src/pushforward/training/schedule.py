@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -114,3 +115,23 @@ class Plan:
         self.done, self.start = self.progress(step), max(step, self.warmup)
         self.steps, self.every = steps, every
         return True
+
+
+def course(asked: int | None, usual: int, every: int | None, interval: Callable[[int], int], warmup: int, time_limit: float | None) -> Plan:
+    """The course as far as it is known before the first step.
+
+    Arguments:
+        asked: the steps that were asked for, if any; ``usual`` otherwise, and what fits into a time limit.
+        every: steps between validations; ``interval`` of the steps otherwise.
+        warmup: steps of the linear warm-up; a tenth of all at most.
+    """
+    total = None if time_limit else usual if asked is None else asked
+    warmup = warmup if total is None else min(warmup, total // 10)
+    return Plan(asked=asked, steps=total, every=every or interval(total or asked or usual), warmup=warmup, start=warmup)
+
+
+def check_positive(who: str, **values: float | None) -> None:
+    """ValueError unless each value, if there is one, is a positive number."""
+    for name, value in values.items():
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"{who}: expected {name} > 0, got {value}")

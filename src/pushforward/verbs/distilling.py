@@ -18,13 +18,15 @@ from .. import options as signature
 from ..core import Flow
 from ..data import Data, Rows
 from ..data.errors import nearest
+from ..doctor import diagnose
 from ..evaluation import c2st, evaluate, log_likelihood, settled
 from ..models import MODELS
 from ..objectives import Distillation
+from ..report import write_report
 from ..training import Run, build
 from ..training import fit as train
 from ..transforms import Autoregressive
-from .fitting import LEAST, QUANTILES, create, train_into
+from .fitting import LEAST, QUANTILES, check_same, create, train_into
 from .runs import data_of, keep_results, load, results
 
 NUMBERS = 2**23  # of the teacher's samples to learn from, at most: 64 MB
@@ -45,6 +47,8 @@ def distill(
     time_limit: float | None = None,
     seed: int = 0,
     overwrite: bool = False,
+    resume: bool = False,
+    report: bool = True,
     progress: bool = True,
 ) -> Run:
     """Train a fast student to give a fitted run's samples; the student is a run like any other.
@@ -64,12 +68,14 @@ def distill(
         time_limit: seconds of training; the schedule is fitted to it.
         seed: of samples, initial weights and order of rows.
         overwrite: replace a run that is there.
+        resume: go on with a student that was stopped, with its own settings; start it if it is not there.
+        report: draw report.html and figures/.
         progress: talk on stderr.
 
     Raises:
         ValueError: an unknown recipe, one that does not sample in one pass, a teacher without exact density behind its preprocessing,
-            a place that is taken, or contexts that can't be read again.
-        KeyboardInterrupt: training was stopped; the weights up to there can be loaded.
+            a place that is taken, contexts that can't be read again, or other settings than those of the run to resume.
+        KeyboardInterrupt: training was stopped, at a checkpoint: ``resume`` goes on from there.
 
     Example::
 
@@ -84,30 +90,39 @@ def distill(
     if rows < 20:
         raise ValueError(f"distill: expected at least 20 rows of the teacher to learn from, got {rows}")
     recipe, training = signature.parse(options, MODELS[to], train)
-    defaults = signature.defaults(MODELS[to])
-    inherited = {key: value for key, value in teacher.config["model"].items() if key in defaults}
-    rows = min(rows, max(20, NUMBERS // math.prod(teacher.schema.shape)))
-    config = {
-        "data": dict(teacher.config["data"]),
-        "model": {"name": to} | defaults | inherited | recipe,
-        "train": signature.defaults(train) | {"lr": RATE} | training | {"seed": seed, "time_limit": time_limit},
-    }
+    student = Run.load(out) if resume and out is not None and Path(out).exists() else None
+    if student is None:
+        defaults = signature.defaults(MODELS[to])
+        inherited = {key: value for key, value in teacher.config["model"].items() if key in defaults}
+        rows = min(rows, max(20, NUMBERS // math.prod(teacher.schema.shape)))
+        config = {
+            "data": dict(teacher.config["data"]),
+            "model": {"name": to} | defaults | inherited | recipe,
+            "train": signature.defaults(train) | {"lr": RATE} | training | {"seed": seed, "time_limit": time_limit},
+            "distill": {"teacher": str(teacher.path.resolve()), "rows": rows, "kl": kl},
+        }
+    else:
+        config = student.config
+        given = {"model": recipe | {"name": to}, "train": training, "distill": {"teacher": str(teacher.path.resolve())}}
+        check_same(student, given, teacher.config["data"]["source"])
+        config["train"] |= training | ({} if time_limit is None else {"time_limit": time_limit})
+    rows, seed = config["distill"]["rows"], config["train"]["seed"]
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         flow = build(config, teacher.schema)
-    objective = Distillation(flow, teacher.flow, shared=len(teacher.schema.layers()), kl=kl)
-    config["distill"] = {"teacher": str(teacher.path.resolve()), "rows": rows, "kl": objective.kl}
+    objective = Distillation(flow, teacher.flow, shared=len(teacher.schema.layers()), kl=config["distill"]["kl"])
+    config["distill"]["kl"] = objective.kl
     data = _data(teacher)
     say(f"drawing {rows:,} samples of the teacher, {teacher.config['model']['name']}")
     taught = _taught(teacher, data, rows, seed)
-    student = create(out, config, taught, overwrite)
+    student = student or create(out, config, taught, overwrite)
     say(f"{to}: {sum(p.numel() for p in flow.parameters()):,} parameters, {_plan(objective)}; training in {student.path}")
-    history = train_into(student, flow, taught, **config["train"], objective=objective, progress=progress)
+    history = train_into(student, flow, taught, **config["train"], objective=objective, resume=resume, progress=progress)
     if history.stopped == "interrupted":
-        say(f"stopped after {history.steps:,} steps; the weights up to there are in {student.path}; start again with --overwrite")
+        say(f"stopped after {history.steps:,} steps, at a checkpoint in {student.path}; go on with --resume")
         raise KeyboardInterrupt
     say(f"trained {history.steps:,} steps in {history.seconds:.0f} s (ended by: {history.stopped}); comparing with the teacher")
-    _judge(student, teacher, data or taught, taught.test, history.seconds)
+    _judge(student, teacher, data or taught, taught.test, history.seconds, report)
     return student
 
 
@@ -202,7 +217,7 @@ def _taught(teacher: Run, data: Data | None, rows: int, seed: int) -> Data:
     return Data(teacher.config["data"]["name"], teacher.schema, *parts, entropy=None, notes=[])
 
 
-def _judge(student: Run, teacher: Run, data: Data, test: Rows, seconds: float) -> None:
+def _judge(student: Run, teacher: Run, data: Data, test: Rows, seconds: float, report: bool) -> None:
     """Student beside teacher on rows of the data, and on each other's samples."""
     names = student.config["model"]["name"], teacher.config["model"]["name"]
     scores = [
@@ -223,17 +238,21 @@ def _judge(student: Run, teacher: Run, data: Data, test: Rows, seconds: float) -
         "milliseconds": _times(student, teacher, test),
         "verdict": _verdict(told.accuracy),
     }
+    verdict = f"{names[0]} is {scores[1].nats - scores[0].nats:.3f} nats per row below its teacher, {names[1]}."
     keep_results(
         student,
         {
             "scores": [*(score.to_json() for score in scores), *baselines],
-            "verdict": f"{names[0]} is {scores[1].nats - scores[0].nats:.3f} nats per row below its teacher, {names[1]}.",
+            "verdict": verdict,
             "entropy": data.entropy,
             "c2st": None,
             "distillation": found,
             "quantiles": quantiles.nan_to_num(nan=LEAST, neginf=LEAST).tolist(),
         },
     )
+    if report:
+        lines = {"Beside the teacher": "\n".join(comparison(found))}
+        write_report(student, data, scores, diagnosis=diagnose(student.flow, data.test, student.schema), verdict=verdict, sections=lines)
 
 
 def _verdict(accuracy: float) -> str:

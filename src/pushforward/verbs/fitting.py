@@ -127,7 +127,7 @@ def fit(
     recipe, training = signature.parse(chosen, MODELS[name], train)
     if run is not None:
         again = {key: value for key, value in settings.items() if value and value != "error"}
-        _check_same(run, {"data": again, "model": recipe | {"name": name}, "train": training}, where(data))
+        check_same(run, {"data": again, "model": recipe | {"name": name}, "train": training}, where(data))
         if first():
             (run.path / "scores.json").unlink(missing_ok=True)
         in_memory = run.config["data"]["source"] == IN_MEMORY
@@ -235,7 +235,7 @@ def train_into(run: Run, flow: Flow, data: Data, **options: Any) -> History:
         raise
 
 
-def _check_same(run: Run, given: dict[str, dict[str, Any]], source: str | list[str] | None) -> None:
+def check_same(run: Run, given: dict[str, dict[str, Any]], source: str | list[str] | None) -> None:
     """Raise unless what was given again is what the run was started with; only the steps, their number and kind, may change."""
     for table, values in given.items():
         for key, value in values.items():

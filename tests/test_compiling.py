@@ -22,8 +22,9 @@ from pushforward.core import Flow
 from pushforward.data import load
 from pushforward.distributions import Normal
 from pushforward.models import IMAGE_MODELS, MODELS, VECTOR_MODELS, maf, real_nvp
+from pushforward.models.build import build
 from pushforward.objectives import MaximumLikelihood
-from pushforward.training import Run, build, fit
+from pushforward.training import Run, fit
 from pushforward.training.display import Display
 from pushforward.training.gradient import Gradient, settle
 from pushforward.training.processes import Processes

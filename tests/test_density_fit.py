@@ -17,9 +17,10 @@ import pushforward.distributions as pd
 import pushforward.transforms as pt
 import pushforward.univariate as pu
 from pushforward.core import Flow
+from pushforward.evaluation import Importance, importance
 from pushforward.models import iaf, real_nvp
 from pushforward.objectives import ReverseKL
-from pushforward.training import Importance, fit_density, importance
+from pushforward.training import fit_density
 
 COVARIANCE = torch.tensor([[1.0, 1.2], [1.2, 4.0]])
 CENTRE = torch.tensor([1.0, -2.0])

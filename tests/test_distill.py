@@ -19,8 +19,9 @@ from pushforward.core import Flow
 from pushforward.data import load
 from pushforward.evaluation import settled
 from pushforward.models import MODELS
+from pushforward.models.build import build
 from pushforward.objectives import Distillation
-from pushforward.training import Run, build, fit
+from pushforward.training import Run, fit
 from pushforward.transforms import Dequantize
 from pushforward.verbs import distill, distilling, results
 from pushforward.verbs.distilling import one_pass_per_dimension

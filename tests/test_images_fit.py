@@ -15,12 +15,13 @@ from PIL import Image
 from pushforward import verbs
 from pushforward.baselines import files
 from pushforward.cli import main
+from pushforward.cli.values import pixels
 from pushforward.data import ImageSchema, Rows, load_images
 from pushforward.doctor import diagnose
 from pushforward.evaluation import evaluate, log_likelihood, verdict
-from pushforward.options import pixels
+from pushforward.models.build import build
 from pushforward.plots import learning_curves
-from pushforward.training import Run, build
+from pushforward.training import Run
 from pushforward.training import fit as train
 from pushforward.training.batches import RowBatches, RowValidation, valid_rows
 from pushforward.training.processes import Processes

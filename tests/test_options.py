@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from pushforward import models
-from pushforward.options import defaults, parse, read_pairs, read_preset
+from pushforward.options import defaults, parse, read_pairs
+from pushforward.presets import read_preset
 
 if TYPE_CHECKING:
     from nowhere import Missing  # as fit.py imports Run

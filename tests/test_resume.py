@@ -22,8 +22,9 @@ from pushforward.core import Flow
 from pushforward.data import Rows, load
 from pushforward.distributions import Normal
 from pushforward.models import real_nvp
+from pushforward.models.build import build
 from pushforward.objectives import MaximumLikelihood
-from pushforward.training import Run, build, fit
+from pushforward.training import Run, fit
 from pushforward.training.state import State
 from pushforward.transforms import ActNorm, Dequantize, Elementwise
 from pushforward.univariate import Affine

@@ -16,13 +16,14 @@ from pushforward.distributions import Normal
 from pushforward.objectives import MaximumLikelihood
 from pushforward.training import fit
 from pushforward.training.atomic import write_text
-from pushforward.training.display import Display, duration
+from pushforward.training.display import Display
 from pushforward.training.ema import Ema
 from pushforward.training.guard import Guard
 from pushforward.training.schedule import Order, Plan, default_interval, default_steps
 from pushforward.training.state import Counters
 from pushforward.transforms import Elementwise
 from pushforward.univariate import Affine
+from pushforward.words import duration
 
 
 @dataclass(frozen=True)

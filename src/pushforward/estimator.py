@@ -13,13 +13,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from .data import Rows
-from .data.errors import nearest
 from .evaluation import log_likelihood, settled
 from .models import MODELS
 from .options import parse
 from .training import History
 from .training import fit as train
 from .transforms import Cast, Standardize
+from .words import nearest
 
 FLOOR = 1e-6  # the least standard deviation of a feature, relative to the size of its values
 

@@ -30,10 +30,10 @@ def interpolate(
     seed: Seed = 0,
 ) -> None:
     """Draw images along a path of latents from one image to another."""
-    from ..options import pairs
     from ..verbs import interpolate
+    from .values import row_pairs
 
-    strip = interpolate(run, images or (), out, data=data, rows=pairs("--rows", rows), n=number, kind=kind, steps=steps, seed=seed)
+    strip = interpolate(run, images or (), out, data=data, rows=row_pairs("--rows", rows), n=number, kind=kind, steps=steps, seed=seed)
     print(f"{out}: {strip.words}")
 
 
@@ -58,11 +58,11 @@ def edit(
     seed: Seed = 0,
 ) -> None:
     """Draw images with less and more of an attribute, or with other labels."""
-    from ..options import counts, figures
     from ..verbs import edit
+    from .values import numbers, row_numbers
 
-    chosen = counts("--rows", rows)
-    found = edit(run, label, out, method=method, strengths=figures("--strengths", strengths), data=data, rows=chosen, n=number, seed=seed)
+    chosen = row_numbers("--rows", rows)
+    found = edit(run, label, out, method=method, strengths=numbers("--strengths", strengths), data=data, rows=chosen, n=number, seed=seed)
     print(f"{out}: {found.words}")
 
 

@@ -58,16 +58,16 @@ def fit(
 ) -> None:
     """Fit a flow to DATA, judge it beside baselines, write a report."""
     from ..data import ImageSchema, is_images
-    from ..options import duration, kinds, names, pixels
     from ..training.processes import first
     from ..verbs import fit, plan, print_forecast, print_scores, results
+    from .values import column_kinds, names, pixels, seconds
 
     given: dict[str, Any] = {
         "preset": preset,
         "options": options or (),
         "columns": names(columns),
         "context": names(context),
-        "kinds": kinds(kind),
+        "kinds": column_kinds(kind),
         "missing": missing,
         "valid": valid,
         "test": test,
@@ -88,7 +88,7 @@ def fit(
         model,
         out=out or Path("runs", f"{_stem(data)}-{model or (Path(preset).stem if preset else usual)}"),
         **given,
-        time_limit=None if time_limit is None else duration(time_limit),
+        time_limit=None if time_limit is None else seconds(time_limit),
         samples=samples,
         overwrite=overwrite,
         resume=resume,
@@ -138,8 +138,8 @@ def distill(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No talk on stderr.")] = False,
 ) -> None:
     """Teach a flow that samples in one pass to give RUN's samples."""
-    from ..options import duration
     from ..verbs import comparison, distill, results
+    from .values import seconds
 
     student = distill(
         run,
@@ -147,7 +147,7 @@ def distill(
         out=out or run.with_name(f"{run.resolve().name}-{to}"),
         options=options or (),
         rows=rows,
-        time_limit=None if time_limit is None else duration(time_limit),
+        time_limit=None if time_limit is None else seconds(time_limit),
         seed=seed,
         overwrite=overwrite,
         resume=resume,
@@ -176,11 +176,11 @@ def gallery(
 ) -> None:
     """Fit models to data of two columns, draw them beside each other, print the gaps to the entropy."""
     from ..data import TOYS
-    from ..options import duration, names
     from ..verbs import gallery
+    from .values import names, seconds
 
     chosen = [name for given in models for name in ([given] if ":" in given else names([given]) or ())]
-    print(gallery(chosen, names(data) or list(TOYS), out, time_limit=duration(time_limit), seed=seed, progress=not quiet))
+    print(gallery(chosen, names(data) or list(TOYS), out, time_limit=seconds(time_limit), seed=seed, progress=not quiet))
     print(f"\nPictures: {out}/wall.png and one for each data set")
 
 

@@ -55,14 +55,14 @@ def sample(
     import pyarrow.csv
 
     from ..data import ImageSchema
-    from ..options import conditions, figures
     from ..verbs import load, sample
+    from .values import conditions, numbers
 
     loaded = load(run)
     pictures = isinstance(loaded.schema, ImageSchema)
     if pictures and out is None:
         raise ValueError("sample: images need a place to go; give -o samples.png, .npy, .npz, .parquet or a folder")
-    degrees = figures("--temperature", temperature)
+    degrees = numbers("--temperature", temperature)
     table = sample(loaded, number, out, context=conditions(context), temperature=degrees, seed=seed)
     if pictures:
         at = "" if degrees == [1.0] else f" at temperature {temperature}"

@@ -3,8 +3,7 @@
 from .density import DensityFit, fit_density
 from .fit import fit
 from .history import History
-from .importance import Importance, importance
-from .run import Run, build
+from .run import Run
 from .schedule import default_steps
 
-__all__ = ["DensityFit", "History", "Importance", "Run", "build", "default_steps", "fit", "fit_density", "importance"]
+__all__ = ["DensityFit", "History", "Run", "default_steps", "fit", "fit_density"]

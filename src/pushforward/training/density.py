@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from ..core import Chain, Flow, sum_event
+from ..evaluation import Importance, importance
 from ..objectives.reverse import ReverseKL, draws, evaluate
 from .batches import Batches, Validation
 from .directory import Directory
 from .history import Stop
-from .importance import Importance, importance
 from .loop import optimize
 from .processes import Processes, first
 from .schedule import check_positive, course, mix

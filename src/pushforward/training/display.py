@@ -9,6 +9,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from ..words import duration
 from .state import Counters
 
 REDRAW = 0.25  # seconds between looks at the bar
@@ -83,19 +84,3 @@ class Display:
             self._bar.console.print(sentence, markup=False, highlight=False)
         else:
             print(sentence, file=sys.stderr, flush=True)
-
-
-def duration(seconds: float) -> str:
-    """``12s``, ``3m05s`` or ``2h07m``.
-
-    Example::
-
-        >>> duration(185.2)
-        '3m05s'
-    """
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02d}s"
-    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"

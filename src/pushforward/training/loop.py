@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from ..core import Flow
+from ..words import duration
 from .allocator import keep_freed_memory
 from .batches import Batches, Validation
 from .clock import Clock
-from .display import Display, duration
+from .display import Display
 from .ema import Ema
 from .gradient import LONG, Gradient, settle
 from .guard import Guard

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .display import Display, duration
+from ..words import duration
+from .display import Display
 from .history import Stop
 from .schedule import Plan
 from .state import Counters

@@ -16,41 +16,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..core import Flow
-from ..models import IMAGE_MODELS, MODELS
+from ..models.build import build
 from .atomic import write_text
 from .directory import Config, Directory
 
 if TYPE_CHECKING:
     from ..data import ImageSchema, Schema
-
-
-def build(config: Config, schema: Schema | ImageSchema) -> Flow:
-    """The flow that a configuration describes: the recipe's layers behind the data's own preprocessing.
-
-    A recipe for images takes the whole numbers themselves, and gets their levels.
-
-    Arguments:
-        config: its ``model`` table holds the recipe's ``name`` and options.
-        schema: of the data.
-
-    Raises:
-        ValueError: an unknown recipe, or one for other data.
-    """
-    from ..data import ImageSchema
-
-    options = dict(config["model"])
-    name = options.pop("name")
-    if name not in MODELS:
-        raise ValueError(f"build: expected a model among {', '.join(MODELS)}, got {name!r}")
-    pictures = isinstance(schema, ImageSchema)
-    if pictures != (name in IMAGE_MODELS):
-        fitting = [key for key in MODELS if (key in IMAGE_MODELS) == pictures]
-        what = f"images of shape {tuple(schema.shape)}" if pictures else f"rows of {schema.shape[0]} columns"
-        raise ValueError(f"build: {name} is not a model of {what}; choose one of {', '.join(fitting)}")
-    if isinstance(schema, ImageSchema):
-        options["levels"] = schema.levels
-    flow = MODELS[name](schema.shape, context=schema.context_width, **options)
-    return flow.prepend(*schema.layers(), shape=schema.shape, context=schema.context_shape, embed=schema.embed())
 
 
 class Run(Directory):

@@ -17,15 +17,16 @@ from torch import Tensor, nn
 from .. import options as signature
 from ..core import Flow
 from ..data import Data, Rows
-from ..data.errors import nearest
 from ..doctor import diagnose
 from ..evaluation import c2st, evaluate, log_likelihood, settled
 from ..models import MODELS
+from ..models.build import build
 from ..objectives import Distillation
 from ..report import write_report
-from ..training import Run, build
+from ..training import Run
 from ..training import fit as train
 from ..transforms import Autoregressive
+from ..words import nearest
 from .fitting import LEAST, QUANTILES, check_same, create, train_into
 from .runs import data_of, keep_results, load, results
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from ..data.errors import nearest
 from ..training.atomic import replace
+from ..words import nearest
 
 ENDINGS = (".csv", ".tsv", ".parquet", ".arrow", ".feather", ".npy")
 

@@ -16,16 +16,17 @@ from .. import options as signature
 from ..baselines import baselines, files
 from ..core import Flow
 from ..data import Data, ImageSchema
-from ..data.errors import nearest
 from ..doctor import diagnose
 from ..evaluation import c2st, evaluate, log_likelihood, verdict
 from ..models import MODELS
+from ..models.build import build
+from ..presets import preset_path, read_preset
+from ..presets.recommend import alpha_for, recommend
 from ..report import write_report
-from ..training import History, Run, build
+from ..training import History, Run
 from ..training import fit as train
 from ..training.processes import Processes, count, first
-from .listing import preset_path
-from .recommending import alpha_for, recommend
+from ..words import nearest
 from .runs import data_of, keep_results
 from .sources import IN_MEMORY, as_images, read_source, settings_of, where
 from .watching import Watch
@@ -191,12 +192,12 @@ def _judge(run: Run, data: Data, flow: Flow, name: str, samples: int, seconds: f
 
 def model_name(model: str | None, preset: str | Path | None) -> str | None:
     """The recipe that was asked for, by itself or by a preset."""
-    return model or (None if preset is None else signature.read_preset(preset_path(preset)).get("model.name"))
+    return model or (None if preset is None else read_preset(preset_path(preset)).get("model.name"))
 
 
 def chosen_model(model: str | None, preset: str | Path | None, options: Sequence[str] | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The recipe's name, and all settings that were given for it and for training."""
-    settings = signature.read_preset(preset_path(preset)) if preset is not None else {}
+    settings = read_preset(preset_path(preset)) if preset is not None else {}
     preset_model = settings.pop("model.name", None)
     name = model or preset_model or "nsf"
     if name not in MODELS:

@@ -14,12 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from ..data import ImageSchema
-from ..data.errors import nearest
+from ..data.context import context_rows
 from ..latent import sample as draw
 from ..plots import contact_sheet, save, temperatures
 from ..plots.strips import to_bytes
 from ..training import Run
 from ..training.atomic import replace
+from ..words import nearest
 from .image_rows import image_run, whole
 
 ENDINGS = (".png", ".npy", ".npz", ".parquet")
@@ -42,8 +43,6 @@ def sample_images(
     Raises:
         ValueError: a context is missing or unknown, a temperature is below 0, or a file can't be written.
     """
-    from .sampling import context_rows
-
     run, schema = image_run("sample", run)
     if out is not None:
         _check(Path(out))

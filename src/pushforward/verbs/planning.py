@@ -16,11 +16,12 @@ from rich.table import Table
 from .. import options as signature
 from ..data import HUB, ImageSchema, Schema
 from ..models import IMAGE_MODELS, MODELS
-from ..training import build, default_steps
+from ..models.build import build
+from ..presets.recommend import for_images, recommend
+from ..training import default_steps
 from ..training import fit as train
 from ..training.budget import Budget, budget
 from .fitting import chosen_model, model_name
-from .recommending import for_images, recommend
 from .sources import as_images, read_source, settings_of
 
 # Published peaks of dense matrix products, in 1e12 operations per second: bfloat16, and float32 without TF32.

@@ -23,20 +23,24 @@ def recommend(data: Data) -> tuple[str | None, str | None, str]:
     if isinstance(data.schema, ImageSchema):
         return for_images(data.schema, are_drawings(data))
     rows, columns = len(data.train), data.train.x.shape[1]
-    if columns <= 2 and rows >= SOME:
-        preset, why = "plane", "autoregressive splines with many bins, for edges and thin arms"
-    elif rows < FEW:
-        preset, why = "tiny_table", "autoregressive splines with a net of 8 units, since a larger one would learn so few rows by heart"
-    elif columns >= MANY:
-        preset, why = "fast_sampling", "couplings, whose steps do not slow down with the number of columns"
-    elif rows < SOME:
-        preset, why = "small_table", "autoregressive splines with a small net, since a larger one would learn so few rows by heart"
-    else:
-        preset, why = "table", "autoregressive splines, the best density on tables of this size"
+    preset, why = for_table(rows, columns)
     size = f"{rows:,} training rows of {columns} column{'s' * (columns != 1)}"
     discrete = sum(column.discrete for column in data.schema.columns)
     note = f"; {discrete} of them whole numbers, so likelihoods are lower bounds" if discrete else ""
     return None, preset, f"chosen for {size}{note}: preset {preset}, {why} (--model or --preset choose others)"
+
+
+def for_table(rows: int, columns: int) -> tuple[str, str]:
+    """The preset for so many training rows, and what it is."""
+    if columns <= 2 and rows >= SOME:
+        return "plane", "autoregressive splines with many bins, for edges and thin arms"
+    if rows < FEW:
+        return "tiny_table", "autoregressive splines with a net of 8 units, since a larger one would learn so few rows by heart"
+    if columns >= MANY:
+        return "fast_sampling", "couplings, whose steps do not slow down with the number of columns"
+    if rows < SOME:
+        return "small_table", "autoregressive splines with a small net, since a larger one would learn so few rows by heart"
+    return "table", "autoregressive splines, the best density on tables of this size"
 
 
 def for_images(schema: ImageSchema, drawings: bool = False) -> tuple[str | None, str | None, str]:

@@ -2,11 +2,13 @@
 
 from .importance import Importance, importance
 from .likelihood import dequantization, entering, evaluate, log_likelihood, settled
+from .results import Results, likelihood_quantiles
 from .scores import Score, summarize, verdict
 from .two_sample import TwoSample, c2st
 
 __all__ = [
     "Importance",
+    "Results",
     "Score",
     "TwoSample",
     "c2st",
@@ -14,6 +16,7 @@ __all__ = [
     "entering",
     "evaluate",
     "importance",
+    "likelihood_quantiles",
     "log_likelihood",
     "settled",
     "summarize",

@@ -8,6 +8,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from .. import options as signature
 from ..core import Flow
 from ..data import Data, Rows
 from ..doctor import diagnose
-from ..evaluation import c2st, evaluate, log_likelihood, settled
+from ..evaluation import Results, c2st, evaluate, likelihood_quantiles, settled
 from ..models import MODELS
 from ..models.build import build
 from ..objectives import Distillation
@@ -27,8 +28,8 @@ from ..training import Run
 from ..training import fit as train
 from ..transforms import Autoregressive
 from ..words import nearest
-from .fitting import LEAST, QUANTILES, check_same, create, train_into
-from .runs import data_of, keep_results, load, results
+from .fitting import check_same, create, train_into
+from .runs import data_of, keep_results, load, read_results
 
 NUMBERS = 2**23  # of the teacher's samples to learn from, at most: 64 MB
 RATE = 3e-3  # the largest learning rate
@@ -225,12 +226,9 @@ def _judge(student: Run, teacher: Run, data: Data, test: Rows, seconds: float, r
         evaluate(run.flow, data.test, schema=run.schema, name=name, train_seconds=time)
         for run, name, time in ((student, names[0], seconds), (teacher, f"{names[1]} (the teacher)", None))
     ]
-    try:
-        baselines = results(teacher)["scores"][1:]
-    except ValueError:  # of a teacher that was trained by `training.fit`
-        baselines = []
+    with suppress(ValueError):  # of a teacher that was trained by `training.fit`
+        scores += read_results(teacher).scores[1:]
     told = c2st(student.flow, test, limit=JUDGED)
-    quantiles = log_likelihood(student.flow, data.train.pick(slice(JUDGED))).quantile(torch.linspace(0, 1, QUANTILES + 1).double())
     found = {
         "student": names[0],
         "teacher": names[1],
@@ -240,17 +238,7 @@ def _judge(student: Run, teacher: Run, data: Data, test: Rows, seconds: float, r
         "verdict": _verdict(told.accuracy),
     }
     verdict = f"{names[0]} is {scores[1].nats - scores[0].nats:.3f} nats per row below its teacher, {names[1]}."
-    keep_results(
-        student,
-        {
-            "scores": [*(score.to_json() for score in scores), *baselines],
-            "verdict": verdict,
-            "entropy": data.entropy,
-            "c2st": None,
-            "distillation": found,
-            "quantiles": quantiles.nan_to_num(nan=LEAST, neginf=LEAST).tolist(),
-        },
-    )
+    keep_results(student, Results(scores, verdict, data.entropy, None, likelihood_quantiles(student.flow, data.train, most=JUDGED), found))
     if report:
         lines = {"Beside the teacher": "\n".join(comparison(found))}
         write_report(student, data, scores, diagnosis=diagnose(student.flow, data.test, student.schema), verdict=verdict, sections=lines)

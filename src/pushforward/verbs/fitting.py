@@ -17,7 +17,7 @@ from ..baselines import baselines, files
 from ..core import Flow
 from ..data import Data, ImageSchema
 from ..doctor import diagnose
-from ..evaluation import c2st, evaluate, log_likelihood, verdict
+from ..evaluation import Results, c2st, evaluate, likelihood_quantiles, verdict
 from ..models import MODELS
 from ..models.build import build
 from ..presets import preset_path, read_preset
@@ -30,10 +30,6 @@ from ..words import nearest
 from .runs import data_of, keep_results
 from .sources import IN_MEMORY, as_images, read_source, settings_of, where
 from .watching import Watch
-
-QUANTILES = 1000  # steps between the kept quantiles of the training rows' log-likelihoods
-LEAST = -1e300  # stands for -inf among them, which JSON has not
-RANGE_ROWS, RANGE_IMAGES = 50_000, 2_000  # training rows these are taken from, at most
 
 
 def fit(
@@ -173,19 +169,7 @@ def _judge(run: Run, data: Data, flow: Flow, name: str, samples: int, seconds: f
     )
     scores = [score, *others]
     told = c2st(flow, data.test) if len(data.test) >= 20 and not pictures else None  # trees on pixels would say little, and take hours
-    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))[: RANGE_IMAGES if pictures else RANGE_ROWS]
-    train_log_prob = log_likelihood(flow, data.train.pick(order.numpy()), samples=samples)
-    quantiles = train_log_prob.quantile(torch.linspace(0, 1, QUANTILES + 1, dtype=torch.float64))
-    keep_results(
-        run,
-        {
-            "scores": [s.to_json() for s in scores],
-            "verdict": verdict(scores),
-            "entropy": data.entropy,
-            "c2st": None if told is None else told.to_json(),
-            "quantiles": quantiles.nan_to_num(nan=LEAST, neginf=LEAST).tolist(),
-        },
-    )
+    keep_results(run, Results(scores, verdict(scores), data.entropy, told, likelihood_quantiles(flow, data.train, samples)))
     if report:
         write_report(run, data, scores, diagnosis=diagnose(flow, data.test, run.schema), c2st=told)
 

@@ -18,7 +18,7 @@ from ..evaluation import log_likelihood
 from ..training import Run
 from .files import check_ending, write_tables
 from .image_scoring import rank, score_images
-from .runs import load, results
+from .runs import load, read_results
 
 ADDED = ("log_likelihood", "bits", "percentile", "unusual")
 CHUNK = 65_536  # rows read at a time
@@ -92,7 +92,7 @@ def score(
         check_ending("score", Path(out))
         if isinstance(data, str | Path) and Path(out).resolve() == Path(data).resolve():
             raise ValueError(f"score: {out} is the table that is read; write the copy to another file")
-    quantiles = np.asarray(results(run)["quantiles"])
+    quantiles = np.asarray(read_results(run).quantiles)
     options = {"samples": samples, "batch": batch, "seed": seed}
     if isinstance(run.schema, ImageSchema):
         table, picture = score_images(run, data, out, figure, quantiles, **options)

@@ -20,7 +20,7 @@ import pytest
 
 import pushforward as pf
 from pushforward.cli import main
-from pushforward.cli.values import seconds
+from pushforward.cli.values import time_span
 
 QUICK = ["model.steps=1", "model.width=8", "train.steps=20", "train.batch=64", "--no-report"]
 COLUMNS = ["height", "count", "price", "share"]
@@ -186,7 +186,7 @@ def test_shipped_presets_bind(name):
 
     settings = presets.read_preset(presets.preset_path(name))
     recipe = pf.models.MODELS[settings.pop("model.name")]
-    options.parse(settings, recipe, training.fit)
+    options.parse_options(settings, recipe, training.fit)
 
 
 def test_resume_and_overwrite(cli, tmp_path, shared):
@@ -246,7 +246,7 @@ def test_time_limit_is_kept_for_resuming(cli, tmp_path, shared):
 
 @pytest.mark.parametrize(("text", "expected"), [("90", 90), ("90s", 90), ("2m", 120), ("1h30m", 5400), ("0.5m", 30)])
 def test_times(text, expected):
-    assert seconds(text) == expected
+    assert time_span(text) == expected
 
 
 def test_lists(cli):

@@ -25,10 +25,10 @@ from pushforward.models import IMAGE_MODELS, MODELS, VECTOR_MODELS, maf, real_nv
 from pushforward.models.build import build
 from pushforward.objectives import MaximumLikelihood
 from pushforward.training import Run, fit
+from pushforward.training.checkpoint import Checkpoint
 from pushforward.training.display import Display
 from pushforward.training.gradient import Gradient, settle
 from pushforward.training.processes import Processes
-from pushforward.training.state import State
 from pushforward.transforms import Elementwise
 from pushforward.univariate import Affine
 
@@ -125,7 +125,7 @@ def test_auto_compiles_long_runs_of_couplings(data, tmp_path, capsys, monkeypatc
     history = fit(flow, data.train, data.valid, **settings)
     assert history.stopped == "interrupted" and history.compiled == (compiled == "yes")
     assert ("compiling, since about 50m" in capsys.readouterr().err) == history.compiled
-    assert run.config["train"]["compile"] == State.load(run.state).counters.compiled == compiled
+    assert run.config["train"]["compile"] == Checkpoint.load(run.state).counters.compiled == compiled
 
 
 def table(rows: int = 600):
@@ -148,15 +148,15 @@ def data():
 
 
 def test_the_option_and_the_runs_configuration(data, tmp_path):
-    assert options.parse(["train.compile=yes"], MODELS["nsf"], fit)[1] == {"compile": "yes"}
+    assert options.parse_options(["train.compile=yes"], MODELS["nsf"], fit)[1] == {"compile": "yes"}
     with pytest.raises(ValueError, match=r"train\.compile: expected .*auto"):
-        options.parse(["train.compile=maybe"], MODELS["nsf"], fit)
+        options.parse_options(["train.compile=maybe"], MODELS["nsf"], fit)
     with pytest.raises(ValueError, match="expected compile 'auto', 'yes' or 'no'"):
         fit(Flow(Normal((1,)), Elementwise(Affine(), (1,))), data.train, data.valid, compile="maybe")
     run = Run.create(tmp_path / "run", CONFIG, data.schema)
     history = fit(build(CONFIG, data.schema), data.train, data.valid, steps=60, batch=64, run=run, progress=False)
     assert not history.compiled and Run.load(run.path).config["train"]["compile"] == "no"
-    assert State.load(run.state).counters.compiled == "no"
+    assert Checkpoint.load(run.state).counters.compiled == "no"
 
 
 def one_graph(objective: MaximumLikelihood, x: Tensor, context: Tensor | None) -> None:

@@ -29,7 +29,7 @@ PUBLISHED = {
 def settings(name: str) -> tuple[str, dict, dict]:
     given = presets.read_preset(PRESETS[name])
     model = given.pop("model.name")
-    return model, *options.parse(given, IMAGE_MODELS[model], training.fit)
+    return model, *options.parse_options(given, IMAGE_MODELS[model], training.fit)
 
 
 @cache

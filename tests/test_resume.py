@@ -25,7 +25,7 @@ from pushforward.models import real_nvp
 from pushforward.models.build import build
 from pushforward.objectives import MaximumLikelihood
 from pushforward.training import Run, fit
-from pushforward.training.state import State
+from pushforward.training.checkpoint import Checkpoint
 from pushforward.transforms import ActNorm, Dequantize, Elementwise
 from pushforward.univariate import Affine
 
@@ -247,7 +247,7 @@ def test_really_full_disk(whole, table, tmp_path):
         (disk / "ballast").write_bytes(bytes(512 * 1024 - sum(p.stat().st_size for p in disk.rglob("*") if p.is_file()) - 48 * 1024))
         with pytest.raises(OSError, match="No space left on device"):
             train(run, table, resume=True)
-        assert State.load(run.state).counters.step == 51 and not list(disk.rglob("*.tmp"))
+        assert Checkpoint.load(run.state).counters.step == 51 and not list(disk.rglob("*.tmp"))
         (disk / "ballast").unlink()
         train(run, table, resume=True)
         assert_same(run, whole)
@@ -297,8 +297,8 @@ SCRIPT = """
     from pushforward.distributions import Normal
     from pushforward.transforms import ActNorm, Dequantize
     from pushforward.models import real_nvp
-    from pushforward.training import Run, fit, keeper
-    keeper.SAVE = keeper.PAUSE = 0.0  # checkpoints all the time, so that kills hit them
+    from pushforward.training import Run, checkpointer, fit
+    checkpointer.SAVE = checkpointer.PAUSE = 0.0  # checkpoints all the time, so that kills hit them
     torch.set_num_threads(1)
     torch.manual_seed(0)
     x = torch.randint(0, 9, (1000, 3), generator=torch.Generator().manual_seed(1)).double()
@@ -332,7 +332,7 @@ def run_script(path: Path, after: float | None) -> bool:
 def test_kill_nine_at_any_moment(tmp_path):
     assert run_script(tmp_path / "whole", None)
     whole = Run(tmp_path / "whole", {}, None)
-    seconds = State.load(whole.state).counters.seconds
+    seconds = Checkpoint.load(whole.state).counters.seconds
     rng = random.Random(0)
     kills, steps = 0, [0]
     killed = Run(tmp_path / "killed", {}, None)
@@ -343,7 +343,7 @@ def test_kill_nine_at_any_moment(tmp_path):
             continue
         kills += 1
         if killed.state.exists():
-            steps.append(State.load(killed.state).counters.step)
+            steps.append(Checkpoint.load(killed.state).counters.step)
         if killed.weights.exists():
             safetensors.torch.load_file(killed.weights)
     assert run_script(killed.path, None)

@@ -16,11 +16,11 @@ from pushforward.distributions import Normal
 from pushforward.objectives import MaximumLikelihood
 from pushforward.training import fit
 from pushforward.training.atomic import write_text
+from pushforward.training.checkpoint import TrainerState
 from pushforward.training.display import Display
 from pushforward.training.ema import Ema
-from pushforward.training.guard import Guard
-from pushforward.training.schedule import Order, Plan, default_interval, default_steps
-from pushforward.training.state import Counters
+from pushforward.training.guard import NonFiniteGuard
+from pushforward.training.schedule import EpochOrder, Plan, default_interval, default_steps
 from pushforward.transforms import Elementwise
 from pushforward.univariate import Affine
 from pushforward.words import duration
@@ -161,7 +161,7 @@ def test_not_finite_never_reaches_the_weights(what, capsys):
 def test_guard(deferred):
     """Both ways to skip, the one that asks and the one that leaves the decision on the device, do the same."""
     weight = nn.Parameter(torch.tensor([1.0, 2.0]))
-    guard = Guard(torch.optim.AdamW([weight], lr=0.1, weight_decay=0.0, fused=True), [weight], 1e3, [0.0] * 4, deferred)
+    guard = NonFiniteGuard(torch.optim.AdamW([weight], lr=0.1, weight_decay=0.0, fused=True), [weight], 1e3, [0.0] * 4, deferred)
     path = []
     for loss, gradient in ((2.0, 1.0), (math.nan, 1.0), (1.0, math.inf), (-math.inf, 1.0), (4.0, 1.0), (1.0, math.nan)):
         weight.grad = torch.full((2,), gradient)
@@ -279,12 +279,12 @@ def test_bfloat16():
 
 
 def test_order_sees_every_row_once_a_pass():
-    order = Order(rows=10, batch=4, seed=0)
+    order = EpochOrder(rows=10, batch=4, seed=0)
     seen = torch.cat([order(step) for step in range(5)])
     assert seen[:10].sort().values.tolist() == seen[10:].sort().values.tolist() == list(range(10))
     assert seen[:10].tolist() != seen[10:].tolist()
-    assert torch.equal(Order(10, 4, 0)(3), seen[12:16]) and not torch.equal(Order(10, 4, 1)(0), seen[:4])
-    assert Order(3, 512, 0)(7).sort().values.tolist() == [0, 1, 2]
+    assert torch.equal(EpochOrder(10, 4, 0)(3), seen[12:16]) and not torch.equal(EpochOrder(10, 4, 1)(0), seen[:4])
+    assert EpochOrder(3, 512, 0)(7).sort().values.tolist() == [0, 1, 2]
 
 
 def test_plan():
@@ -317,7 +317,7 @@ def test_lines_where_there_is_no_terminal(capsys, monkeypatch):
     assert not display.due
     monkeypatch.setattr("pushforward.training.display.time.perf_counter", lambda: 1e9)
     assert display.due
-    now = Counters(Plan(100, 100, 10, 0, 0), step=30, best=1.25, tally=[0, 0, 60.0, 30])
+    now = TrainerState(Plan(100, 100, 10, 0, 0), step=30, best=1.25, tally=[0, 0, 60.0, 30])
     display.update(now, 1e5, 65.0)
     display.say("a sentence")
     out, err = capsys.readouterr()

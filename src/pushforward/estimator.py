@@ -15,7 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from .data import Rows
 from .evaluation import log_likelihood, settled
 from .models import MODELS
-from .options import parse
+from .options import parse_options
 from .presets import preset_path, read_preset
 from .presets.recommend import for_table
 from .training import History
@@ -23,7 +23,7 @@ from .training import fit as train
 from .transforms import Cast, Standardize
 from .words import nearest
 
-FLOOR = 1e-6  # the least standard deviation of a feature, relative to the size of its values
+LEAST_DEVIATION = 1e-6  # the least standard deviation of a feature, relative to the size of its values
 
 
 class FlowDensity(DensityMixin, BaseEstimator):
@@ -104,7 +104,7 @@ class FlowDensity(DensityMixin, BaseEstimator):
         rows, valid = self._split(X, weight, random)
         preset = read_preset(preset_path(for_table(len(rows), X.shape[1])[0])) if self.model is None else {}
         recipe = MODELS[self.model or preset.pop("model.name")]
-        options, training = parse(preset | {f"model.{name}": value for name, value in (self.options or {}).items()}, recipe, train)
+        options, training = parse_options(preset | {f"model.{name}": value for name, value in (self.options or {}).items()}, recipe, train)
         training |= {name: value for name, value in (("steps", self.steps), ("lr", self.lr)) if value is not None}
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -142,7 +142,7 @@ class FlowDensity(DensityMixin, BaseEstimator):
 
     def _scale(self, X: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         mean, std = X.mean(0), X.std(0)
-        floor = FLOOR * np.maximum(np.abs(mean), 1.0)
+        floor = LEAST_DEVIATION * np.maximum(np.abs(mean), 1.0)
         constant = np.flatnonzero(X.max(0) == X.min(0))
         if len(constant):
             warnings.warn(

@@ -25,7 +25,7 @@ class Option:
     default: Any
 
 
-def describe(function: Callable[..., Any]) -> dict[str, Option]:
+def options_of(function: Callable[..., Any]) -> dict[str, Option]:
     """The options of a recipe or of ``fit``: its keyword-only arguments, by name, in order."""
     options = {}
     for parameter in inspect.signature(function).parameters.values():
@@ -39,7 +39,7 @@ def describe(function: Callable[..., Any]) -> dict[str, Option]:
 
 def defaults(function: Callable[..., Any]) -> dict[str, Any]:
     """The options' default values."""
-    return {name: option.default for name, option in describe(function).items()}
+    return {name: option.default for name, option in options_of(function).items()}
 
 
 def read_pairs(pairs: Iterable[str]) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def read_pairs(pairs: Iterable[str]) -> dict[str, Any]:
     return settings
 
 
-def parse(
+def parse_options(
     pairs: Sequence[str] | Mapping[str, Any],
     model: Callable[..., Any],
     fit: Callable[..., Any],
@@ -79,11 +79,11 @@ def parse(
 
     Example::
 
-        >>> parse(["model.steps=8", "train.lr=1e-3"], models.nsf, training.fit)
+        >>> parse_options(["model.steps=8", "train.lr=1e-3"], models.nsf, training.fit)
         ({'steps': 8}, {'lr': 0.001})
     """
     settings = pairs if isinstance(pairs, Mapping) else read_pairs(pairs)
-    rooms = {"model": describe(model), "train": describe(fit)}
+    rooms = {"model": options_of(model), "train": options_of(fit)}
     known = [f"{room}.{name}" for room, options in rooms.items() for name in options]
     chosen: dict[str, dict[str, Any]] = {room: {} for room in rooms}
     for name, value in settings.items():

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .training.run import Run
 
 PIXELS = 100  # of the page to an inch of a figure, so that letters are of one size in all of them
-MANY = 24  # columns beyond which their table is folded
+FOLDED_FROM = 24  # columns beyond which their table is folded
 
 
 def write_report(
@@ -197,7 +197,7 @@ def _data(data: Data) -> str:
         return f"<ul>{notes}</ul>"
     head = ("column", "role", "kind", "smallest", "largest", "distinct", "treated by")
     table = _table(head, [_column(column, role) for column, role in roles], (3, 4, 5))
-    if len(roles) > MANY:
+    if len(roles) > FOLDED_FROM:
         table = f"<details><summary>All {len(roles)} columns</summary>{table}</details>"
     return f"<ul>{notes}</ul>\n{table}"
 

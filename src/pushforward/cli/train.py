@@ -12,8 +12,8 @@ from .app import Json, RunArgument, Samples, app, example, print_json
 Lists = Annotated[list[str] | None, typer.Option(metavar="A,B,C", help="Columns to model; all numbers and times otherwise.")]
 
 
-@app.command()
-def fit(
+@app.command("fit")
+def fit_command(
     data: Annotated[
         str,
         typer.Argument(
@@ -60,7 +60,7 @@ def fit(
     from ..data import ImageSchema, is_images
     from ..training.processes import first
     from ..verbs import fit, plan, print_forecast, print_scores, results
-    from .values import column_kinds, names, pixels, seconds
+    from .values import column_kinds, image_size, names, time_span
 
     given: dict[str, Any] = {
         "preset": preset,
@@ -73,7 +73,7 @@ def fit(
         "test": test,
         "weight": weight,
         "bits": bits,
-        "size": pixels(size),
+        "size": image_size(size),
         "crop": int(crop) if crop is not None and crop.isdigit() else crop,
         "gray": gray,
         "seed": seed,
@@ -88,7 +88,7 @@ def fit(
         model,
         out=out or Path("runs", f"{_stem(data)}-{model or (Path(preset).stem if preset else usual)}"),
         **given,
-        time_limit=None if time_limit is None else seconds(time_limit),
+        time_limit=None if time_limit is None else time_span(time_limit),
         samples=samples,
         overwrite=overwrite,
         resume=resume,
@@ -117,8 +117,8 @@ def fit(
     print(f"  pushforward score {run.path} {table} -o scored.parquet\n  pushforward doctor {run.path}")
 
 
-@app.command()
-def distill(
+@app.command("distill")
+def distill_command(
     run: RunArgument,
     options: Annotated[
         list[str] | None,
@@ -139,7 +139,7 @@ def distill(
 ) -> None:
     """Teach a flow that samples in one pass to give RUN's samples."""
     from ..verbs import comparison, distill, results
-    from .values import seconds
+    from .values import time_span
 
     student = distill(
         run,
@@ -147,7 +147,7 @@ def distill(
         out=out or run.with_name(f"{run.resolve().name}-{to}"),
         options=options or (),
         rows=rows,
-        time_limit=None if time_limit is None else seconds(time_limit),
+        time_limit=None if time_limit is None else time_span(time_limit),
         seed=seed,
         overwrite=overwrite,
         resume=resume,
@@ -165,8 +165,8 @@ def distill(
     print(f"\nNext:\n  pushforward sample {student.path} -n 1000{example(student)} -o samples.parquet")
 
 
-@app.command()
-def gallery(
+@app.command("gallery")
+def gallery_command(
     models: Annotated[list[str], typer.Option(metavar="A,B", help="Recipes or presets; repeat for one with options, nsf:bins=16,bound=3.")],
     data: Annotated[list[str] | None, typer.Option(metavar="A,B", help="Data of two columns.", show_default="all toys")] = None,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Directory of the pictures.")] = Path("gallery"),
@@ -177,10 +177,10 @@ def gallery(
     """Fit models to data of two columns, draw them beside each other, print the gaps to the entropy."""
     from ..data import TOYS
     from ..verbs import gallery
-    from .values import names, seconds
+    from .values import names, time_span
 
     chosen = [name for given in models for name in ([given] if ":" in given else names([given]) or ())]
-    print(gallery(chosen, names(data) or list(TOYS), out, time_limit=seconds(time_limit), seed=seed, progress=not quiet))
+    print(gallery(chosen, names(data) or list(TOYS), out, time_limit=time_span(time_limit), seed=seed, progress=not quiet))
     print(f"\nPictures: {out}/wall.png and one for each data set")
 
 

@@ -36,7 +36,7 @@ def conditions(values: list[str] | None) -> dict[str, list[str]] | str | None:
     return pairs
 
 
-def numbers(flag: str, text: str) -> list[float]:
+def decimals(flag: str, text: str) -> list[float]:
     """``0.5,0.7,1`` as numbers.
 
     Raises:
@@ -75,7 +75,7 @@ def row_pairs(flag: str, text: str | None) -> list[tuple[int, int]]:
     return found
 
 
-def pixels(text: str | None) -> int | tuple[int, int] | None:
+def image_size(text: str | None) -> int | tuple[int, int] | None:
     """``32``, or ``48x64`` as height and width."""
     if text is None:
         return None
@@ -85,7 +85,7 @@ def pixels(text: str | None) -> int | tuple[int, int] | None:
     return int(match[1]) if match[2] is None else (int(match[1]), int(match[2]))
 
 
-def seconds(text: str) -> float:
+def time_span(text: str) -> float:
     """``90``, ``90s``, ``2m``, ``1h30m`` as seconds."""
     match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
     found = sum(float(part or 0) * scale for part, scale in zip(match.groups(), (3600, 60, 1))) if match else 0.0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..data import Rows
 
 QUANTILES = 1000  # steps between the kept quantiles of the training rows' log-likelihoods
-LEAST = -1e300  # stands for -inf among them, which JSON has not
+MINUS_INFINITY = -1e300  # stands for -inf among them, which JSON has not
 RANGE_ROWS, RANGE_IMAGES = 50_000, 2_000  # training rows these are taken from, at most
 
 
@@ -75,4 +75,4 @@ def likelihood_quantiles(flow: Distribution, train: Rows, samples: int = 1, most
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:most]
     values = log_likelihood(flow, train.pick(order.numpy()), samples=samples)
     quantiles = values.quantile(torch.linspace(0, 1, QUANTILES + 1, dtype=torch.float64))
-    return quantiles.nan_to_num(nan=LEAST, neginf=LEAST).tolist()
+    return quantiles.nan_to_num(nan=MINUS_INFINITY, neginf=MINUS_INFINITY).tolist()

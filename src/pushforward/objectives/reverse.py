@@ -74,9 +74,9 @@ class ReverseKL(nn.Module):
             fixed = {name: parameter.detach() for name, parameter in self.flow.named_parameters()}
             log_q = torch.func.functional_call(self.flow, fixed, (x, given))
         log_prob, reference = self._densities.log_prob, self._densities.reference
-        target = beta * evaluate(log_prob, x, given)
+        target = beta * checked_log_prob(log_prob, x, given)
         if reference is not None and beta < 1:
-            target = target + (1 - beta) * evaluate(reference, x, given)
+            target = target + (1 - beta) * checked_log_prob(reference, x, given)
         return (log_q - target).mean()
 
 
@@ -99,7 +99,7 @@ def draws(flow: Distribution, n: int, context: Tensor | None) -> tuple[Tensor, T
     return x.reshape(-1, *flow.shape), log_q.flatten(), given
 
 
-def evaluate(log_prob: Callable[..., Tensor], x: Tensor, context: Tensor | None = None) -> Tensor:
+def checked_log_prob(log_prob: Callable[..., Tensor], x: Tensor, context: Tensor | None = None) -> Tensor:
     """``log p~`` of rows, ``(N, *shape) -> (N,)``; ValueError if it comes in another shape."""
     value = log_prob(x) if context is None else log_prob(x, context)
     if not isinstance(value, Tensor) or value.shape != x.shape[:1]:

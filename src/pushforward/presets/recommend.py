@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..data import Data, ImageSchema
 
 FEW, SOME = 1_000, 2_000  # training rows from which the next larger net does better
-MANY = 32  # columns from which couplings do better in the same time
+MANY_COLUMNS = 32  # columns from which couplings do better in the same time
 DRAWING = 0.25  # share of black and white pixels from which images are drawings
 
 
@@ -36,7 +36,7 @@ def for_table(rows: int, columns: int) -> tuple[str, str]:
         return "plane", "autoregressive splines with many bins, for edges and thin arms"
     if rows < FEW:
         return "tiny_table", "autoregressive splines with a net of 8 units, since a larger one would learn so few rows by heart"
-    if columns >= MANY:
+    if columns >= MANY_COLUMNS:
         return "fast_sampling", "couplings, whose steps do not slow down with the number of columns"
     if rows < SOME:
         return "small_table", "autoregressive splines with a small net, since a larger one would learn so few rows by heart"

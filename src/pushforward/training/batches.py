@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..core import Flow
 from .processes import Processes
-from .schedule import Order, mix
+from .schedule import EpochOrder, derive_seed
 
 if TYPE_CHECKING:
     from ..data import Rows
@@ -71,7 +71,7 @@ class RowBatches(Batches):
         self.processes, self._dtype, self._flip, self._seed = processes, dtype, flip, seed
         self._tensors = [_place(t, processes.device) for t in (rows.x, rows.context, rows.weight)]
         count = processes.count
-        self.order = Order(len(rows), max(1, min(batch, len(rows)) // count) * count, seed)
+        self.order = EpochOrder(len(rows), max(1, min(batch, len(rows)) // count) * count, seed)
         self.batch = self.order.batch
         self._mean_weight = None if rows.weight is None else float(rows.weight.double().mean())
         if self.batch % count or (self._mean_weight is not None and not 0 < self._mean_weight < float("inf")):
@@ -105,7 +105,7 @@ class RowBatches(Batches):
         x, context, weight = map(take, self._tensors)
         assert x is not None
         if self._flip:
-            mirrored = torch.rand(self.batch, generator=torch.Generator().manual_seed(mix(self._seed, "flip", step)))[own] < 0.5
+            mirrored = torch.rand(self.batch, generator=torch.Generator().manual_seed(derive_seed(self._seed, "flip", step)))[own] < 0.5
             x = torch.where(mirrored.to(x.device)[:, None, None, None], x.flip(-1), x)
         return floats(x, self._dtype), context, weight
 
@@ -118,7 +118,7 @@ class RowValidation(Validation):
         dim = max(1, rows.x[:1].numel())
         self.rows, self._batch, self._dtype = min(len(rows), valid_rows(dim)), min(VALID_BATCH, max(1, BATCH_NUMBERS // dim)), dtype
         if len(rows) > self.rows:
-            index = torch.randperm(len(rows), generator=torch.Generator().manual_seed(mix(seed, "valid")))[: self.rows]
+            index = torch.randperm(len(rows), generator=torch.Generator().manual_seed(derive_seed(seed, "valid")))[: self.rows]
             tensors = [None if t is None else t.index_select(0, index) for t in tensors]
         own = [None if t is None else t[processes.rank :: processes.count] for t in tensors]
         self._tensors = [_place(t, processes.device) for t in own]

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from ..core import Chain, Flow, sum_event
 from ..evaluation import Importance, importance
-from ..objectives.reverse import ReverseKL, draws, evaluate
+from ..objectives.reverse import ReverseKL, checked_log_prob, draws
 from .batches import Batches, Validation
 from .directory import Directory
 from .history import Stop
 from .loop import optimize
 from .processes import Processes, first
-from .schedule import check_positive, course, mix
+from .schedule import check_positive, course, derive_seed
 
 LOOKS = 50  # looks at the bound in a run
 LOOK_ROWS = 1024
@@ -196,14 +196,16 @@ class DensityBatches(Batches):
         beta = 1 / temperature(self._anneal, progress)
         if self._context is None:
             return None, beta
-        index = torch.randint(len(self._context), (self.batch,), generator=torch.Generator().manual_seed(mix(self._seed, "contexts", step)))
+        index = torch.randint(
+            len(self._context), (self.batch,), generator=torch.Generator().manual_seed(derive_seed(self._seed, "contexts", step))
+        )
         return self._context.index_select(0, index[self._processes.rank :: self._processes.count].to(self._context.device)), beta
 
     def begin(self, flow: Flow) -> None:
         """Find out whether there is something to follow."""
         with torch.no_grad():
             x, _, given = draws(flow, max(1, self.batch // (1 if self._context is None else len(self._context))), self._context)
-        value = evaluate(self._log_prob, x.requires_grad_(), given)
+        value = checked_log_prob(self._log_prob, x.requires_grad_(), given)
         if not value.requires_grad:
             raise ValueError(
                 "fit_density: expected a log_prob that is differentiable in x, got values without a gradient; write it in torch"
@@ -226,7 +228,7 @@ class DensityValidation(Validation):
         flow = cast(ReverseKL, objective).flow
         self._processes.seed(self._seed, "look")
         x, log_q, given = draws(flow, LOOK_ROWS if self._context is None else 1, self._context)
-        found = Importance(x, (evaluate(self._log_prob, x, given) - log_q).double())
+        found = Importance(x, (checked_log_prob(self._log_prob, x, given) - log_q).double())
         elbo, ess = self._processes.agree(found.elbo.item(), found.ess.item())
         warm = temperature(self._anneal, progress)
         # a flow that has found one mode only may have a better bound than one that is still spread over all of them

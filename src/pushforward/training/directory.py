@@ -10,7 +10,7 @@ import tomli_w
 from torch import Tensor, nn
 
 from .atomic import write_tensors, write_text
-from .state import weights
+from .checkpoint import weights
 
 Config = dict[str, dict[str, Any]]
 

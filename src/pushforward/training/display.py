@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from ..words import duration
-from .state import Counters
+from .checkpoint import TrainerState
 
 REDRAW = 0.25  # seconds between looks at the bar
 LINE = 10.0  # seconds between plain lines
@@ -52,7 +52,7 @@ class Display:
         """Whether enough time has passed to show something new."""
         return self.shown and time.perf_counter() >= self._next
 
-    def update(self, now: Counters, rate: float | None, seconds_left: float | None) -> None:
+    def update(self, now: TrainerState, rate: float | None, seconds_left: float | None) -> None:
         """Show where the run is; ``rate`` in rows per second."""
         total, count = now.tally[2] - self._seen[0], now.tally[3] - self._seen[1]
         if count > 0:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .state import Counters
+from .checkpoint import TrainerState
 
 Stop = Literal["steps", "patience", "time limit", "interrupted"]
 
@@ -36,7 +36,7 @@ class History:
     compiled: bool = False
 
 
-def record(now: Counters, figures: dict[str, float], lr: float, rate: float | None) -> dict[str, Any]:
+def record(now: TrainerState, figures: dict[str, float], lr: float, rate: float | None) -> dict[str, Any]:
     """One line of metrics; the loss is the mean since the last one."""
     total, count = now.tally[2] - now.logged[0], now.tally[3] - now.logged[1]
     now.logged, now.validated = now.tally[2:], now.step

@@ -14,18 +14,18 @@ from ..core import Flow
 from ..words import duration
 from .allocator import keep_freed_memory
 from .batches import Batches, Validation
+from .checkpoint import Checkpoint, Learner, TrainerState, weights
+from .checkpointer import Checkpointer
 from .clock import Clock
 from .display import Display
 from .ema import Ema
 from .gradient import LONG, Gradient, settle
-from .guard import Guard
+from .guard import NonFiniteGuard
 from .history import History, Stop, record
-from .keeper import Keeper
 from .notices import announce, farewell, greet, keep_choice
 from .processes import Processes
 from .schedule import Plan
 from .signals import StopSignals
-from .state import Counters, Learner, State, weights
 
 if TYPE_CHECKING:
     from .directory import Directory
@@ -80,8 +80,8 @@ def optimize(
     autocast = torch.autocast(processes.device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
     look = 1 if processes.device.type == "cpu" else LOOK
 
-    saved = State.load(run.state) if run and resume and run.state.exists() else None
-    now = saved.counters if saved else Counters(plan)
+    saved = Checkpoint.load(run.state) if run and resume and run.state.exists() else None
+    now = saved.counters if saved else TrainerState(plan)
     if plan.asked not in (None, now.plan.steps, now.plan.asked):  # more or fewer than before
         now.plan.asked = now.plan.steps = plan.asked
     records = run.rewind(now.step if saved else -1) if run and processes.main else []
@@ -94,13 +94,13 @@ def optimize(
         average = Ema(objective, flow, ema)
         trainable = [p for p in objective.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(trainable, lr=lr, weight_decay=weight_decay, fused=True)
-        guard = Guard(optimizer, trainable, clip, now.tally, deferred=look > 1)
+        guard = NonFiniteGuard(optimizer, trainable, clip, now.tally, deferred=look > 1)
         learner = Learner(objective, average, optimizer)
         if saved:
             learner.restore(saved.now)
             greet(now, display)
         now.threads = torch.get_num_threads()
-        keeper = Keeper(learner, now, run if processes.main else None, saved)
+        checkpointer = Checkpointer(learner, now, run if processes.main else None, saved)
         clock = Clock(began, now, time_limit, processes)
         model = processes.wrap(objective)
         gradient = Gradient(model, processes, autocast, display, seed)
@@ -114,15 +114,15 @@ def optimize(
                 interrupted = clock.read(now, signals.received is not None)
                 now.tally = guard.look()  # a GPU is waited for
                 if now.tally[0] >= STREAK:
-                    _roll_back(now, learner, keeper, display)
+                    _roll_back(now, learner, checkpointer, display)
                 left = clock.left(now)
                 if now.compiled == "" and now.step >= TRIAL and left is not None:
                     now.compiled, gradient.compiled = ("yes", True) if left > LONG else ("no", False)
                     if gradient.compiled:
                         display.note(f"compiling, since about {duration(left)} of training are left")
-                keep_choice(now, keeper.run)
+                keep_choice(now, checkpointer.run)
                 if clock.decide(now, first=True):
-                    announce(now.plan, time_limit, keeper.run, display)
+                    announce(now.plan, time_limit, checkpointer.run, display)
                 if interrupted:
                     stopped = "interrupted"
                 elif now.step >= now.plan.end:
@@ -134,21 +134,21 @@ def optimize(
                     average.sync()
                     with torch.no_grad():
                         figures = validate(average.module, now.plan.progress(now.step))
-                    keeper.validated(figures["valid"])
+                    checkpointer.validated(figures["valid"])
                     records.append(record(now, figures, lr, clock.rate(now, batches.batch)))
-                    if keeper.run:
-                        keeper.run.log(records[-1])
+                    if checkpointer.run:
+                        checkpointer.run.log(records[-1])
                     clock.validated(now)
                     if watch and processes.main:
                         watch(average.part, now.step, 1.0 if stopped else min(1.0, now.step / now.plan.end))
                     if not stopped and clock.decide(now):
-                        announce(now.plan, None, keeper.run, display)
+                        announce(now.plan, None, checkpointer.run, display)
                 if patience and now.waited >= patience and not stopped:
                     stopped = "patience"
                 if stopped:
                     break
-                if keeper.due:
-                    keeper.write()
+                if checkpointer.due:
+                    checkpointer.write()
                 if display.due:
                     display.update(now, clock.rate(now, batches.batch), left)
 
@@ -163,28 +163,28 @@ def optimize(
             if gradient.turned():
                 now.compiled = "yes" if gradient.compiled else "no"
                 clock.restart(now)
-                keeper.write()
+                checkpointer.write()
 
-        keeper.write()
-        farewell(stopped, now, signals.received, keeper.run, display)
-        if not keeper.best:
+        checkpointer.write()
+        farewell(stopped, now, signals.received, checkpointer.run, display)
+        if not checkpointer.best:
             average.sync()
-        flow.load_state_dict(keeper.best or weights(average.part))
+        flow.load_state_dict(checkpointer.best or weights(average.part))
         flow.eval()
-        if keeper.run and not keeper.best and stopped != "interrupted":
-            keeper.run.save(flow)
+        if checkpointer.run and not checkpointer.best and stopped != "interrupted":
+            checkpointer.run.save(flow)
     compiled = now.compiled == "yes"
     return History(now.step, now.best, now.best_step, stopped, now.seconds, now.rollbacks, int(now.tally[1]), records, compiled)
 
 
-def _roll_back(now: Counters, learner: Learner, keeper: Keeper, display: Display) -> None:
+def _roll_back(now: TrainerState, learner: Learner, checkpointer: Checkpointer, display: Display) -> None:
     """Back to the last good weights, at half the rate; the steps themselves go on."""
     if now.rollbacks == ROLLBACKS:
         raise FloatingPointError(
             f"fit: at step {now.step} the loss or its gradient is still not finite, after {ROLLBACKS} roll-backs to good weights, each at "
             "half the learning rate; look for extreme values in the data, or lower train.lr or train.clip"
         )
-    learner.restore(keeper.good)
+    learner.restore(checkpointer.good)
     now.tally[0] = 0.0
     now.rollbacks, now.factor = now.rollbacks + 1, now.factor / 2
     display.say(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..words import duration
+from .checkpoint import TrainerState
 from .display import Display
 from .history import Stop
 from .schedule import Plan
-from .state import Counters
 
 if TYPE_CHECKING:
     from .directory import Directory
@@ -24,13 +24,13 @@ def announce(plan: Plan, time_limit: float | None, run: Directory | None, displa
         display.note(f"{plan.steps:,} steps fit into {duration(time_limit)}")
 
 
-def keep_choice(now: Counters, run: Directory | None) -> None:
+def keep_choice(now: TrainerState, run: Directory | None) -> None:
     """Whether steps run compiled was decided by the clock too."""
     if run and now.compiled and run.config.get("train", {}).get("compile") != now.compiled:
         run.decide("train", compile=now.compiled)
 
 
-def greet(now: Counters, display: Display) -> None:
+def greet(now: TrainerState, display: Display) -> None:
     """At the start of a further sitting."""
     display.note(f"going on from step {now.step:,}")
     threads = torch.get_num_threads()
@@ -38,7 +38,7 @@ def greet(now: Counters, display: Display) -> None:
         display.say(f"note: {threads} CPU threads instead of {now.threads}; the last bits of the weights may come out differently")
 
 
-def farewell(stopped: Stop, now: Counters, signal: str | None, run: Directory | None, display: Display) -> None:
+def farewell(stopped: Stop, now: TrainerState, signal: str | None, run: Directory | None, display: Display) -> None:
     """At the end, if there is something to say."""
     if stopped == "interrupted":
         where = "the weights are kept in memory only" if run is None else f"checkpoint in {run.path}; go on with --resume"

@@ -24,19 +24,19 @@ def default_interval(steps: int, batch: int, valid_rows: int) -> int:
     return max(1, steps // 50, min(math.ceil(3 * valid_rows / batch), steps // 5))
 
 
-def mix(*parts: int | str) -> int:
+def derive_seed(*parts: int | str) -> int:
     """A 63-bit seed out of numbers and words; neighbouring steps get unrelated ones."""
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "little") >> 1
 
 
-class Order:
+class EpochOrder:
     """Which rows make the batch of a step: a seeded permutation for each pass, one pass after the other.
 
     Every row is seen once a pass; a batch may hold the end of one pass and the start of the next, so all have one size.
 
     Example::
 
-        >>> Order(rows=1000, batch=64, seed=0)(step=3).shape
+        >>> EpochOrder(rows=1000, batch=64, seed=0)(step=3).shape
         torch.Size([64])
     """
 
@@ -54,7 +54,7 @@ class Order:
     def _permutation(self, turn: int) -> Tensor:
         if turn not in self._passes:
             self._passes = {t: p for t, p in self._passes.items() if t == turn - 1}
-            generator = torch.Generator().manual_seed(mix(self.seed, "order", turn))
+            generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", turn))
             self._passes[turn] = torch.randperm(self.rows, generator=generator)
         return self._passes[turn]
 

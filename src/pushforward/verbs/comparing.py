@@ -105,7 +105,7 @@ def fitted(data: Data, settings: dict[str, Any], *, time_limit: float, seed: int
     """A flow by flat settings (but for their number of steps), trained for a time, with its score on the test rows."""
     name = settings["model.name"]
     given = {key: value for key, value in settings.items() if key not in ("model.name", "train.steps", "train.seed", "train.time_limit")}
-    recipe, training = signature.parse(given, MODELS[name], train)
+    recipe, training = signature.parse_options(given, MODELS[name], train)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         flow = build({"model": {"name": name} | signature.defaults(MODELS[name]) | recipe}, data.schema)

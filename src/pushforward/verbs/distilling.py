@@ -31,11 +31,11 @@ from ..words import nearest
 from .fitting import check_same, create, train_into
 from .runs import data_of, keep_results, load, read_results
 
-NUMBERS = 2**23  # of the teacher's samples to learn from, at most: 64 MB
+TAUGHT_NUMBERS = 2**23  # of the teacher's samples to learn from, at most: 64 MB
 RATE = 3e-3  # the largest learning rate
 JUDGED = 5000  # samples on each side of the two-sample test, and for the KL divergence
 TIMED = 1024  # samples
-ENOUGH = 0.55  # accuracy at telling student from teacher, up to which the student is said to stand in for it
+CLOSE_ENOUGH = 0.55  # accuracy at telling student from teacher, up to which the student is said to stand in for it
 
 
 def distill(
@@ -91,12 +91,12 @@ def distill(
         raise ValueError(f"unknown model {to!r}{nearest(to, MODELS) or ';'} the models are {', '.join(MODELS)}")
     if rows < 20:
         raise ValueError(f"distill: expected at least 20 rows of the teacher to learn from, got {rows}")
-    recipe, training = signature.parse(options, MODELS[to], train)
+    recipe, training = signature.parse_options(options, MODELS[to], train)
     student = Run.load(out) if resume and out is not None and Path(out).exists() else None
     if student is None:
         defaults = signature.defaults(MODELS[to])
         inherited = {key: value for key, value in teacher.config["model"].items() if key in defaults}
-        rows = min(rows, max(20, NUMBERS // math.prod(teacher.schema.shape)))
+        rows = min(rows, max(20, TAUGHT_NUMBERS // math.prod(teacher.schema.shape)))
         config = {
             "data": dict(teacher.config["data"]),
             "model": {"name": to} | defaults | inherited | recipe,
@@ -245,7 +245,7 @@ def _judge(student: Run, teacher: Run, data: Data, test: Rows, seconds: float, r
 
 
 def _verdict(accuracy: float) -> str:
-    if accuracy <= ENOUGH:
+    if accuracy <= CLOSE_ENOUGH:
         return "The student's samples can stand in for the teacher's."
     return (
         "The student is not there yet: its samples differ from the teacher's. Distil longer (--time-limit), or make it wider (model.width)."

@@ -29,7 +29,7 @@ from ..training.processes import Processes, count, first
 from ..words import nearest
 from .runs import data_of, keep_results
 from .sources import IN_MEMORY, as_images, read_source, settings_of, where
-from .watching import Watch
+from .watching import TrainingSheets
 
 
 def fit(
@@ -121,7 +121,7 @@ def fit(
         read = read_source(data, settings, pictures, valid, test)
         model, preset, why = recommend(read)
     name, chosen = chosen_model(model, preset, options)
-    recipe, training = signature.parse(chosen, MODELS[name], train)
+    recipe, training = signature.parse_options(chosen, MODELS[name], train)
     if run is not None:
         again = {key: value for key, value in settings.items() if value and value != "error"}
         check_same(run, {"data": again, "model": recipe | {"name": name}, "train": training}, where(data))
@@ -211,7 +211,7 @@ def create(out: str | Path | None, config: dict[str, dict[str, Any]], data: Data
 def train_into(run: Run, flow: Flow, data: Data, **options: Any) -> History:
     """Train the flow of a run; one that is refused before it began leaves nothing half-written."""
     schema = data.schema
-    watch = Watch(run.path / "figures" / "training", schema, data.valid) if isinstance(schema, ImageSchema) else None
+    watch = TrainingSheets(run.path / "figures" / "training", schema, data.valid) if isinstance(schema, ImageSchema) else None
     try:
         return train(flow, data.train, data.valid, run=run, watch=watch, **options)
     except ValueError:

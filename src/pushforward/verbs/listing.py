@@ -8,7 +8,7 @@ from typing import Any
 from ..data import EMBEDDED, HUB, TOYS
 from ..data.image_density import PICTURES
 from ..models import MODELS
-from ..options import describe
+from ..options import options_of
 from ..presets import shipped
 
 
@@ -17,7 +17,7 @@ def list_models() -> dict[str, dict[str, Any]]:
     return {
         name: {
             "is": (inspect.getdoc(inspect.getmodule(recipe)) or "").splitlines()[0],
-            "options": {f"model.{key}": option.default for key, option in describe(recipe).items()},
+            "options": {f"model.{key}": option.default for key, option in options_of(recipe).items()},
         }
         for name, recipe in MODELS.items()
     }

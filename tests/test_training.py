@@ -11,15 +11,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pushforward.core import Flow
+from pushforward.core import Flow, Transform
 from pushforward.distributions import Normal
 from pushforward.objectives import MaximumLikelihood
 from pushforward.training import fit
 from pushforward.training.atomic import write_text
+from pushforward.training.batches import Batches, Validation
 from pushforward.training.checkpoint import TrainerState
 from pushforward.training.display import Display
 from pushforward.training.ema import Ema
 from pushforward.training.guard import NonFiniteGuard
+from pushforward.training.loop import optimize
+from pushforward.training.processes import Processes
 from pushforward.training.schedule import EpochOrder, Plan, default_interval, default_steps
 from pushforward.transforms import Elementwise
 from pushforward.univariate import Affine
@@ -338,3 +341,61 @@ def test_atomic_text(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"file.json: could not be written \(No space left on device\); the previous one is kept"):
         write_text(path, json.dumps([2]))
     assert json.loads(path.read_text()) == [1] and list(tmp_path.iterdir()) == [path]
+
+
+class Paid(Transform):
+    """A layer with a price of its own: moving points costs their squared distance."""
+
+    def __init__(self):
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(2))
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return x - self.shift, x.new_zeros(len(x))
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return z + self.shift, z.new_zeros(len(z))
+
+    def price(self) -> Tensor:
+        return self.shift.square().sum()
+
+
+class TwoLosses(nn.Module):
+    """The likelihood, and what the layers of the chain say that they cost."""
+
+    def __init__(self, flow: Flow, weight: float):
+        super().__init__()
+        self.likelihood, self.weight = MaximumLikelihood(flow), weight
+
+    def price(self) -> Tensor:
+        return sum(layer.price() for layer in self.likelihood.flow.transform.transforms if isinstance(layer, Paid))
+
+    def forward(self, x: Tensor, share: float) -> Tensor:
+        return self.likelihood(x) + share * self.weight * self.price()
+
+
+class Draws(Batches):
+    """No rows: a simulator, asked in each step; the second loss sets in as the plan goes on."""
+
+    batch = 256
+
+    def __call__(self, step: int, progress: float) -> tuple[Tensor, float]:
+        generator = torch.Generator().manual_seed(step)
+        return 2.0 + torch.randn(self.batch, 2, generator=generator), min(1.0, 2 * progress)
+
+
+class Both(Validation):
+    def __call__(self, objective: nn.Module, progress: float) -> dict[str, float]:
+        assert not torch.is_grad_enabled()
+        loss = objective(Draws()(10**6, 1.0)[0], 1.0).item()
+        return {"valid": loss, "price": objective.price().item()}
+
+
+def test_the_loop_takes_a_simulator_and_two_losses():
+    """``E[(x - s)^2 / 2] + w s^2`` per coordinate, of x around 2, is least at ``s = 2 / (1 + 2 w)``; both figures are logged."""
+    flow = Flow(Normal((2,)), Paid())
+    plan = Plan(asked=None, steps=400, every=100, warmup=10, start=10)
+    options = {"lr": 5e-2, "clip": 10.0, "ema": 0.9, "seed": 0, "weight_decay": 0.0, "progress": False}
+    history = optimize(flow, TwoLosses(flow, 0.5), Draws(), Both(), Processes(), plan, **options)
+    torch.testing.assert_close(flow.transform.transforms[0].shift.detach(), torch.ones(2), atol=0.05, rtol=0)
+    assert history.stopped == "steps" and history.records[0]["price"] == 0 and abs(history.records[-1]["price"] - 2) < 0.2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -36,9 +36,9 @@ class Results:
 
     scores: list[Score]
     verdict: str
-    entropy: float | None
-    c2st: TwoSample | None
-    quantiles: list[float]
+    entropy: float | None = None
+    c2st: TwoSample | None = None
+    quantiles: list[float] = field(default_factory=list)
     distillation: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:

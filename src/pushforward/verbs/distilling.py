@@ -237,11 +237,14 @@ def _judge(student: Run, teacher: Run, data: Data, test: Rows, seconds: float, r
         "milliseconds": _times(student, teacher, test),
         "verdict": _verdict(told.accuracy),
     }
-    verdict = f"{names[0]} is {scores[1].nats - scores[0].nats:.3f} nats per row below its teacher, {names[1]}."
-    keep_results(student, Results(scores, verdict, data.entropy, None, likelihood_quantiles(student.flow, data.train, most=JUDGED), found))
+    gap = scores[1].nats - scores[0].nats
+    verdict = f"{names[0]} is {abs(gap):.3f} nats per row {'below' if gap > 0 else 'above'} its teacher, {names[1]}."
+    quantiles = likelihood_quantiles(student.flow, data.train, most=JUDGED)
+    results = Results(scores, verdict, data.entropy, quantiles=quantiles, distillation=found)
+    keep_results(student, results)
     if report:
         lines = {"Beside the teacher": "\n".join(comparison(found))}
-        write_report(student, data, scores, diagnosis=diagnose(student.flow, data.test, student.schema), verdict=verdict, sections=lines)
+        write_report(student, data, results, diagnose(student.flow, data.test, student.schema), lines)
 
 
 def _verdict(accuracy: float) -> str:

@@ -169,9 +169,10 @@ def _judge(run: Run, data: Data, flow: Flow, name: str, samples: int, seconds: f
     )
     scores = [score, *others]
     told = c2st(flow, data.test) if len(data.test) >= 20 and not pictures else None  # trees on pixels would say little, and take hours
-    keep_results(run, Results(scores, verdict(scores), data.entropy, told, likelihood_quantiles(flow, data.train, samples)))
+    found = Results(scores, verdict(scores), data.entropy, told, likelihood_quantiles(flow, data.train, samples))
+    keep_results(run, found)
     if report:
-        write_report(run, data, scores, diagnosis=diagnose(flow, data.test, run.schema), c2st=told)
+        write_report(run, data, found, diagnose(flow, data.test, run.schema))
 
 
 def model_name(model: str | None, preset: str | Path | None) -> str | None:

@@ -101,7 +101,7 @@ def test_stopped_and_resumed(whole, table, tmp_path, capsys, at, number):
     _, history = train(run, table, at=at, number=number)
     assert history.stopped == "interrupted" and history.steps == at + 1
     said = capsys.readouterr().err
-    assert f"at step {at + 1}; checkpoint in {run.path}; go on with --resume" in said
+    assert f"at step {at + 1}; to be resumed from the checkpoint in {run.path}" in said
     assert ("Ctrl-C" if number == signal.SIGINT else "SIGTERM") in said
     assert signal.getsignal(signal.SIGINT) is before
     flow, history = train(run, table, resume=True)

@@ -14,14 +14,12 @@ from torch import Tensor, nn
 from pushforward.core import Flow, Transform
 from pushforward.distributions import Normal
 from pushforward.objectives import MaximumLikelihood
-from pushforward.training import fit
+from pushforward.training import Batches, Validation, fit, optimize
 from pushforward.training.atomic import write_text
-from pushforward.training.batches import Batches, Validation
 from pushforward.training.checkpoint import TrainerState
 from pushforward.training.display import Display
 from pushforward.training.ema import Ema
 from pushforward.training.guard import NonFiniteGuard
-from pushforward.training.loop import optimize
 from pushforward.training.processes import Processes
 from pushforward.training.schedule import EpochOrder, Plan, default_interval, default_steps
 from pushforward.transforms import Elementwise

@@ -55,7 +55,7 @@ class Directory:
             with open(path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
-            raise OSError(f"{path}: could not be written ({error.strerror}); free some space and go on with --resume") from error
+            raise OSError(f"{path}: could not be written ({error.strerror}); free some space and resume") from error
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl; a last line torn by a crash is passed over."""

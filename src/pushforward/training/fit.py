@@ -76,7 +76,7 @@ def fit(
         time_limit: seconds, start-up and validations included; the schedule is fitted to it.
         seed: of rows and random numbers.
         objective: a module ``(x, context, weight) -> loss`` that holds the flow; maximum likelihood by default.
-        run: where checkpoints, weights and metrics are written, a :class:`Run` or any directory.
+        run: where checkpoints, weights and metrics are written, a :class:`Run` or a bare :class:`Directory`.
         resume: go on from the run's checkpoint, if it has one.
         progress: show progress on stderr.
         watch: called after each validation with the averaged flow, the step and the share of the run that is done.

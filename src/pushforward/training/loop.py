@@ -73,6 +73,24 @@ def optimize(
         plan: the course of a fresh run; a resumed one has its own.
         bits: numbers of an image; then losses are shown in bits per dimension.
         began: ``time.perf_counter()`` from which time counts; now, if not given.
+
+    Raises:
+        ValueError: a checkpoint that is damaged or of another model.
+        FloatingPointError: training diverges whatever the learning rate.
+        OSError: a checkpoint could not be written; the previous one is kept.
+
+    Example::
+
+        >>> class Simulator(Batches):
+        ...     batch = 256
+        ...
+        ...     def __call__(self, step, progress):
+        ...         return (2 + torch.randn(256, 2, generator=torch.Generator().manual_seed(step)),)
+        >>> flow = Flow(Normal((2,)), Elementwise(Affine(), (2,)))
+        >>> valid = RowValidation(Rows(2 + torch.randn(100, 2)), 0, Processes())
+        >>> plan = Plan(asked=None, steps=200, every=50, warmup=10, start=10)
+        >>> optimize(flow, MaximumLikelihood(flow), Simulator(), valid, Processes(), plan, lr=1e-2, clip=10.0, ema=0.99, seed=0).steps
+        200
     """
     began = time.perf_counter() if began is None else began
     keep_freed_memory()

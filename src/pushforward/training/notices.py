@@ -41,7 +41,7 @@ def greet(now: TrainerState, display: Display) -> None:
 def farewell(stopped: Stop, now: TrainerState, signal: str | None, run: Directory | None, display: Display) -> None:
     """At the end, if there is something to say."""
     if stopped == "interrupted":
-        where = "the weights are kept in memory only" if run is None else f"checkpoint in {run.path}; go on with --resume"
+        where = "the weights are kept in memory only" if run is None else f"to be resumed from the checkpoint in {run.path}"
         display.say(f"stopped by {signal or 'a signal'} at step {now.step:,}; {where}")
     elif now.best is None:
         display.say("no validation loss was finite: the last averaged weights are kept; look for values outside the support")

@@ -168,8 +168,8 @@ def _judge(run: Run, data: Data, flow: Flow, name: str, samples: int, seconds: f
         files(data.test, data.schema) if isinstance(data.schema, ImageSchema) else baselines(data, data.schema.layers(), samples=samples)
     )
     scores = [score, *others]
-    told = c2st(flow, data.test) if len(data.test) >= 20 and not pictures else None  # trees on pixels would say little, and take hours
-    found = Results(scores, verdict(scores), data.entropy, told, likelihood_quantiles(flow, data.train, samples))
+    test = c2st(flow, data.test) if len(data.test) >= 20 and not pictures else None  # trees on pixels would say little, and take hours
+    found = Results(scores, verdict(scores), data.entropy, test, likelihood_quantiles(flow, data.train, samples))
     keep_results(run, found)
     if report:
         write_report(run, data, found, diagnose(flow, data.test, run.schema))

@@ -184,7 +184,7 @@ def test_presets_and_overrides(cli, tmp_path, shared):
 def test_shipped_presets_bind(name):
     from pushforward import options, presets, training
 
-    settings = presets.read_preset(presets.preset_path(name))
+    settings = presets.read_preset(name)
     recipe = pf.models.MODELS[settings.pop("model.name")]
     options.parse_options(settings, recipe, training.fit)
 

@@ -16,7 +16,7 @@ from .data import Rows
 from .evaluation import log_likelihood, settled
 from .models import MODELS
 from .options import parse_options
-from .presets import preset_path, read_preset
+from .presets import read_preset
 from .presets.recommend import for_table
 from .training import History
 from .training import fit as train
@@ -102,7 +102,7 @@ class FlowDensity(DensityMixin, BaseEstimator):
         random = check_random_state(self.random_state)
         seed = int(random.randint(2**31 - 1))
         rows, valid = self._split(X, weight, random)
-        preset = read_preset(preset_path(for_table(len(rows), X.shape[1])[0])) if self.model is None else {}
+        preset = read_preset(for_table(len(rows), X.shape[1])[0]) if self.model is None else {}
         recipe = MODELS[self.model or preset.pop("model.name")]
         options, training = parse_options(preset | {f"model.{name}": value for name, value in (self.options or {}).items()}, recipe, train)
         training |= {name: value for name, value in (("steps", self.steps), ("lr", self.lr)) if value is not None}

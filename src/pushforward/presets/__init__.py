@@ -14,30 +14,20 @@ def shipped() -> list[Path]:
     return sorted(Path(__file__).parent.glob("*.toml"))
 
 
-def preset_path(preset: str | Path) -> Path:
-    """The file of a preset given by name or by path.
+def read_preset(preset: str | Path) -> dict[str, Any]:
+    """A preset by its name, a file like one, or the config.toml of a run, as settings ``{"model.name": "nsf", "train.lr": 1e-3}``.
 
     Raises:
-        ValueError: there is neither.
+        ValueError: there is none of that name, it is not TOML, or it has a table other than ``model`` and ``train`` (a run's ``data`` and
+            ``distill`` are passed over).
     """
     known = {path.stem: path for path in shipped()}
-    if str(preset) in known:
-        return known[str(preset)]
-    if not Path(preset).is_file():
-        raise ValueError(
-            f"there is no preset {str(preset)!r}{nearest(str(preset), known) or ';'} the presets are {', '.join(known)}, or give a file"
-        )
-    return Path(preset)
-
-
-def read_preset(path: str | Path) -> dict[str, Any]:
-    """A preset file, or the config.toml of a run, as flat settings ``{"model.name": "nsf", "train.lr": 1e-3}``.
-
-    Raises:
-        ValueError: not TOML, or a table other than ``model`` and ``train`` (a run's ``data`` and ``distill`` are passed over).
-    """
+    path = known.get(str(preset), Path(preset))
+    if not path.is_file():
+        hint = nearest(str(preset), known) or ";"
+        raise ValueError(f"there is no preset {str(preset)!r}{hint} the presets are {', '.join(known)}, or give a file")
     try:
-        tables = tomllib.loads(Path(path).read_text())
+        tables = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"preset {path}: not a TOML file: {error}") from None
     for table, values in tables.items():

@@ -16,7 +16,7 @@ from ..evaluation import Score, evaluate
 from ..models import MODELS
 from ..models.build import build
 from ..plots import Exhibit, exhibition, save, wall
-from ..presets import preset_path, read_preset
+from ..presets import read_preset
 from ..training import History
 from ..training import fit as train
 from ..words import nearest
@@ -98,7 +98,7 @@ def named(model: str) -> dict[str, Any]:
     if name not in presets:
         known = [*MODELS, *presets]
         raise ValueError(f"unknown model {model!r}{nearest(name, known) or ';'} models and presets are {', '.join(known)}")
-    return read_preset(preset_path(name))
+    return read_preset(name)
 
 
 def fitted(data: Data, settings: dict[str, Any], *, time_limit: float, seed: int, progress: bool) -> tuple[Any, Score, History]:

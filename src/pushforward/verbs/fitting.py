@@ -20,7 +20,7 @@ from ..doctor import diagnose
 from ..evaluation import Results, c2st, evaluate, likelihood_quantiles, verdict
 from ..models import MODELS
 from ..models.build import build
-from ..presets import preset_path, read_preset
+from ..presets import read_preset
 from ..presets.recommend import alpha_for, recommend
 from ..report import write_report
 from ..training import History, Run
@@ -177,12 +177,12 @@ def _judge(run: Run, data: Data, flow: Flow, name: str, samples: int, seconds: f
 
 def model_name(model: str | None, preset: str | Path | None) -> str | None:
     """The recipe that was asked for, by itself or by a preset."""
-    return model or (None if preset is None else read_preset(preset_path(preset)).get("model.name"))
+    return model or (None if preset is None else read_preset(preset).get("model.name"))
 
 
 def chosen_model(model: str | None, preset: str | Path | None, options: Sequence[str] | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The recipe's name, and all settings that were given for it and for training."""
-    settings = read_preset(preset_path(preset)) if preset is not None else {}
+    settings = read_preset(preset) if preset is not None else {}
     preset_model = settings.pop("model.name", None)
     name = model or preset_model or "nsf"
     if name not in MODELS:

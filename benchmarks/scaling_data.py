@@ -27,7 +27,8 @@ import torch
 from pushforward.baselines import baselines
 from pushforward.data import load
 from pushforward.evaluation import evaluate
-from pushforward.training import build, fit
+from pushforward.models.build import build
+from pushforward.training import fit
 
 SIZES = (100_000, 1_000_000)
 

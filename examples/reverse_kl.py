@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from pushforward.core import Flow
+from pushforward.evaluation import importance
 from pushforward.models import iaf, nsf, real_nvp
 from pushforward.plots.style import DENSITY, MODEL, bare, figure, save, style
-from pushforward.training import DensityFit, fit_density, importance
+from pushforward.training import DensityFit, fit_density
 
 ANGLES = torch.arange(8) * (math.pi / 4)
 CENTRES = 4 / 1.414 * torch.stack([ANGLES.cos(), ANGLES.sin()], 1)  # (8, 2)

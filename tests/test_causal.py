@@ -136,7 +136,7 @@ class Blind(MaskedConvNet):
 
     def __init__(self) -> None:
         super().__init__((1, 4, 4), 1, width=12, kernel=3, depth=1)
-        self.masked[0].mask[0] = 0
+        self.convolutions[0].mask[0] = 0
 
 
 @pytest.mark.parametrize("net", [Leaky, Blind])

@@ -20,7 +20,7 @@ import pytest
 
 import pushforward as pf
 from pushforward.cli import main
-from pushforward.options import duration
+from pushforward.cli.values import time_span
 
 QUICK = ["model.steps=1", "model.width=8", "train.steps=20", "train.batch=64", "--no-report"]
 COLUMNS = ["height", "count", "price", "share"]
@@ -182,11 +182,11 @@ def test_presets_and_overrides(cli, tmp_path, shared):
 
 @pytest.mark.parametrize("name", pf.list_presets())
 def test_shipped_presets_bind(name):
-    from pushforward import options, training, verbs
+    from pushforward import options, presets, training
 
-    settings = options.read_preset(verbs.listing.preset_path(name))
+    settings = presets.read_preset(name)
     recipe = pf.models.MODELS[settings.pop("model.name")]
-    options.parse(settings, recipe, training.fit)
+    options.parse_options(settings, recipe, training.fit)
 
 
 def test_resume_and_overwrite(cli, tmp_path, shared):
@@ -244,9 +244,9 @@ def test_time_limit_is_kept_for_resuming(cli, tmp_path, shared):
     assert cli(*common, "--resume")[0] == 0
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("2m", 120), ("1h30m", 5400), ("0.5m", 30)])
-def test_times(text, seconds):
-    assert duration(text) == seconds
+@pytest.mark.parametrize(("text", "expected"), [("90", 90), ("90s", 90), ("2m", 120), ("1h30m", 5400), ("0.5m", 30)])
+def test_times(text, expected):
+    assert time_span(text) == expected
 
 
 def test_lists(cli):

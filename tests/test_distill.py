@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import signal
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import pushforward as pf
 from pushforward import options
@@ -17,8 +19,9 @@ from pushforward.core import Flow
 from pushforward.data import load
 from pushforward.evaluation import settled
 from pushforward.models import MODELS
+from pushforward.models.build import build
 from pushforward.objectives import Distillation
-from pushforward.training import Run, build, fit
+from pushforward.training import Run, fit
 from pushforward.transforms import Dequantize
 from pushforward.verbs import distill, distilling, results
 from pushforward.verbs.distilling import one_pass_per_dimension
@@ -67,7 +70,7 @@ def teacher(tmp_path_factory):
 def student(teacher, quick):
     """A student of it, made on the command line."""
     with pytest.raises(SystemExit) as stop:
-        main(["distill", str(teacher.path), "--rows", "1000", "--quiet", *TINY])
+        main(["distill", str(teacher.path), "--rows", "1000", "--quiet", "--no-report", *TINY])
     assert stop.value.code == 0
     return pf.load(teacher.path.with_name("moons-maf-iaf"))
 
@@ -231,10 +234,12 @@ def test_results_compare_student_and_teacher(student, teacher):
 
 
 def test_command_line_prints_the_comparison(teacher, student, tmp_path, capsys):
-    arguments = ["distill", str(teacher.path), "--to", "real_nvp", "--out", str(tmp_path / "fast"), "--rows", "500", *TINY]
+    arguments = ["distill", str(teacher.path), "--to", "real_nvp", "--out", str(tmp_path / "fast"), "--rows", "500", *TINY]  # with a report
     with pytest.raises(SystemExit) as stop:
         main([*arguments, "model.width=8"])
     out, err = capsys.readouterr()
+    page = (tmp_path / "fast" / "report.html").read_text()
+    assert f"Report: {tmp_path / 'fast' / 'report.html'}" in out and "Beside the teacher" in page and "student is faster by" in page
     assert stop.value.code == 0 and pf.load(tmp_path / "fast").config["model"]["width"] == 8
     for words in ("one pass per dimension", "real_nvp", " x", "accuracy 0.", "KL divergence", "pushforward sample"):
         assert words in out
@@ -247,7 +252,20 @@ def test_command_line_prints_the_comparison(teacher, student, tmp_path, capsys):
         (["model.widht=8", "--overwrite"], "model.width"),
     ):
         with pytest.raises(SystemExit) as stop:
-            main(["distill", str(teacher.path), "--out", str(tmp_path / "fast"), "--quiet", "--rows", "100", "train.steps=2", *arguments])
+            main(
+                [
+                    "distill",
+                    str(teacher.path),
+                    "--out",
+                    str(tmp_path / "fast"),
+                    "--quiet",
+                    "--no-report",
+                    "--rows",
+                    "100",
+                    "train.steps=2",
+                    *arguments,
+                ]
+            )
         out, err = capsys.readouterr()
         if words is None:
             assert json.loads(out)["c2st"]["accuracy"] >= 0 and err == ""
@@ -255,10 +273,38 @@ def test_command_line_prints_the_comparison(teacher, student, tmp_path, capsys):
             assert stop.value.code == 2 and words in err and len(err.splitlines()) == 1
 
 
+def test_stopped_and_resumed(conditional, tmp_path, monkeypatch):
+    """The teacher's samples are drawn again: weights, optimizer and metrics of a student that was left alone, to the bit."""
+    forward = Distillation.forward
+    calls: list[int | None] = []
+
+    def counted(self, *batch):
+        if self.training:
+            calls.append(None)
+            if len(calls) == 25:
+                signal.raise_signal(signal.SIGINT)
+        return forward(self, *batch)
+
+    options = {"options": [*TINY, "train.steps=50", "train.every=10"], "rows": 300, "kl": 0.1, "report": False, "progress": False}
+    whole = distill(conditional, "iaf", out=tmp_path / "whole", **options)
+    monkeypatch.setattr(Distillation, "forward", counted)
+    with pytest.raises(KeyboardInterrupt):
+        distill(conditional, "iaf", out=tmp_path / "parts", **options)
+    with pytest.raises(ValueError, match=r"was started with train.batch = 128, not 64; leave it out to resume"):
+        distill(conditional, "iaf", out=tmp_path / "parts", resume=True, options=["train.batch=64"])
+    parts = distill(conditional, "iaf", out=tmp_path / "parts", resume=True, report=False, progress=False)
+    assert len(calls) == 50 and parts.config == whole.config
+    for file in ("model.safetensors", "state/last.safetensors"):
+        one, two = (load_file(run.path / file) for run in (whole, parts))
+        assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one), file
+    assert [r["valid"] for r in whole.metrics()] == [r["valid"] for r in parts.metrics()]
+    assert results(parts)["distillation"]["kl"] == results(whole)["distillation"]["kl"]
+
+
 @pytest.mark.parametrize("to", ["iaf", "real_nvp"])
 def test_conditional(conditional, to):
     """Contexts come from the rows of the data; whole numbers come back whole."""
-    run = distill(conditional, to, options=TINY, rows=500, progress=False)
+    run = distill(conditional, to, options=TINY, rows=500, report=False, progress=False)
     table = pf.sample(run, 50, context={"kind": ["a", "b"]}).to_pandas()
     assert list(table.columns) == ["kind", "x", "n"] and str(table["n"].dtype).startswith("int")
     figures = [record["valid"] for record in run.metrics()]
@@ -270,7 +316,7 @@ def test_data_in_memory(teacher, conditional, tmp_path):
     for run, name in ((teacher, "plain"), (conditional, "given")):
         Run.create(tmp_path / name, run.config | {"data": {"source": "in memory", "name": "array"}}, run.schema)
         (tmp_path / name / "model.safetensors").write_bytes(run.weights.read_bytes())
-    run = distill(tmp_path / "plain", options=["train.steps=2"], rows=100, progress=False)
+    run = distill(tmp_path / "plain", options=["train.steps=2"], rows=100, report=False, progress=False)
     assert results(run)["scores"][0]["rows"] == 100
     with pytest.raises(ValueError, match=r"contexts are drawn from the teacher's data, but .* in memory"):
         distill(tmp_path / "given", rows=100, progress=False)
@@ -285,6 +331,8 @@ def test_student_of_eight_features_is_not_told_from_its_teacher(tmp_path, monkey
     x[:, 1:] += 0.7 * np.sin(2 * x[:, :-1])
     np.save(tmp_path / "bent.npy", x)
     teacher = pf.fit(tmp_path / "bent.npy", "maf", out=tmp_path / "maf", options=["train.steps=1000"], report=False, progress=False)
-    found = results(distill(teacher, "iaf", out=tmp_path / "iaf", options=["train.steps=2500"], progress=False))["distillation"]
+    found = results(distill(teacher, "iaf", out=tmp_path / "iaf", options=["train.steps=2500"], report=False, progress=False))[
+        "distillation"
+    ]
     assert found["c2st"]["accuracy"] <= 0.55
     assert found["milliseconds"]["student"] < found["milliseconds"]["one_pass_per_dimension"]

@@ -83,7 +83,7 @@ def test_flaws_are_named(flaw, named, how, dim):
 @pytest.mark.parametrize("dtypes", [(torch.float64,), (torch.float32,)], ids=str)
 def test_a_wrong_kernel_is_named(dtypes, monkeypatch):
     """A log-det that is 5 % off in the compiled layer, which the doctor has to run to see."""
-    evaluate = masked_layer.evaluate
+    evaluate = masked_layer.evaluate_layer
 
     def wrong(*arguments):
         z, ldj = evaluate(*arguments)
@@ -95,7 +95,7 @@ def test_a_wrong_kernel_is_named(dtypes, monkeypatch):
         for parameter in flow.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     assert not failures(flow, rows())
-    monkeypatch.setattr(masked_layer, "evaluate", wrong)
+    monkeypatch.setattr(masked_layer, "evaluate_layer", wrong)
     found = failures(flow, rows())
     layers = sum(isinstance(layer, Autoregressive) for layer in flow.modules())
     assert sum("Autoregressive" in text and "off by" in text for text in found) == len(found) == layers > 0

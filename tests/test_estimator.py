@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
+import sys
 import warnings
 
 import numpy as np
@@ -15,7 +17,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
+import pushforward as pf
 from pushforward import FlowDensity
+from pushforward.training.schedule import Plan
 
 TINY = {"model": "nsf", "options": {"steps": 1, "width": 4, "bins": 2}, "steps": 3}
 
@@ -41,6 +45,34 @@ def test_density_of_a_gaussian():
     draws = density.sample(4000, random_state=1)
     np.testing.assert_allclose((draws.mean(0) - mean) / std, 0, atol=0.1)
     np.testing.assert_allclose(draws.std(0) / std, 1, atol=0.1)
+
+
+@pytest.mark.parametrize("rows", [300, 1500])
+def test_its_defaults_are_those_of_fit(monkeypatch, rows):
+    """The model, its options and the course of training that ``fit`` chooses for the same table: one answer, whichever door."""
+    chosen = []
+    room = sys.modules["pushforward.training.fit"]
+    optimize = room.optimize
+
+    def spy(flow, objective, batches, validate, processes, plan, **options):
+        layers = repr(flow.transform.transforms).partition("Cast")[2]  # behind the preprocessing
+        chosen.append((layers, plan.steps, options["lr"], options["patience"]))
+        plan = Plan(2, 2, 1, 0, 0)
+        return optimize(flow, objective, batches, validate, processes, plan, **options)
+
+    monkeypatch.setattr(room, "optimize", spy)
+    X = np.random.default_rng(0).normal(size=(rows, 3))
+    FlowDensity(random_state=0, validation_fraction=0.2).fit(X)  # fit has 0.1 for each of validation and test
+    pf.fit(X, report=False, progress=False)
+    assert chosen[0] == chosen[1] and chosen[0][1:3] == (2000, 1e-3)
+
+
+def test_the_rate_of_a_given_model_is_that_of_fit(monkeypatch):
+    found = []
+    monkeypatch.setattr(sys.modules["pushforward.training.fit"], "optimize", lambda *pair, lr, **options: found.append(lr))
+    for lr in (None, 1e-4):
+        FlowDensity("maf", lr=lr).fit(np.random.default_rng(0).normal(size=(40, 2)))
+    assert found == [inspect.signature(pf.training.fit).parameters["lr"].default, 1e-4]
 
 
 def test_randomness_is_the_callers():

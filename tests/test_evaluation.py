@@ -15,7 +15,7 @@ from pushforward.baselines import baselines, gaussian_mixture, independent
 from pushforward.core import Distribution, Flow
 from pushforward.data import Rows, load
 from pushforward.distributions import Normal
-from pushforward.evaluation import Score, c2st, evaluate, log_likelihood, verdict
+from pushforward.evaluation import Results, Score, TwoSample, c2st, evaluate, log_likelihood, summarize, verdict
 from pushforward.transforms import Cast, Coupling, Dequantize, Elementwise, Standardize
 from pushforward.univariate import Additive, Affine
 
@@ -256,3 +256,17 @@ def test_reference_figures(name, gaussian, mixture):
     scores = {s.name: s for s in baselines(data, data.schema.layers())}
     assert scores["Gaussian"].standardized == pytest.approx(gaussian, abs=2e-3)
     assert scores["Gaussian mixture, 50 components"].standardized > mixture - 0.03
+
+
+def test_results_come_back_from_their_file():
+    """What JSON has not (infinities, NaN) and what a run leaves out, included; unknown keys are passed over."""
+    impossible = summarize("b", np.array([1.0, -np.inf]))
+    scores = [summarize("a", np.array([1.0, 2.0, 4.0]), kind="bound", samples=3), impossible]
+    for told, more in ((TwoSample(0.5, 0.01, 100), {}), (None, {"distillation": {"student": "iaf"}})):
+        kept = Results(scores, "a is best", -1.5, told, [-1e300, 0.0], **more)
+        found = json.loads(json.dumps(kept.to_json()))
+        assert list(found) == ["scores", "verdict", "entropy", "c2st", "quantiles", *more]
+        found["scores"][0]["of another version"] = 1
+        back = Results.from_json(found)
+        assert back.scores[0] == scores[0] and back.c2st == told and back.to_json() == kept.to_json()
+        assert back.scores[1].nats == -math.inf and math.isnan(back.scores[1].stderr) and back.scores[1].words() == impossible.words()

@@ -15,8 +15,9 @@ from PIL import Image
 from pushforward import latent, plots, verbs
 from pushforward.cli import main
 from pushforward.data import Column, DataError, ImageSchema, load_images
+from pushforward.models.build import build
 from pushforward.plots.strips import to_bytes
-from pushforward.training import Run, build
+from pushforward.training import Run
 
 RNG = np.random.default_rng(0)
 COUNT = 90

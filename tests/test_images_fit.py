@@ -15,16 +15,17 @@ from PIL import Image
 from pushforward import verbs
 from pushforward.baselines import files
 from pushforward.cli import main
+from pushforward.cli.values import image_size
 from pushforward.data import ImageSchema, Rows, load_images
 from pushforward.doctor import diagnose
 from pushforward.evaluation import evaluate, log_likelihood, verdict
-from pushforward.options import pixels
+from pushforward.models.build import build
 from pushforward.plots import learning_curves
-from pushforward.training import Run, build
+from pushforward.training import Run
 from pushforward.training import fit as train
-from pushforward.training.batches import Batches, Validation, valid_rows
+from pushforward.training.batches import RowBatches, RowValidation, valid_rows
 from pushforward.training.processes import Processes
-from pushforward.verbs.watching import Watch, sheets
+from pushforward.verbs.watching import TrainingSheets, training_sheets
 
 TINY = ["model.scales=1", "model.steps=1", "model.width=4"]
 QUICK = [*TINY, "train.steps=20", "train.batch=32", "train.every=5"]
@@ -77,19 +78,19 @@ def test_the_report(run):
 
 
 def test_sheets_over_time(run):
-    steps = [step for step, _ in sheets(run.path / "figures" / "training")]
+    steps = [step for step, _ in training_sheets(run.path / "figures" / "training")]
     assert steps[0] == 0 and steps[-1] == 20 and len(steps) <= 6
-    first, last = (np.asarray(Image.open(path)) for _, path in (sheets(run.path / "figures" / "training")[i] for i in (0, -1)))
+    first, last = (np.asarray(Image.open(path)) for _, path in (training_sheets(run.path / "figures" / "training")[i] for i in (0, -1)))
     assert first.shape == last.shape and not np.array_equal(first, last)
 
 
 def test_watching_leaves_random_numbers_alone(tmp_path):
     flow, data = small()
-    watch, state = Watch(tmp_path / "new", data.schema, data.valid), torch.get_rng_state()
+    watch, state = TrainingSheets(tmp_path / "new", data.schema, data.valid), torch.get_rng_state()
     watch(flow, 0, 0.0)
     watch(flow, 7, 0.01)
     watch(flow, 9, 0.3)
-    assert [step for step, _ in sheets(tmp_path / "new")] == [0, 9] and torch.equal(state, torch.get_rng_state())
+    assert [step for step, _ in training_sheets(tmp_path / "new")] == [0, 9] and torch.equal(state, torch.get_rng_state())
 
 
 def test_evaluate_again(run, zoo):
@@ -140,7 +141,7 @@ def test_resume_gives_the_same_weights(tmp_path):
     def fitted(name: str, stop: bool = False, resume: bool = False):
         flow, data = small()
         at = Run.load(tmp_path / name) if resume else Run.create(tmp_path / name, {"model": recipe}, data.schema)
-        watch = Watch(at.path / "sheets", data.schema, data.valid)
+        watch = TrainingSheets(at.path / "sheets", data.schema, data.valid)
 
         def watching(flow, step, done):
             watch(flow, step, done)
@@ -148,7 +149,7 @@ def test_resume_gives_the_same_weights(tmp_path):
                 signal.raise_signal(signal.SIGTERM)
 
         options = {"steps": 12, "batch": 32, "every": 5, "flip": True, "progress": False, "watch": watching}
-        return train(flow, data.train, data.valid, run=at, resume=resume, **options).stopped, flow, sheets(at.path / "sheets")
+        return train(flow, data.train, data.valid, run=at, resume=resume, **options).stopped, flow, training_sheets(at.path / "sheets")
 
     _, straight, drawn = fitted("straight")
     assert fitted("halves", stop=True)[0] == "interrupted"
@@ -159,13 +160,13 @@ def test_resume_gives_the_same_weights(tmp_path):
 
 def test_flips():
     x = torch.arange(2 * 3 * 4, dtype=torch.uint8).reshape(1, 2, 3, 4).repeat(400, 1, 1, 1)
-    batches = Batches(Rows(x), 400, 0, Processes(), torch.float32, flip=True)
+    batches = RowBatches(Rows(x), 400, 0, Processes(), torch.float32, flip=True)
     found, again = batches(3)[0], batches(3)[0]
     mirrored = (found == x.flip(-1).float()).flatten(1).all(1)
     assert found.dtype == torch.float32 and torch.equal(found, again) and not torch.equal(found, batches(4)[0])
     assert 150 < mirrored.sum() < 250 and torch.equal(found[~mirrored], x[~mirrored].float())
     with pytest.raises(ValueError, match=r"leave train\.flip out"):
-        Batches(Rows(torch.zeros(9, 3)), 4, 0, Processes(), flip=True)
+        RowBatches(Rows(torch.zeros(9, 3)), 4, 0, Processes(), flip=True)
 
 
 def test_validation_is_limited_by_numbers():
@@ -176,8 +177,8 @@ def test_validation_is_limited_by_numbers():
         seen.append(x)
         return x.mean()
 
-    validate = Validation(Rows(torch.ones(1_200, 3, 64, 64, dtype=torch.uint8)), 0, Processes())
-    assert validate(objective) == 1.0 and sum(map(len, seen)) == 1_000 and max(x.numel() for x in seen) <= 2**18
+    validate = RowValidation(Rows(torch.ones(1_200, 3, 64, 64, dtype=torch.uint8)), 0, Processes())
+    assert validate(objective) == {"valid": 1.0} and sum(map(len, seen)) == 1_000 and max(x.numel() for x in seen) <= 2**18
     assert all(x.dtype == torch.float32 for x in seen)
 
 
@@ -239,8 +240,8 @@ def test_wrong_combinations(tmp_path):
     with pytest.raises(ValueError, match="glow is not a model of rows of 2 columns"):
         build({"model": {"name": "glow"}}, verbs.fitting.read_source("moons", {}, False).schema)
     with pytest.raises(ValueError, match="pixels, as 32"):
-        pixels("32y")
-    assert pixels("32") == 32 and pixels("3x4") == (3, 4) and pixels(None) is None
+        image_size("32y")
+    assert image_size("32") == 32 and image_size("3x4") == (3, 4) and image_size(None) is None
 
 
 def test_recommended_for_images():

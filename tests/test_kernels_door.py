@@ -336,7 +336,7 @@ def test_copies_of_gradients_are_few(monkeypatch):
     monkeypatch.setattr(masks, "call", lambda *a, **k: (seen.append(k.get("copies")), call(*a, **k)))
     layer = masked()
     layer(rows())[0].sum().backward()
-    monkeypatch.setattr(masks, "COPIES", 0)
+    monkeypatch.setattr(masks, "SHARE_OF_COPIES", 0)
     layer(rows(300))[0].sum().backward()
     assert seen[-1] == 1 and seen[1] > 1
 

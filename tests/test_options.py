@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from pushforward import models
-from pushforward.options import defaults, parse, read_pairs, read_preset
+from pushforward.options import defaults, parse_options, read_pairs
+from pushforward.presets import read_preset
 
 if TYPE_CHECKING:
     from nowhere import Missing  # as fit.py imports Run
@@ -45,7 +46,7 @@ def train(
     ],
 )
 def test_values(pair, model, fit):
-    assert parse([pair], recipe, train) == (model, fit)
+    assert parse_options([pair], recipe, train) == (model, fit)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_values(pair, model, fit):
 )
 def test_errors_are_one_sentence(pair, words):
     with pytest.raises(ValueError) as caught:
-        parse([pair], recipe, train)
+        parse_options([pair], recipe, train)
     message = str(caught.value)
     assert all(word in message for word in words), message
     assert "\n" not in message
@@ -84,7 +85,7 @@ def test_later_pairs_win_and_values_may_hold_equals():
 def test_every_recipe_describes_itself(name):
     """Each default passes its own type check: a recipe's signature is its schema."""
     options = {f"model.{option}": value for option, value in defaults(models.MODELS[name]).items()}
-    assert parse(options, models.MODELS[name], train)[0] == defaults(models.MODELS[name])
+    assert parse_options(options, models.MODELS[name], train)[0] == defaults(models.MODELS[name])
 
 
 def test_presets(tmp_path):

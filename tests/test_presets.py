@@ -7,12 +7,12 @@ from functools import cache
 import pytest
 import torch
 
-from pushforward import options, training, verbs
+from pushforward import options, presets, training
 from pushforward.models import IMAGE_MODELS
 
 SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32), "imagenet32": (3, 32, 32), "imagenet64": (3, 64, 64), "celeba64": (3, 64, 64)}
-PRESETS = {path.stem: path for path in map(verbs.listing.preset_path, verbs.list_presets())}
-IMAGES = [name for name, path in PRESETS.items() if options.read_preset(path)["model.name"] in IMAGE_MODELS]
+PRESETS = {path.stem: path for path in presets.shipped()}
+IMAGES = [name for name, path in PRESETS.items() if presets.read_preset(path)["model.name"] in IMAGE_MODELS]
 QUICK = {"glow_cifar10", "glow_imagenet64", "flow_pp_cifar10", "real_nvp_cifar10"}  # and the small ones; the others take a minute
 
 # Preset: what its source says, and by how much we may differ. Flow++'s nets work on squeezed images, so their ends are wider where a
@@ -27,9 +27,9 @@ PUBLISHED = {
 
 
 def settings(name: str) -> tuple[str, dict, dict]:
-    given = options.read_preset(PRESETS[name])
+    given = presets.read_preset(PRESETS[name])
     model = given.pop("model.name")
-    return model, *options.parse(given, IMAGE_MODELS[model], training.fit)
+    return model, *options.parse_options(given, IMAGE_MODELS[model], training.fit)
 
 
 @cache

@@ -20,7 +20,7 @@ from pushforward import Flow
 from pushforward.data import load
 from pushforward.distributions import Normal
 from pushforward.doctor import Diagnosis, Finding
-from pushforward.evaluation import Score, evaluate
+from pushforward.evaluation import Results, Score, TwoSample, evaluate, verdict
 from pushforward.nets import MLP
 from pushforward.plots import learning_curves, save, score_dots, sheets, telling, uniformity
 from pushforward.plots.style import edges, limits, number
@@ -115,7 +115,7 @@ def test_report(name, tmp_path):
         Score("Gaussian", -9.0, 0.1, "exact", 1, len(data.test)),
     ]
     before, state = dict(matplotlib.rcParams), torch.get_rng_state()
-    path = write_report(run, data, scores, c2st=0.75)
+    path = write_report(run, data, Results(scores, verdict(scores), c2st=TwoSample(0.75, 0.01, 50)))
     assert dict(matplotlib.rcParams) == before and torch.equal(torch.get_rng_state(), state)
     assert path == tmp_path / "report.html"
     text = path.read_text(encoding="utf-8")
@@ -145,12 +145,13 @@ def test_diagnosis_and_missing_parts(tmp_path):
     data = load(np.random.default_rng(0).standard_normal((120, 3)))
     run = stand_in(data, tmp_path)
     run.metrics = lambda: []
+    doubtful = Diagnosis([], [Finding("warn", "column a<b: looks discrete")])
     score = Score("flow", -np.inf, np.nan, "bound", 4, 12, impossible=2, possible_nats=-3.0)
-    text = write_report(run, data, [score], Diagnosis([], [Finding("warn", "column a<b: looks discrete")])).read_text(encoding="utf-8")
+    text = write_report(run, data, Results([score], "nothing"), doubtful).read_text(encoding="utf-8")
     assert "column a&lt;b: looks discrete" in text and "−∞" in text
     assert not {"learning", "scores"} & {file.stem for file in (tmp_path / "figures").iterdir()}
     with pytest.raises(ValueError, match="expected the flow's score"):
-        write_report(run, data, [])
+        write_report(run, data, Results([], ""))
 
 
 def test_samples_that_are_not_finite(tmp_path):
@@ -159,7 +160,7 @@ def test_samples_that_are_not_finite(tmp_path):
     run = stand_in(data, tmp_path)
     with torch.no_grad():
         run.flow.transform.transforms[-1].h[:, 0] = torch.nan
-    text = write_report(run, data, [Score("flow", -np.inf, np.nan, "exact", 1, 30)]).read_text(encoding="utf-8")
+    text = write_report(run, data, Results([Score("flow", -np.inf, np.nan, "exact", 1, 30)], "")).read_text(encoding="utf-8")
     assert "300 of as many samples are not finite" in text
 
 

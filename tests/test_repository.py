@@ -12,11 +12,11 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "pushforward"
 FILES = sorted(SOURCE.rglob("*.py"))
 LEVELS = [
-    ["kernels"],
+    ["kernels", "words"],
     ["core", "univariate", "likelihoods", "nets"],
     ["distributions", "transforms"],
     ["models", "data", "objectives"],
-    ["training", "evaluation", "baselines", "latent", "doctor", "compression", "plots", "report"],
+    ["training", "evaluation", "baselines", "latent", "doctor", "compression", "plots", "report", "presets"],
     ["options", "verbs", "estimator", "adapters"],
     ["cli"],
     ["__main__"],

@@ -11,18 +11,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pushforward.core import Flow
+from pushforward.core import Flow, Transform
 from pushforward.distributions import Normal
 from pushforward.objectives import MaximumLikelihood
-from pushforward.training import fit
+from pushforward.training import Batches, Validation, fit, optimize
 from pushforward.training.atomic import write_text
-from pushforward.training.display import Display, duration
+from pushforward.training.checkpoint import TrainerState
+from pushforward.training.display import Display
 from pushforward.training.ema import Ema
-from pushforward.training.guard import Guard
-from pushforward.training.schedule import Order, Plan, default_interval, default_steps
-from pushforward.training.state import Counters
+from pushforward.training.guard import NonFiniteGuard
+from pushforward.training.processes import Processes
+from pushforward.training.schedule import EpochOrder, Plan, default_interval, default_steps
 from pushforward.transforms import Elementwise
 from pushforward.univariate import Affine
+from pushforward.words import duration
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ def test_not_finite_never_reaches_the_weights(what, capsys):
 def test_guard(deferred):
     """Both ways to skip, the one that asks and the one that leaves the decision on the device, do the same."""
     weight = nn.Parameter(torch.tensor([1.0, 2.0]))
-    guard = Guard(torch.optim.AdamW([weight], lr=0.1, weight_decay=0.0, fused=True), [weight], 1e3, [0.0] * 4, deferred)
+    guard = NonFiniteGuard(torch.optim.AdamW([weight], lr=0.1, weight_decay=0.0, fused=True), [weight], 1e3, [0.0] * 4, deferred)
     path = []
     for loss, gradient in ((2.0, 1.0), (math.nan, 1.0), (1.0, math.inf), (-math.inf, 1.0), (4.0, 1.0), (1.0, math.nan)):
         weight.grad = torch.full((2,), gradient)
@@ -278,12 +280,12 @@ def test_bfloat16():
 
 
 def test_order_sees_every_row_once_a_pass():
-    order = Order(rows=10, batch=4, seed=0)
+    order = EpochOrder(rows=10, batch=4, seed=0)
     seen = torch.cat([order(step) for step in range(5)])
     assert seen[:10].sort().values.tolist() == seen[10:].sort().values.tolist() == list(range(10))
     assert seen[:10].tolist() != seen[10:].tolist()
-    assert torch.equal(Order(10, 4, 0)(3), seen[12:16]) and not torch.equal(Order(10, 4, 1)(0), seen[:4])
-    assert Order(3, 512, 0)(7).sort().values.tolist() == [0, 1, 2]
+    assert torch.equal(EpochOrder(10, 4, 0)(3), seen[12:16]) and not torch.equal(EpochOrder(10, 4, 1)(0), seen[:4])
+    assert EpochOrder(3, 512, 0)(7).sort().values.tolist() == [0, 1, 2]
 
 
 def test_plan():
@@ -316,7 +318,7 @@ def test_lines_where_there_is_no_terminal(capsys, monkeypatch):
     assert not display.due
     monkeypatch.setattr("pushforward.training.display.time.perf_counter", lambda: 1e9)
     assert display.due
-    now = Counters(Plan(100, 100, 10, 0, 0), step=30, best=1.25, tally=[0, 0, 60.0, 30])
+    now = TrainerState(Plan(100, 100, 10, 0, 0), step=30, best=1.25, tally=[0, 0, 60.0, 30])
     display.update(now, 1e5, 65.0)
     display.say("a sentence")
     out, err = capsys.readouterr()
@@ -337,3 +339,61 @@ def test_atomic_text(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"file.json: could not be written \(No space left on device\); the previous one is kept"):
         write_text(path, json.dumps([2]))
     assert json.loads(path.read_text()) == [1] and list(tmp_path.iterdir()) == [path]
+
+
+class Paid(Transform):
+    """A layer with a price of its own: moving points costs their squared distance."""
+
+    def __init__(self):
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(2))
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return x - self.shift, x.new_zeros(len(x))
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return z + self.shift, z.new_zeros(len(z))
+
+    def price(self) -> Tensor:
+        return self.shift.square().sum()
+
+
+class TwoLosses(nn.Module):
+    """The likelihood, and what the layers of the chain say that they cost."""
+
+    def __init__(self, flow: Flow, weight: float):
+        super().__init__()
+        self.likelihood, self.weight = MaximumLikelihood(flow), weight
+
+    def price(self) -> Tensor:
+        return sum(layer.price() for layer in self.likelihood.flow.transform.transforms if isinstance(layer, Paid))
+
+    def forward(self, x: Tensor, share: float) -> Tensor:
+        return self.likelihood(x) + share * self.weight * self.price()
+
+
+class Draws(Batches):
+    """No rows: a simulator, asked in each step; the second loss sets in as the plan goes on."""
+
+    batch = 256
+
+    def __call__(self, step: int, progress: float) -> tuple[Tensor, float]:
+        generator = torch.Generator().manual_seed(step)
+        return 2.0 + torch.randn(self.batch, 2, generator=generator), min(1.0, 2 * progress)
+
+
+class Both(Validation):
+    def __call__(self, objective: nn.Module, progress: float) -> dict[str, float]:
+        assert not torch.is_grad_enabled()
+        loss = objective(Draws()(10**6, 1.0)[0], 1.0).item()
+        return {"valid": loss, "price": objective.price().item()}
+
+
+def test_the_loop_takes_a_simulator_and_two_losses():
+    """``E[(x - s)^2 / 2] + w s^2`` per coordinate, of x around 2, is least at ``s = 2 / (1 + 2 w)``; both figures are logged."""
+    flow = Flow(Normal((2,)), Paid())
+    plan = Plan(asked=None, steps=400, every=100, warmup=10, start=10)
+    options = {"lr": 5e-2, "clip": 10.0, "ema": 0.9, "seed": 0, "weight_decay": 0.0, "progress": False}
+    history = optimize(flow, TwoLosses(flow, 0.5), Draws(), Both(), Processes(), plan, **options)
+    torch.testing.assert_close(flow.transform.transforms[0].shift.detach(), torch.ones(2), atol=0.05, rtol=0)
+    assert history.stopped == "steps" and history.records[0]["price"] == 0 and abs(history.records[-1]["price"] - 2) < 0.2

@@ -13,15 +13,17 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from .data import Rows
-from .data.errors import nearest
 from .evaluation import log_likelihood, settled
 from .models import MODELS
-from .options import parse
+from .options import parse_options
+from .presets import read_preset
+from .presets.recommend import for_table
 from .training import History
 from .training import fit as train
 from .transforms import Cast, Standardize
+from .words import nearest
 
-FLOOR = 1e-6  # the least standard deviation of a feature, relative to the size of its values
+LEAST_DEVIATION = 1e-6  # the least standard deviation of a feature, relative to the size of its values
 
 
 class FlowDensity(DensityMixin, BaseEstimator):
@@ -36,11 +38,12 @@ class FlowDensity(DensityMixin, BaseEstimator):
     Cost: ``steps`` gradient steps of ``batch`` rows; scoring and sampling one pass each.
 
     Parameters:
-        model: a recipe of ``pushforward.models``.
+        model: a recipe of ``pushforward.models``, or None for the preset that :func:`pushforward.fit` would choose for so many rows
+            and features.
         options: the recipe's own, as ``{"steps": 3, "width": 64}``.
-        steps: of training; None for about 25 passes over the data.
+        steps: of training; None for the preset's, or else about 25 passes over the data.
         batch: rows of a step.
-        lr: the largest learning rate.
+        lr: the largest learning rate; None for the preset's, or else that of :func:`pushforward.training.fit`.
         validation_fraction: of the rows, by which the best weights are chosen; below 20 rows all of them serve for both.
         time_limit: seconds of training, or None.
         random_state: an int, a RandomState or None; of the split, the initial weights, the order of rows and :meth:`sample`.
@@ -61,12 +64,12 @@ class FlowDensity(DensityMixin, BaseEstimator):
 
     def __init__(
         self,
-        model: str = "nsf",
+        model: str | None = None,
         *,
         options: Mapping[str, Any] | None = None,
         steps: int | None = None,
         batch: int = 512,
-        lr: float = 1e-3,
+        lr: float | None = None,
         validation_fraction: float = 0.1,
         time_limit: float | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -90,27 +93,27 @@ class FlowDensity(DensityMixin, BaseEstimator):
         """
         X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        if self.model not in MODELS:
+        if self.model is not None and self.model not in MODELS:
             raise ValueError(
                 f"FlowDensity: unknown model {self.model!r}{nearest(self.model, MODELS) or ';'} the models are {', '.join(MODELS)}"
             )
         if not 0 < self.validation_fraction < 1:
             raise ValueError(f"FlowDensity: expected a validation_fraction between 0 and 1, got {self.validation_fraction}")
-        recipe = MODELS[self.model]
-        options, _ = parse({f"model.{name}": value for name, value in (self.options or {}).items()}, recipe, train)
         random = check_random_state(self.random_state)
         seed = int(random.randint(2**31 - 1))
+        rows, valid = self._split(X, weight, random)
+        preset = read_preset(for_table(len(rows), X.shape[1])[0]) if self.model is None else {}
+        recipe = MODELS[self.model or preset.pop("model.name")]
+        options, training = parse_options(preset | {f"model.{name}": value for name, value in (self.options or {}).items()}, recipe, train)
+        training |= {name: value for name, value in (("steps", self.steps), ("lr", self.lr)) if value is not None}
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             flow = recipe((X.shape[1],), **options).prepend(Standardize(*self._scale(X)), Cast())
-            rows, valid = self._split(X, weight, random)
             self.history_: History = train(
                 flow,
                 rows,
                 valid,
-                steps=self.steps,
-                batch=self.batch,
-                lr=self.lr,
+                **training | {"batch": self.batch},
                 time_limit=self.time_limit,
                 seed=seed,
                 progress=self.progress,
@@ -139,7 +142,7 @@ class FlowDensity(DensityMixin, BaseEstimator):
 
     def _scale(self, X: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         mean, std = X.mean(0), X.std(0)
-        floor = FLOOR * np.maximum(np.abs(mean), 1.0)
+        floor = LEAST_DEVIATION * np.maximum(np.abs(mean), 1.0)
         constant = np.flatnonzero(X.max(0) == X.min(0))
         if len(constant):
             warnings.warn(

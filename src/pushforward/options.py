@@ -1,18 +1,16 @@
-"""What users type: options looked up in signatures (``model.steps=8`` in the recipe's keyword-only arguments), and values of flags."""
+"""What users type: options looked up in signatures (``model.steps=8`` in the recipe's keyword-only arguments)."""
 
 from __future__ import annotations
 
 import inspect
-import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from .data.errors import nearest
+from .words import nearest
 
 # Arguments that are not options: a recipe's context and levels come from the data; fit's run, clock and seed have flags of their own.
 RESERVED = frozenset({"context", "levels", "objective", "run", "resume", "progress", "watch", "seed", "time_limit"})
@@ -27,7 +25,7 @@ class Option:
     default: Any
 
 
-def describe(function: Callable[..., Any]) -> dict[str, Option]:
+def options_of(function: Callable[..., Any]) -> dict[str, Option]:
     """The options of a recipe or of ``fit``: its keyword-only arguments, by name, in order."""
     options = {}
     for parameter in inspect.signature(function).parameters.values():
@@ -41,7 +39,7 @@ def describe(function: Callable[..., Any]) -> dict[str, Option]:
 
 def defaults(function: Callable[..., Any]) -> dict[str, Any]:
     """The options' default values."""
-    return {name: option.default for name, option in describe(function).items()}
+    return {name: option.default for name, option in options_of(function).items()}
 
 
 def read_pairs(pairs: Iterable[str]) -> dict[str, Any]:
@@ -64,25 +62,7 @@ def read_pairs(pairs: Iterable[str]) -> dict[str, Any]:
     return settings
 
 
-def read_preset(path: str | Path) -> dict[str, Any]:
-    """A preset file, or the config.toml of a run, as flat settings ``{"model.name": "nsf", "train.lr": 1e-3}``.
-
-    Raises:
-        ValueError: not TOML, or a table other than ``model`` and ``train`` (a run's ``data`` and ``distill`` are passed over).
-    """
-    try:
-        tables = tomllib.loads(Path(path).read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"preset {path}: not a TOML file: {error}") from None
-    for table, values in tables.items():
-        if table not in ("model", "train", "data", "distill") or not isinstance(values, dict):
-            raise ValueError(
-                f"preset {path}: expected settings like model.steps = 8 or train.lr = 1e-3, got {table}{nearest(table, ['model', 'train'])}"
-            )
-    return {f"{table}.{name}": value for table in ("model", "train") for name, value in tables.get(table, {}).items()}
-
-
-def parse(
+def parse_options(
     pairs: Sequence[str] | Mapping[str, Any],
     model: Callable[..., Any],
     fit: Callable[..., Any],
@@ -99,11 +79,11 @@ def parse(
 
     Example::
 
-        >>> parse(["model.steps=8", "train.lr=1e-3"], models.nsf, training.fit)
+        >>> parse_options(["model.steps=8", "train.lr=1e-3"], models.nsf, training.fit)
         ({'steps': 8}, {'lr': 0.001})
     """
     settings = pairs if isinstance(pairs, Mapping) else read_pairs(pairs)
-    rooms = {"model": describe(model), "train": describe(fit)}
+    rooms = {"model": options_of(model), "train": options_of(fit)}
     known = [f"{room}.{name}" for room, options in rooms.items() for name in options]
     chosen: dict[str, dict[str, Any]] = {room: {} for room in rooms}
     for name, value in settings.items():
@@ -134,92 +114,3 @@ def _checked(name: str, value: Any, option: Option) -> Any:
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise ValueError(f"option {name}: expected {option.type}, got {value!r}: {reason[0].lower()}{reason[1:]}") from None
-
-
-def names(values: list[str] | None) -> list[str] | None:
-    """``a,b,c``, or the option repeated, as a list."""
-    return None if values is None else [name.strip() for value in values for name in value.split(",") if name.strip()]
-
-
-def kinds(values: list[str] | None) -> dict[str, str] | None:
-    """``["price=positive"]`` as a mapping."""
-    found = {}
-    for value in values or []:
-        name, equals, kind = value.rpartition("=")
-        if not equals:
-            raise ValueError(f"--kind: expected NAME=KIND, as price=positive, got {value!r}")
-        found[name] = kind
-    return found or None
-
-
-def conditions(values: list[str] | None) -> dict[str, list[str]] | str | None:
-    """``["origin=EWR,JFK", "hour=12"]`` as a mapping to lists of values; one value without ``=`` is a file."""
-    if values is None:
-        return None
-    if len(values) == 1 and "=" not in values[0]:
-        return values[0]
-    pairs = {}
-    for value in values:
-        name, equals, rest = value.partition("=")
-        if not equals:
-            raise ValueError(f"--context: expected NAME=VALUE, as origin=JFK, got {value!r}")
-        pairs[name] = rest.split(",")
-    return pairs
-
-
-def figures(flag: str, text: str) -> list[float]:
-    """``0.5,0.7,1`` as numbers.
-
-    Raises:
-        ValueError: one of them is none; ``flag`` says where.
-    """
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise ValueError(f"{flag}: expected numbers separated by commas, as 0.5,0.7,1, got {text!r}") from None
-
-
-def counts(flag: str, text: str | None) -> list[int]:
-    """``3,17`` as rows; none without a text.
-
-    Raises:
-        ValueError: one of them is none; ``flag`` says where.
-    """
-    parts = text.split(",") if text else []
-    if not all(part.strip().isdigit() for part in parts):
-        raise ValueError(f"{flag}: expected rows separated by commas, as 3,17, got {text!r}")
-    return [int(part) for part in parts]
-
-
-def pairs(flag: str, text: str | None) -> list[tuple[int, int]]:
-    """``3:17,4:20`` as pairs of rows.
-
-    Raises:
-        ValueError: something else is written; ``flag`` says where.
-    """
-    found = []
-    for part in (text or "").split(",") if text else []:
-        match = re.fullmatch(r"\s*(\d+):(\d+)\s*", part)
-        if not match:
-            raise ValueError(f"{flag}: expected pairs of rows, as 3:17,4:20, got {text!r}")
-        found.append((int(match[1]), int(match[2])))
-    return found
-
-
-def pixels(text: str | None) -> int | tuple[int, int] | None:
-    """``32``, or ``48x64`` as height and width."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"([1-9]\d*)(?:x([1-9]\d*))?", text.strip())
-    if not match:
-        raise ValueError(f"--size: expected pixels, as 32, or height and width, as 48x64, got {text!r}")
-    return int(match[1]) if match[2] is None else (int(match[1]), int(match[2]))
-
-
-def duration(text: str) -> float:
-    """``90``, ``90s``, ``2m``, ``1h30m`` as seconds."""
-    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
-    seconds = sum(float(part or 0) * scale for part, scale in zip(match.groups(), (3600, 60, 1))) if match else 0.0
-    if not seconds > 0:
-        raise ValueError(f"--time-limit: expected a time such as 90s, 2m or 1h30m, got {text!r}")
-    return seconds

@@ -6,7 +6,7 @@ import base64
 import json
 import platform
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,6 @@ import torch
 
 from . import __version__
 from .data import ImageSchema
-from .evaluation import Score, verdict
 from .plots import Picture, pictures, save
 from .plots.style import number
 from .training.atomic import write_text
@@ -23,19 +22,19 @@ from .training.atomic import write_text
 if TYPE_CHECKING:
     from .data import Column, Data
     from .doctor import Diagnosis
-    from .evaluation import TwoSample
+    from .evaluation import Results, Score, TwoSample
     from .training.run import Run
 
 PIXELS = 100  # of the page to an inch of a figure, so that letters are of one size in all of them
-MANY = 24  # columns beyond which their table is folded
+FOLDED_FROM = 24  # columns beyond which their table is folded
 
 
 def write_report(
     run: Run,
     data: Data,
-    scores: Sequence[Score],
+    results: Results,
     diagnosis: Diagnosis | None = None,
-    c2st: TwoSample | float | None = None,
+    sections: Mapping[str, str] | None = None,
 ) -> Path:
     """Write ``report.html`` and ``figures/*.png`` into the run's directory.
 
@@ -45,9 +44,9 @@ def write_report(
     Arguments:
         run: the fitted run.
         data: what it was fitted to, in its splits.
-        scores: on the test rows, the flow's first, then its baselines'.
+        results: how it was judged.
         diagnosis: what ``doctor`` found.
-        c2st: the outcome of the two-sample test.
+        sections: more of them, title and text; the lines of a table keep their columns.
 
     Returns:
         The path of report.html.
@@ -57,9 +56,11 @@ def write_report(
 
     Example::
 
-        >>> write_report(run, data, [evaluate(run.flow, data.test), *baselines(data, data.schema.layers())])
+        >>> scores = [evaluate(run.flow, data.test), *baselines(data, data.schema.layers())]
+        >>> write_report(run, data, Results(scores, verdict(scores)))
         PosixPath('runs/demo/report.html')
     """
+    scores = results.scores
     if not scores:
         raise ValueError("write_report: expected the flow's score and those of baselines, got none; call evaluate first")
     shown = pictures(run, data, scores)
@@ -69,8 +70,9 @@ def write_report(
     title = f"{model} fitted to {data.name}"
     body = [
         f"<header><h1>{escape(title)}</h1><p class='lead'>{escape(_lead(scores[0], data))}</p></header>",
-        f"<p class='verdict'>{escape(verdict(scores))}</p>",
-        _section("Scores", _scores(scores), _test(c2st), *(_figure(p, files[p.name]) for p in training)),
+        f"<p class='verdict'>{escape(results.verdict)}</p>",
+        _section("Scores", _scores(scores), _test(results.c2st), *(_figure(p, files[p.name]) for p in training)),
+        *(_section(title, f"<pre>{escape(text)}</pre>") for title, text in (sections or {}).items()),
         _section("Fit", *(_figure(p, files[p.name]) for p in shown if p not in training)),
         _section("What the data were understood to be", _data(data)),
         _section("Doctor", _doctor(diagnosis)) if diagnosis is not None else "",
@@ -174,12 +176,8 @@ def _duration(seconds: float | None) -> str:
     return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def _test(c2st: TwoSample | float | None) -> str:
-    if c2st is None:
-        return ""
-    if isinstance(c2st, int | float):
-        return f"<p>Two-sample test: a classifier tells samples from data with accuracy {c2st:.3f} (0.5 is chance, 1 is always).</p>"
-    return f"<p>Two-sample test: {escape(c2st.words().replace('+-', '±'))}.</p>"
+def _test(c2st: TwoSample | None) -> str:
+    return "" if c2st is None else f"<p>Two-sample test: {escape(c2st.words().replace('+-', '±'))}.</p>"
 
 
 def _data(data: Data) -> str:
@@ -191,7 +189,7 @@ def _data(data: Data) -> str:
         return f"<ul>{notes}</ul>"
     head = ("column", "role", "kind", "smallest", "largest", "distinct", "treated by")
     table = _table(head, [_column(column, role) for column, role in roles], (3, 4, 5))
-    if len(roles) > MANY:
+    if len(roles) > FOLDED_FROM:
         table = f"<details><summary>All {len(roles)} columns</summary>{table}</details>"
     return f"<ul>{notes}</ul>\n{table}"
 

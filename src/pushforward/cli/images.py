@@ -9,20 +9,20 @@ import typer
 
 from .app import Json, RunArgument, app, print_json
 
-Picture = Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The picture, .png.", show_default=False)]
-Source = Annotated[str | None, typer.Option("--data", metavar="DATA", help="Images to choose from.", show_default="those of the run")]
+PictureOut = Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The picture, .png.", show_default=False)]
+ImageData = Annotated[str | None, typer.Option("--data", metavar="DATA", help="Images to choose from.", show_default="those of the run")]
 Seed = Annotated[int, typer.Option(help="Of the choice of images and of noise.")]
 
 
-@app.command()
-def interpolate(
+@app.command("interpolate")
+def interpolate_command(
     run: RunArgument,
-    out: Picture,
+    out: PictureOut,
     images: Annotated[
         list[Path] | None,
         typer.Argument(metavar="IMAGE", help="Image files, two for each path; test images otherwise.", show_default=False),
     ] = None,
-    data: Source = None,
+    data: ImageData = None,
     rows: Annotated[str | None, typer.Option(metavar="A:B,C:D", help="Pairs of rows of the images; drawn by the seed otherwise.")] = None,
     number: Annotated[int, typer.Option("-n", "--number", min=1, help="How many paths are drawn.")] = 6,
     kind: Annotated[Literal["spherical", "linear"], typer.Option(help="How latents go from one to the other.")] = "spherical",
@@ -30,17 +30,17 @@ def interpolate(
     seed: Seed = 0,
 ) -> None:
     """Draw images along a path of latents from one image to another."""
-    from ..options import pairs
     from ..verbs import interpolate
+    from .values import row_pairs
 
-    strip = interpolate(run, images or (), out, data=data, rows=pairs("--rows", rows), n=number, kind=kind, steps=steps, seed=seed)
+    strip = interpolate(run, images or (), out, data=data, rows=row_pairs("--rows", rows), n=number, kind=kind, steps=steps, seed=seed)
     print(f"{out}: {strip.words}")
 
 
-@app.command()
-def edit(
+@app.command("edit")
+def edit_command(
     run: RunArgument,
-    out: Picture,
+    out: PictureOut,
     label: Annotated[
         str | None,
         typer.Option(
@@ -52,24 +52,24 @@ def edit(
         typer.Option(help="Mean difference, linear probe, or another label as context.", show_default="class if the run has the label"),
     ] = None,
     strengths: Annotated[str, typer.Option(metavar="S,S", help="How far along, for mean and probe.")] = "-2,-1,0,1,2",
-    data: Source = None,
+    data: ImageData = None,
     rows: Annotated[str | None, typer.Option(metavar="A,B", help="Rows of the images to show; drawn by the seed otherwise.")] = None,
     number: Annotated[int, typer.Option("-n", "--number", min=1, help="How many are shown.")] = 6,
     seed: Seed = 0,
 ) -> None:
     """Draw images with less and more of an attribute, or with other labels."""
-    from ..options import counts, figures
     from ..verbs import edit
+    from .values import decimals, row_numbers
 
-    chosen = counts("--rows", rows)
-    found = edit(run, label, out, method=method, strengths=figures("--strengths", strengths), data=data, rows=chosen, n=number, seed=seed)
+    chosen = row_numbers("--rows", rows)
+    found = edit(run, label, out, method=method, strengths=decimals("--strengths", strengths), data=data, rows=chosen, n=number, seed=seed)
     print(f"{out}: {found.words}")
 
 
-@app.command()
-def reconstruct(
+@app.command("reconstruct")
+def reconstruct_command(
     run: RunArgument,
-    out: Picture,
+    out: PictureOut,
     data: Annotated[str | None, typer.Argument(metavar="DATA", help="Images; the run's test images otherwise.", show_default=False)] = None,
     number: Annotated[int, typer.Option("-n", "--number", min=1, help="How many are shown.")] = 8,
     limit: Annotated[int, typer.Option(min=0, help="How many are checked at most; 0 for all.")] = 1000,

@@ -12,8 +12,8 @@ from .app import Json, RunArgument, Samples, app, example, print_json
 Lists = Annotated[list[str] | None, typer.Option(metavar="A,B,C", help="Columns to model; all numbers and times otherwise.")]
 
 
-@app.command()
-def fit(
+@app.command("fit")
+def fit_command(
     data: Annotated[
         str,
         typer.Argument(
@@ -58,22 +58,22 @@ def fit(
 ) -> None:
     """Fit a flow to DATA, judge it beside baselines, write a report."""
     from ..data import ImageSchema, is_images
-    from ..options import duration, kinds, names, pixels
     from ..training.processes import first
     from ..verbs import fit, plan, print_forecast, print_scores, results
+    from .values import column_kinds, image_size, names, time_span
 
     given: dict[str, Any] = {
         "preset": preset,
         "options": options or (),
         "columns": names(columns),
         "context": names(context),
-        "kinds": kinds(kind),
+        "kinds": column_kinds(kind),
         "missing": missing,
         "valid": valid,
         "test": test,
         "weight": weight,
         "bits": bits,
-        "size": pixels(size),
+        "size": image_size(size),
         "crop": int(crop) if crop is not None and crop.isdigit() else crop,
         "gray": gray,
         "seed": seed,
@@ -88,7 +88,7 @@ def fit(
         model,
         out=out or Path("runs", f"{_stem(data)}-{model or (Path(preset).stem if preset else usual)}"),
         **given,
-        time_limit=None if time_limit is None else duration(time_limit),
+        time_limit=None if time_limit is None else time_span(time_limit),
         samples=samples,
         overwrite=overwrite,
         resume=resume,
@@ -117,8 +117,8 @@ def fit(
     print(f"  pushforward score {run.path} {table} -o scored.parquet\n  pushforward doctor {run.path}")
 
 
-@app.command()
-def distill(
+@app.command("distill")
+def distill_command(
     run: RunArgument,
     options: Annotated[
         list[str] | None,
@@ -132,12 +132,14 @@ def distill(
     time_limit: Annotated[str | None, typer.Option(metavar="TIME", help="Of training: 90s, 2m, 1h30m.")] = None,
     seed: Annotated[int, typer.Option(help="Of samples, weights and order.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a student that was stopped.")] = False,
+    report: Annotated[bool, typer.Option(help="Draw report.html.")] = True,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No talk on stderr.")] = False,
 ) -> None:
     """Teach a flow that samples in one pass to give RUN's samples."""
-    from ..options import duration
     from ..verbs import comparison, distill, results
+    from .values import time_span
 
     student = distill(
         run,
@@ -145,21 +147,26 @@ def distill(
         out=out or run.with_name(f"{run.resolve().name}-{to}"),
         options=options or (),
         rows=rows,
-        time_limit=None if time_limit is None else duration(time_limit),
+        time_limit=None if time_limit is None else time_span(time_limit),
         seed=seed,
         overwrite=overwrite,
+        resume=resume,
+        report=report,
         progress=not quiet,
     )
     found = results(student)["distillation"]
+    page = student.path / "report.html"
     if as_json:
-        print_json({"run": str(student.path), "teacher": str(run)} | found)
+        print_json({"run": str(student.path), "report": str(page) if report else None, "teacher": str(run)} | found)
         return
     print("\n".join(comparison(found)))
+    if report:
+        print(f"\nReport: {page}")
     print(f"\nNext:\n  pushforward sample {student.path} -n 1000{example(student)} -o samples.parquet")
 
 
-@app.command()
-def gallery(
+@app.command("gallery")
+def gallery_command(
     models: Annotated[list[str], typer.Option(metavar="A,B", help="Recipes or presets; repeat for one with options, nsf:bins=16,bound=3.")],
     data: Annotated[list[str] | None, typer.Option(metavar="A,B", help="Data of two columns.", show_default="all toys")] = None,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Directory of the pictures.")] = Path("gallery"),
@@ -169,11 +176,11 @@ def gallery(
 ) -> None:
     """Fit models to data of two columns, draw them beside each other, print the gaps to the entropy."""
     from ..data import TOYS
-    from ..options import duration, names
     from ..verbs import gallery
+    from .values import names, time_span
 
     chosen = [name for given in models for name in ([given] if ":" in given else names([given]) or ())]
-    print(gallery(chosen, names(data) or list(TOYS), out, time_limit=duration(time_limit), seed=seed, progress=not quiet))
+    print(gallery(chosen, names(data) or list(TOYS), out, time_limit=time_span(time_limit), seed=seed, progress=not quiet))
     print(f"\nPictures: {out}/wall.png and one for each data set")
 
 

@@ -13,8 +13,8 @@ import typer
 from .app import Json, Out, RunArgument, Samples, app, print_json
 
 
-@app.command()
-def evaluate(
+@app.command("evaluate")
+def evaluate_command(
     run: RunArgument,
     data: Annotated[
         str | None, typer.Argument(metavar="DATA", help="Rows to judge on; the run's test rows otherwise.", show_default=False)
@@ -34,8 +34,8 @@ def evaluate(
         print_scores(scores)
 
 
-@app.command()
-def sample(
+@app.command("sample")
+def sample_command(
     run: RunArgument,
     number: Annotated[int, typer.Option("-n", "--number", min=1, help="How many, for each context.")] = 1000,
     out: Out = None,
@@ -55,14 +55,14 @@ def sample(
     import pyarrow.csv
 
     from ..data import ImageSchema
-    from ..options import conditions, figures
     from ..verbs import load, sample
+    from .values import conditions, decimals
 
     loaded = load(run)
     pictures = isinstance(loaded.schema, ImageSchema)
     if pictures and out is None:
         raise ValueError("sample: images need a place to go; give -o samples.png, .npy, .npz, .parquet or a folder")
-    degrees = figures("--temperature", temperature)
+    degrees = decimals("--temperature", temperature)
     table = sample(loaded, number, out, context=conditions(context), temperature=degrees, seed=seed)
     if pictures:
         at = "" if degrees == [1.0] else f" at temperature {temperature}"
@@ -73,8 +73,8 @@ def sample(
         print(f"{table.num_rows:,} samples in {out}")
 
 
-@app.command()
-def score(
+@app.command("score")
+def score_command(
     run: RunArgument,
     data: Annotated[str, typer.Argument(metavar="DATA", help="The table, or a folder of images.", show_default=False)],
     out: Annotated[
@@ -110,8 +110,8 @@ def score(
         print(f"{scored.missing:,} without figures, as values are missing")
 
 
-@app.command()
-def doctor(
+@app.command("doctor")
+def doctor_command(
     run: RunArgument,
     data: Annotated[
         str | None, typer.Argument(metavar="DATA", help="Rows to look at; the run's test rows otherwise.", show_default=False)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from ..words import listing
 from .column import absent
-from .errors import DataError, listing
+from .errors import DataError
 from .infer import is_data, parse
 from .schema import check_complete
 from .tables import Source, select

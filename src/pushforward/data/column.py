@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..words import nearest
 from . import times
-from .errors import DataError, nearest, shown
+from .errors import DataError, shown
 
 KINDS = ("real", "integer", "positive", "interval", "text", "time", "constant")
 EXACT = 2**53  # float64 holds every whole number up to here

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 
-from .errors import DataError, listing, nearest
+from ..words import listing, nearest
+from .errors import DataError
 
 PREFIX = "image:"
 

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .errors import DataError, listing
+from ..words import listing
+from .errors import DataError
 from .pixels import Encoded
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")

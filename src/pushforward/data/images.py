@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from ..words import listing, nearest
 from .column import Column, is_string, strings
 from .embedded import EMBEDDED
-from .errors import DataError, listing, nearest
+from .errors import DataError
 from .hub import HUB, from_hub
 from .image_files import (
     ImageSource,

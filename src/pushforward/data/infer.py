@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..words import listing, nearest
 from . import times
 from .column import KINDS, NUMBER, Column, is_string, numbers, strings
-from .errors import DataError, listing, nearest
+from .errors import DataError
 
 
 def infer(

@@ -11,10 +11,11 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from ..words import listing, nearest
 from .choose import Chosen, choose, complete
 from .column import Column
 from .embedded import EMBEDDED
-from .errors import DataError, listing, nearest
+from .errors import DataError
 from .image_density import PICTURES, PREFIX, image_density
 from .infer import infer
 from .notes import describe, warn

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..words import listing
 from .column import Column
-from .errors import listing
 
 FEW = 0.05  # a real column with fewer distinct values than this share of the rows looks discrete
 OFTEN = 0.05  # and so does one where a single value fills more than this share

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from .errors import DataError, listing
+from ..words import listing
+from .errors import DataError
 
 Encoded = tuple[str, bytes | Path]  # what to call it in an error; the file's bytes, or the file
 

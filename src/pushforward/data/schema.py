@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from ..core import Transform
+from ..words import listing
 from . import preprocess
 from .column import Column, absent, decode, encode
-from .errors import DataError, listing
+from .errors import DataError
 from .tables import Source, read, select
 
 

@@ -15,8 +15,9 @@ import pyarrow.feather
 import pyarrow.parquet
 import torch
 
+from ..words import listing, nearest
 from .column import NUMBER
-from .errors import DataError, listing, nearest
+from .errors import DataError
 
 
 @dataclass(frozen=True)

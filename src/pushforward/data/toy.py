@@ -12,7 +12,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.random import Generator
 
-from .errors import DataError, listing, nearest
+from ..words import listing, nearest
+from .errors import DataError
 
 Array = np.ndarray
 

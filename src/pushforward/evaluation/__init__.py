@@ -1,16 +1,22 @@
 """How good a fitted density is: nats on held-out rows beside baselines, and whether its samples can be told from data."""
 
+from .importance import Importance, importance
 from .likelihood import dequantization, entering, evaluate, log_likelihood, settled
+from .results import Results, likelihood_quantiles
 from .scores import Score, summarize, verdict
 from .two_sample import TwoSample, c2st
 
 __all__ = [
+    "Importance",
+    "Results",
     "Score",
     "TwoSample",
     "c2st",
     "dequantization",
     "entering",
     "evaluate",
+    "importance",
+    "likelihood_quantiles",
     "log_likelihood",
     "settled",
     "summarize",

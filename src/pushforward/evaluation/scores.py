@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,18 @@ class Score:
         """The fields as a dictionary that JSON can hold: infinite and undefined numbers become None."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "per_row"}
         return {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in values.items()} | {"words": self.words()}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Score:
+        """The opposite of :meth:`to_json`: a mean that is None is that of impossible rows."""
+        known = {f.name: found[f.name] for f in fields(cls) if f.name in found}
+        return cls(
+            **known
+            | {
+                "nats": -math.inf if found["nats"] is None else found["nats"],
+                "stderr": math.nan if found["stderr"] is None else found["stderr"],
+            }
+        )
 
 
 def summarize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,11 @@ class TwoSample:
 
     def to_json(self) -> dict[str, Any]:
         return {"accuracy": self.accuracy, "stderr": self.stderr, "rows": self.rows, "words": self.words()}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> TwoSample:
+        """The opposite of :meth:`to_json`."""
+        return cls(found["accuracy"], found["stderr"], found["rows"])
 
 
 def c2st(flow: Distribution, rows: Rows, *, limit: int = 5000, seed: int = 0) -> TwoSample:

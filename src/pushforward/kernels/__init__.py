@@ -6,6 +6,6 @@ Each function takes the plain path by PyTorch and computes the same: by the kern
 from . import operators  # noqa: F401 (registers them)
 from .elementwise import Mixture, Spline, mixture, spline
 from .library import path, without
-from .masked_layer import Affine, Net, masked
+from .masked_layer import AffineMap, MaskedLayout, masked
 
-__all__ = ["Affine", "Mixture", "Net", "Spline", "masked", "mixture", "path", "spline", "without"]
+__all__ = ["AffineMap", "Mixture", "MaskedLayout", "Spline", "masked", "mixture", "path", "spline", "without"]

@@ -69,15 +69,15 @@ def built(compiler: str, flags: list[str], folder: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=folder) as work:
             files = [(str(source), os.path.join(work, source.stem + ".o")) for source in sources if source.suffix == ".c"]
             with ThreadPoolExecutor() as pool:
-                list(pool.map(lambda file: run([compiler, *flags, "-c", file[0], "-o", file[1]]), files))
+                list(pool.map(lambda file: run_compiler([compiler, *flags, "-c", file[0], "-o", file[1]]), files))
             made = os.path.join(work, path.name)
             shared = [flag for flag in flags if flag.startswith("-fsanitize")]
-            run([compiler, "-shared", *shared, *(compiled for _, compiled in files), "-o", made, "-lm"])
+            run_compiler([compiler, "-shared", *shared, *(compiled for _, compiled in files), "-o", made, "-lm"])
             os.replace(made, path)
     return path
 
 
-def run(command: list[str]) -> None:
+def run_compiler(command: list[str]) -> None:
     subprocess.run(command, check=True, capture_output=True, timeout=LIMIT)
 
 

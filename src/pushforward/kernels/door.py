@@ -43,7 +43,7 @@ class Kernel:
         return self.plain(*inputs)
 
 
-def run(kernel: Kernel, *inputs: Tensor | None) -> tuple[Tensor, Tensor]:
+def dispatch(kernel: Kernel, *inputs: Tensor | None) -> tuple[Tensor, Tensor]:
     """``kernel.plain(*inputs)``, by C where that can be."""
     graded = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs)
     if torch.compiler.is_exporting() or (graded and not kernel.differentiable):

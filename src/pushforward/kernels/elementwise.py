@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .door import Kernel, Plain, run
+from .door import Kernel, Plain, dispatch
 from .layout import Layout
 from .library import MOST, call
 
@@ -40,15 +40,15 @@ class Mixture(NamedTuple):
 
 def spline(plain: Plain, x: Tensor, h: Tensor, kind: Spline, inverse: bool) -> tuple[Tensor, Tensor]:
     """``plain(x, h)``: value and log derivative of a spline, x ``(B, C, *rest)`` and h ``(B or 1, params, C, *rest)`` in any layout."""
-    return run(SplineMap(plain, kind, inverse), x, h)
+    return dispatch(SplineMap(plain, kind, inverse), x, h)
 
 
 def mixture(plain: Plain, x: Tensor, h: Tensor, kind: Mixture, inverse: bool) -> tuple[Tensor, Tensor]:
     """The same of a mixture. To the inverse of a distribution function alone z must be inside (0, 1)."""
-    return run(MixtureMap(plain, kind, inverse), x, h)
+    return dispatch(MixtureMap(plain, kind, inverse), x, h)
 
 
-class Elementwise(Kernel):
+class ScalarMap(Kernel):
     """What the scalar maps share: numbers and parameters in blocks."""
 
     kind: Spline | Mixture
@@ -69,17 +69,17 @@ class Elementwise(Kernel):
         return layout.shaped(out), layout.shaped(slope)
 
     def value(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        return evaluate(self.name, self.kind, self.inverse, x, h)
+        return evaluate_numbers(self.name, self.kind, self.inverse, x, h)
 
     def gradient(self, inputs: Sequence[Any], out: Tensor | None, g_out: Tensor, g_slope: Tensor) -> tuple[Tensor, Tensor]:
         x, h = inputs
         layout = Layout(x, h)
         at, *given = (layout.rows(t) for t in (x if out is None else out, g_out, g_slope))
-        g_x, g_h = differentiate(self.name, self.kind, self.inverse, at, layout.parameters(h), *given)
+        g_x, g_h = differentiate_numbers(self.name, self.kind, self.inverse, at, layout.parameters(h), *given)
         return layout.shaped(g_x), layout.gathered(g_h)
 
 
-class SplineMap(Elementwise):
+class SplineMap(ScalarMap):
     name, least = "spline", 2
 
     def traced(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,7 +88,7 @@ class SplineMap(Elementwise):
         return layout.shaped(out), layout.shaped(slope)
 
 
-class MixtureMap(Elementwise):
+class MixtureMap(ScalarMap):
     """torch.compile fuses the plain path. The gradient of the inverse is taken at the x that was found."""
 
     kind: Mixture
@@ -107,26 +107,28 @@ class MixtureMap(Elementwise):
         else:
             logit = torch.logit(x)
             q = torch.special.ndtri(x) if self.kind.gaussian else logit
-        return evaluate("mixture_inverse", self.kind, True, logit, h, q)
+        return evaluate_numbers("mixture_inverse", self.kind, True, logit, h, q)
 
 
-def evaluate(name: str, kind: Spline | Mixture, inverse: bool, x: Tensor, h: Tensor, q: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def evaluate_numbers(
+    name: str, kind: Spline | Mixture, inverse: bool, x: Tensor, h: Tensor, q: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Value and log derivative of numbers ``(blocks, numbers)`` with parameters ``(blocks or 1, params, numbers)``."""
     out, slope = torch.empty_like(x), torch.empty_like(x)
-    call(name, "numbers", x, q=q, out=out, slope=slope, **described(kind, inverse, x, h))
+    call(name, "numbers", x, q=q, out=out, slope=slope, **fields_of_numbers(kind, inverse, x, h))
     return out, slope
 
 
-def differentiate(
+def differentiate_numbers(
     name: str, kind: Spline | Mixture, inverse: bool, x: Tensor, h: Tensor, g_out: Tensor, g_slope: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The gradients of numbers and parameters, the latter's for each block."""
     g_x, g_h = torch.empty_like(x), x.new_empty(x.shape[0], h.shape[1], x.shape[1])
-    call(f"{name}_gradient", "numbers", x, g_out=g_out, g_slope=g_slope, g_x=g_x, g_h=g_h, **described(kind, inverse, x, h))
+    call(f"{name}_gradient", "numbers", x, g_out=g_out, g_slope=g_slope, g_x=g_x, g_h=g_h, **fields_of_numbers(kind, inverse, x, h))
     return g_x, g_h
 
 
-def described(kind: Spline | Mixture, inverse: bool, x: Tensor, h: Tensor) -> dict[str, Any]:
+def fields_of_numbers(kind: Spline | Mixture, inverse: bool, x: Tensor, h: Tensor) -> dict[str, Any]:
     blocks, numbers = x.shape
     expected = blocks, kind.params, numbers
     if h.shape[0] not in (1, blocks) or h.shape[1:] != expected[1:] or h.dtype is not x.dtype or not h[:1].is_contiguous():

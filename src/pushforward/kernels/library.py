@@ -41,7 +41,7 @@ class Library:
         return made
 
 
-class State:
+class LibraryState:
     """What this process knows: the library, or why there is none, and who asked to do without it."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class State:
         self.forked = False
 
 
-state = State()
+state = LibraryState()
 if hasattr(os, "register_at_fork"):  # OpenMP's threads do not live on in a child
     os.register_at_fork(after_in_child=lambda: vars(state).update(forked=True, lock=threading.Lock()))
 

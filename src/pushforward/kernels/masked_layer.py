@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .door import Kernel, Plain, run
+from .door import Kernel, Plain, dispatch
 from .elementwise import Spline
 from .library import MOST, call
 
-COPIES = 2**28  # bytes of the weights' gradients that threads have of their own, beyond one
+SHARE_OF_COPIES = 2**28  # bytes of the weights' gradients that threads have of their own, beyond one
 
 
-class Affine(NamedTuple):
+class AffineMap(NamedTuple):
     """``z = exp(s) x + b``, as :class:`~pushforward.univariate.Affine` has it."""
 
     bound: float
@@ -29,7 +29,7 @@ class Affine(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Net:
+class MaskedLayout:
     """A masked net, beside its numbers.
 
     Attributes:
@@ -44,20 +44,20 @@ class Net:
 
 
 def masked(
-    plain: Plain, x: Tensor, given: Tensor | None, weights: Sequence[Tensor], kind: Affine | Spline, net: Net, inverse: bool
+    plain: Plain, x: Tensor, given: Tensor | None, weights: Sequence[Tensor], kind: AffineMap | Spline, net: MaskedLayout, inverse: bool
 ) -> tuple[Tensor, Tensor]:
     """``plain(x, given, *weights)``: z ``(B, D)`` and ldj ``(B,)`` of an autoregressive layer, or x and its ldj if ``inverse``.
 
     ``weights`` are weight and bias of the first layer ``(W, D - 1)``, of each square one ``(W, W)``, and of the last ``(params D, W)``,
     its rows by parameter, then feature; what a mask hides is not read. ``given`` ``(B, W)`` is added to the first layer's sums.
     """
-    return run(MaskedLayer(plain, kind, net, inverse), x, given, *weights)
+    return dispatch(MaskedLayer(plain, kind, net, inverse), x, given, *weights)
 
 
 class MaskedLayer(Kernel):
     """The inverse has no gradient, which would keep as much as the plain path does."""
 
-    def __init__(self, plain: Plain, kind: Affine | Spline, net: Net, inverse: bool):
+    def __init__(self, plain: Plain, kind: AffineMap | Spline, net: MaskedLayout, inverse: bool):
         self.plain, self.kind, self.net, self.inverse = plain, kind, net, inverse
         self.differentiable = not inverse
 
@@ -65,13 +65,13 @@ class MaskedLayer(Kernel):
         return belong_together(self.kind, self.net, x, given, weights)
 
     def forward(self, x: Tensor, given: Tensor | None, *weights: Tensor) -> tuple[Tensor, Tensor]:
-        out, ldj = evaluate(self.kind, self.net, self.inverse, x.t(), given if given is None else given.t(), weights)
+        out, ldj = evaluate_layer(self.kind, self.net, self.inverse, x.t(), given if given is None else given.t(), weights)
         return out.t(), ldj
 
     def gradient(self, inputs: Sequence[Any], out: Tensor | None, g_out: Tensor, g_slope: Tensor) -> list[Tensor | None]:
         x, given, *weights = inputs
         columns = x.t(), given if given is None else given.t()
-        g_x, g_given, g_weights = differentiate(self.kind, self.net, *columns, weights, g_out.t(), g_slope)
+        g_x, g_given, g_weights = differentiate_layer(self.kind, self.net, *columns, weights, g_out.t(), g_slope)
         return [g_x.t(), g_given if g_given is None else g_given.t(), *g_weights]
 
     def traced(self, x: Tensor, given: Tensor | None, *weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,7 +82,7 @@ class MaskedLayer(Kernel):
         return out.t(), ldj
 
 
-def belong_together(kind: Affine | Spline, net: Net, x: Tensor, given: Tensor | None, weights: Sequence[Tensor]) -> bool:
+def belong_together(kind: AffineMap | Spline, net: MaskedLayout, x: Tensor, given: Tensor | None, weights: Sequence[Tensor]) -> bool:
     """Whether x ``(B, D)``, given and weights have the shapes of that net, of a size that the kernel takes."""
     dim, width, square = len(net.order), weights[0].shape[0], len(weights) // 2 - 2
     if x.shape != (x.shape[0], dim) or not x.shape[0] or not width or (net.residual and square % 2):
@@ -94,23 +94,23 @@ def belong_together(kind: Affine | Spline, net: Net, x: Tensor, given: Tensor | 
     return fit and len(weights) == 2 * len(shapes) and (given is None or given.shape == (x.shape[0], width))
 
 
-def evaluate(
-    kind: Affine | Spline, net: Net, inverse: bool, x: Tensor, given: Tensor | None, weights: Sequence[Tensor]
+def evaluate_layer(
+    kind: AffineMap | Spline, net: MaskedLayout, inverse: bool, x: Tensor, given: Tensor | None, weights: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor]:
     """x ``(D, B)`` (z if inverse) and given ``(W, B)`` to ``(D, B)`` and ldj ``(B,)``."""
     out, ldj = empty_like(x), x.new_empty(x.shape[1])
-    call("masked", "layer", x, inverse=inverse, out=out, ldj=ldj, **described(kind, net, x, given, weights))
+    call("masked", "layer", x, inverse=inverse, out=out, ldj=ldj, **fields_of_layer(kind, net, x, given, weights))
     return out, ldj
 
 
-def differentiate(
-    kind: Affine | Spline, net: Net, x: Tensor, given: Tensor | None, weights: Sequence[Tensor], g_out: Tensor, g_ldj: Tensor
+def differentiate_layer(
+    kind: AffineMap | Spline, net: MaskedLayout, x: Tensor, given: Tensor | None, weights: Sequence[Tensor], g_out: Tensor, g_ldj: Tensor
 ) -> tuple[Tensor, Tensor | None, list[Tensor]]:
-    """The gradients of x, given and weights, from those of ``evaluate(..., inverse=False)``; of what a mask hides, zero."""
+    """The gradients of x, given and weights, from those of ``evaluate_layer(..., inverse=False)``; of what a mask hides, zero."""
     g_x, g_given, g_weights = empty_like(x), None if given is None else empty_like(given), [empty_like(t) for t in weights]
-    copies = 1 + COPIES // max(1, sum(t.nbytes for t in weights))
-    numbers = {"g_out": g_out, "g_ldj": g_ldj, "g_x": g_x, "g_given": g_given, **named(g_weights, "g_")}
-    call("masked_gradient", "layer", x, copies=copies, **numbers, **described(kind, net, x, given, weights))
+    copies = 1 + SHARE_OF_COPIES // max(1, sum(t.nbytes for t in weights))
+    numbers = {"g_out": g_out, "g_ldj": g_ldj, "g_x": g_x, "g_given": g_given, **weight_fields(g_weights, "g_")}
+    call("masked_gradient", "layer", x, copies=copies, **numbers, **fields_of_layer(kind, net, x, given, weights))
     return g_x, g_given, g_weights
 
 
@@ -118,15 +118,17 @@ def empty_like(x: Tensor) -> Tensor:
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
-def described(kind: Affine | Spline, net: Net, x: Tensor, given: Tensor | None, weights: Sequence[Tensor]) -> dict[str, Any]:
+def fields_of_layer(
+    kind: AffineMap | Spline, net: MaskedLayout, x: Tensor, given: Tensor | None, weights: Sequence[Tensor]
+) -> dict[str, Any]:
     dim, batch = x.shape
     width, depth = len(weights[0]), len(weights) // 2 - 2
     order, ends = places(net.order, net.ends, width)
     sizes = {"batch": batch, "dim": dim, "width": width, "depth": depth, "params": kind.params, "residual": net.residual}
-    return {**kind._asdict(), **sizes, "order": order, "ends": ends, "x": x, "given": given, **named(weights)}
+    return {**kind._asdict(), **sizes, "order": order, "ends": ends, "x": x, "given": given, **weight_fields(weights)}
 
 
-def named(weights: Sequence[Tensor], prefix: str = "") -> dict[str, Any]:
+def weight_fields(weights: Sequence[Tensor], prefix: str = "") -> dict[str, Any]:
     first, first_bias, *hidden, last, last_bias = weights
     names = ("first", "first_bias", "hidden", "hidden_bias", "last", "last_bias")
     return {prefix + name: value for name, value in zip(names, (first, first_bias, hidden[::2], hidden[1::2], last, last_bias))}

@@ -22,22 +22,22 @@ LIBRARY.define(f"masked_gradient({LAYER}, Tensor x, Tensor? given, Tensor[] weig
 @torch.library.impl(LIBRARY, "spline", "CPU")
 def _(x, h, *kind_and_inverse):
     *kind, inverse = kind_and_inverse
-    return elementwise.evaluate("spline", Spline(*kind), inverse, x.contiguous(), h.contiguous())
+    return elementwise.evaluate_numbers("spline", Spline(*kind), inverse, x.contiguous(), h.contiguous())
 
 
 @torch.library.impl(LIBRARY, "spline_gradient", "CPU")
 def _(x, h, g_out, g_slope, *kind_and_inverse):
     *kind, inverse = kind_and_inverse
     x, h, g_out, g_slope = (t.contiguous() for t in (x, h, g_out, g_slope))
-    return elementwise.differentiate("spline", Spline(*kind), inverse, x, h, g_out, g_slope)
+    return elementwise.differentiate_numbers("spline", Spline(*kind), inverse, x, h, g_out, g_slope)
 
 
 def layer_of(
     options: list[Any], x: Tensor, given: Tensor | None, weights: list[Tensor]
-) -> tuple[masked_layer.Affine | Spline, masked_layer.Net]:
+) -> tuple[masked_layer.AffineMap | Spline, masked_layer.MaskedLayout]:
     bins, bound, floor, order, ends, residual = options
-    kind = Spline(bins, bound, floor) if bins else masked_layer.Affine(bound)
-    net = masked_layer.Net(tuple(order), tuple(ends), residual)
+    kind = Spline(bins, bound, floor) if bins else masked_layer.AffineMap(bound)
+    net = masked_layer.MaskedLayout(tuple(order), tuple(ends), residual)
     if not masked_layer.belong_together(kind, net, x.t(), None if given is None else given.t(), weights):
         raise ValueError(f"kernels: these do not belong together: x {tuple(x.shape)}, weights {[tuple(t.shape) for t in weights]}, {net}")
     return kind, net
@@ -47,13 +47,13 @@ def layer_of(
 def _(*arguments):
     *options, inverse, x, given, weights = arguments
     kind, net = layer_of(options, x, given, weights)
-    return masked_layer.evaluate(kind, net, inverse, x, given, weights)
+    return masked_layer.evaluate_layer(kind, net, inverse, x, given, weights)
 
 
 @torch.library.impl(LIBRARY, "masked_gradient", "CPU")
 def _(*arguments):
     *options, x, given, weights, g_out, g_ldj = arguments
-    g_x, g_given, g_weights = masked_layer.differentiate(*layer_of(options, x, given, weights), x, given, weights, g_out, g_ldj)
+    g_x, g_given, g_weights = masked_layer.differentiate_layer(*layer_of(options, x, given, weights), x, given, weights, g_out, g_ldj)
     return [g_x, *([] if g_given is None else [g_given]), *g_weights]
 
 

@@ -65,7 +65,7 @@ class ReverseKL(nn.Module):
         self.flow = flow
         self.rows = rows
         self.path = path
-        self._densities = (log_prob, reference)  # in a tuple, so that a module's parameters are not registered and trained
+        self._densities = _Shared(log_prob, reference)
 
     def forward(self, context: Tensor | None = None, beta: float = 1.0) -> Tensor:
         """The mean over the draws and over ``context`` ``(K, *context_shape)``."""
@@ -73,11 +73,21 @@ class ReverseKL(nn.Module):
         if self.path:
             fixed = {name: parameter.detach() for name, parameter in self.flow.named_parameters()}
             log_q = torch.func.functional_call(self.flow, fixed, (x, given))
-        log_prob, reference = self._densities
-        target = beta * evaluate(log_prob, x, given)
+        log_prob, reference = self._densities.log_prob, self._densities.reference
+        target = beta * checked_log_prob(log_prob, x, given)
         if reference is not None and beta < 1:
-            target = target + (1 - beta) * evaluate(reference, x, given)
+            target = target + (1 - beta) * checked_log_prob(reference, x, given)
         return (log_q - target).mean()
+
+
+class _Shared:
+    """Functions that are no part of a module: a module among them is not trained, and a copy has the same ones (some can't be copied)."""
+
+    def __init__(self, log_prob: Callable[..., Tensor], reference: Callable[..., Tensor] | None):
+        self.log_prob, self.reference = log_prob, reference
+
+    def __deepcopy__(self, memo: dict[int, object]) -> _Shared:
+        return self
 
 
 def draws(flow: Distribution, n: int, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -89,7 +99,7 @@ def draws(flow: Distribution, n: int, context: Tensor | None) -> tuple[Tensor, T
     return x.reshape(-1, *flow.shape), log_q.flatten(), given
 
 
-def evaluate(log_prob: Callable[..., Tensor], x: Tensor, context: Tensor | None = None) -> Tensor:
+def checked_log_prob(log_prob: Callable[..., Tensor], x: Tensor, context: Tensor | None = None) -> Tensor:
     """``log p~`` of rows, ``(N, *shape) -> (N,)``; ValueError if it comes in another shape."""
     value = log_prob(x) if context is None else log_prob(x, context)
     if not isinstance(value, Tensor) or value.shape != x.shape[:1]:

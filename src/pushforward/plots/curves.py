@@ -14,13 +14,19 @@ from .style import DATA, INK, MODEL, RULE, SOFT, THIRD, bins_for, figure, limits
 
 
 @style()
-def learning_curves(metrics: Sequence[Mapping[str, Any]], references: Mapping[str, float] | None = None, dim: int | None = None) -> Figure:
+def learning_curves(
+    metrics: Sequence[Mapping[str, Any]],
+    references: Mapping[str, float] | None = None,
+    dim: int | None = None,
+    label: str = "log-likelihood, nats per row",
+) -> Figure:
     """Log-likelihood against the optimizer's steps, in nats per row: training (smoothed) and validation.
 
     Arguments:
         metrics: the lines of ``metrics.jsonl``: ``step`` with ``loss`` (negative log-likelihood) or ``valid``.
         references: horizontal lines to draw, name -> nats (baselines, the toy's entropy).
         dim: numbers of an image; then bits per dimension are shown, fewer further up.
+        label: of the vertical axis otherwise.
     """
     unit, write = _units(dim)
     references = {name: nats / unit for name, nats in (references or {}).items()}
@@ -44,7 +50,7 @@ def learning_curves(metrics: Sequence[Mapping[str, Any]], references: Mapping[st
     ax.set_ylim(*_view(train, valid, list(references.values())))
     ax.set_xlim(0, max([1, *train[:, 0], *valid[:, 0]]))
     ax.set_xlabel("step")
-    ax.set_ylabel("log-likelihood, nats per row" if dim is None else "bits per dimension, fewer further up")
+    ax.set_ylabel(label if dim is None else "bits per dimension, fewer further up")
     if dim is not None:
         ax.yaxis.set_major_formatter(lambda value, _: f"{-value:g}")
     ax.grid(axis="y")

@@ -42,6 +42,9 @@ LIKELIHOODS = (
     "Training rows right of test rows: the model has learned rows by heart. Samples and test rows apart: the model is surer, or less "
     "sure, of its own samples than of the data."
 )
+DISTILLED = (
+    "Minus the distillation's loss as training went on, of the training batches and of the validation rows; the ring marks the best."
+)
 LEARNING = "Log-likelihood as training went on, of the training batches and of the validation rows; the ring marks the best."
 
 
@@ -75,7 +78,9 @@ def _training(run: Run, data: Data, scores: Sequence[Score]) -> list[Picture]:
     found = []
     metrics = run.metrics()
     dim = data.schema.dim if isinstance(data.schema, ImageSchema) else None
-    if any("loss" in m or "valid" in m for m in metrics):
+    if "distill" in run.config:  # its loss is no likelihood, so there is nothing to draw beside it
+        found.append(Picture("learning", "Learning curves", DISTILLED, learning_curves(metrics, label="minus the distillation's loss")))
+    elif any("loss" in m or "valid" in m for m in metrics):
         words = LEARNING + (" Dashed: the baselines' test scores." if references else "")
         found.append(Picture("learning", "Learning curves", words, learning_curves(metrics, references, dim)))
     if len(scores) > 1:

@@ -8,7 +8,7 @@ import sys
 
 TRIM, MMAP = -1, -3  # of glibc's mallopt: M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
 KEPT = 2**30  # bytes that are freed before any go back to the system
-LARGEST = 2**25  # bytes of an allocation that comes from the heap, the most that glibc takes
+LARGEST_ON_HEAP = 2**25  # bytes of an allocation that comes from the heap, the most that glibc takes
 
 
 def keep_freed_memory() -> bool:
@@ -24,4 +24,4 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    return bool(mallopt(MMAP, LARGEST) and mallopt(TRIM, KEPT))
+    return bool(mallopt(MMAP, LARGEST_ON_HEAP) and mallopt(TRIM, KEPT))

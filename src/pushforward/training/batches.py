@@ -1,14 +1,16 @@
-"""Rows on their way from the data to the loss."""
+"""What the training loop feeds on, and judges by: two small interfaces, and rows in memory behind them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from ..core import Flow
 from .processes import Processes
-from .schedule import Order, mix
+from .schedule import EpochOrder, derive_seed
 
 if TYPE_CHECKING:
     from ..data import Rows
@@ -20,7 +22,36 @@ VALID_NUMBERS, VALID_LEAST = 2**20, 1_000  # numbers in them at most, but not fe
 VALID_BATCH, BATCH_NUMBERS = 4096, 2**18  # rows at a time, and numbers in them
 
 
-class Batches:
+class Batches(ABC):
+    """What the objective eats.
+
+    Attributes:
+        batch: examples of a step, over all processes; speed is told in them.
+    """
+
+    batch: int
+
+    @abstractmethod
+    def __call__(self, step: int, progress: float) -> tuple[Any, ...]:
+        """The objective's arguments, on this process: a function of the step, and of the share of the plan that is done."""
+
+    def share(self, batch: tuple[Any, ...]) -> Tensor | float:
+        """What the loss of a batch counts among those of all processes: 1 where all count alike."""
+        return 1.0
+
+    def begin(self, flow: Flow) -> None:  # noqa: B027 (nothing is to be done by default)
+        """Called before the first step of a run, seeded alike on each process: the data-dependent start of layers, or a last check."""
+
+
+class Validation(ABC):
+    """What weights are judged by."""
+
+    @abstractmethod
+    def __call__(self, objective: nn.Module, progress: float) -> dict[str, float]:
+        """Figures of the averaged objective, to be logged; the least ``"valid"`` is the best, one that is not finite never is."""
+
+
+class RowBatches(Batches):
     """The batch of a step, on the device: this process's slice of the global batch.
 
     The rows stay in memory as tensors: on the device if they take a quarter of its free memory at most, else batches travel.
@@ -40,27 +71,29 @@ class Batches:
         self.processes, self._dtype, self._flip, self._seed = processes, dtype, flip, seed
         self._tensors = [_place(t, processes.device) for t in (rows.x, rows.context, rows.weight)]
         count = processes.count
-        self.order = Order(len(rows), max(1, min(batch, len(rows)) // count) * count, seed)
+        self.order = EpochOrder(len(rows), max(1, min(batch, len(rows)) // count) * count, seed)
         self.batch = self.order.batch
         self._mean_weight = None if rows.weight is None else float(rows.weight.double().mean())
         if self.batch % count or (self._mean_weight is not None and not 0 < self._mean_weight < float("inf")):
             what = f"{len(rows)} rows for {count} processes" if self.batch % count else f"weights of mean {self._mean_weight}"
             raise ValueError(f"fit: expected at least one row for each process and finite weights of positive sum, got {what}")
 
-    def __call__(self, step: int) -> Batch:
+    def __call__(self, step: int, progress: float = 0.0) -> Batch:
         size = self.batch // self.processes.count
         own = slice(self.processes.rank * size, (self.processes.rank + 1) * size)
         return self._take(step, own)
 
-    def first(self) -> Batch:
-        """The whole first batch, the same on every process."""
-        return self._take(0, slice(None))
+    def begin(self, flow: Flow) -> None:
+        """The layers' data-dependent start, from the whole first batch, the same on every process."""
+        x, context, _ = self._take(0, slice(None))
+        flow.initialize(x, context)
 
-    def share(self, weight: Tensor | None) -> Tensor | float:
+    def share(self, batch: Batch) -> Tensor | float:
         """What a slice's loss (a weighted mean) counts among all: its mean weight over that of the data.
 
         With it the expected gradient is that of the weighted mean over all rows, in batches and over processes alike.
         """
+        weight = batch[2]
         return 1.0 if weight is None or self._mean_weight is None else weight.mean() / self._mean_weight
 
     def _take(self, step: int, own: slice) -> Batch:
@@ -72,12 +105,12 @@ class Batches:
         x, context, weight = map(take, self._tensors)
         assert x is not None
         if self._flip:
-            mirrored = torch.rand(self.batch, generator=torch.Generator().manual_seed(mix(self._seed, "flip", step)))[own] < 0.5
+            mirrored = torch.rand(self.batch, generator=torch.Generator().manual_seed(derive_seed(self._seed, "flip", step)))[own] < 0.5
             x = torch.where(mirrored.to(x.device)[:, None, None, None], x.flip(-1), x)
         return floats(x, self._dtype), context, weight
 
 
-class Validation:
+class RowValidation(Validation):
     """Mean loss over the validation rows (a fixed random part of very many), with the same random numbers each time."""
 
     def __init__(self, rows: Rows, seed: int, processes: Processes, dtype: torch.dtype = torch.float32):
@@ -85,14 +118,13 @@ class Validation:
         dim = max(1, rows.x[:1].numel())
         self.rows, self._batch, self._dtype = min(len(rows), valid_rows(dim)), min(VALID_BATCH, max(1, BATCH_NUMBERS // dim)), dtype
         if len(rows) > self.rows:
-            index = torch.randperm(len(rows), generator=torch.Generator().manual_seed(mix(seed, "valid")))[: self.rows]
+            index = torch.randperm(len(rows), generator=torch.Generator().manual_seed(derive_seed(seed, "valid")))[: self.rows]
             tensors = [None if t is None else t.index_select(0, index) for t in tensors]
         own = [None if t is None else t[processes.rank :: processes.count] for t in tensors]
         self._tensors = [_place(t, processes.device) for t in own]
         self._seed, self.processes = seed, processes
 
-    @torch.no_grad()
-    def __call__(self, objective: nn.Module) -> float:
+    def __call__(self, objective: nn.Module, progress: float = 1.0) -> dict[str, float]:
         x, context, weight = self._tensors
         assert x is not None
         self.processes.seed(self._seed, "valid", self.processes.rank)
@@ -104,7 +136,7 @@ class Validation:
             mass = loss.new_tensor(len(x[part])) if rows[1] is None else rows[1].sum().double()
             sums += torch.stack([torch.where(mass > 0, loss * mass, 0.0), mass])
         total, mass = self.processes.sum(sums).tolist()
-        return total / mass if mass > 0 else float("nan")
+        return {"valid": total / mass if mass > 0 else float("nan")}
 
 
 def valid_rows(dim: int) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
+from .checkpoint import TrainerState
 from .processes import Processes
-from .state import Counters
 
-MEASURE = 0.05  # share of the time limit after which speed is known well enough to decide
-MARGIN = 0.97  # share of the time limit that is planned for
+MEASURED_SHARE = 0.05  # share of the time limit after which speed is known well enough to decide
+PLANNED_SHARE = 0.97  # share of the time limit that is planned for
 
 
 class Clock:
@@ -21,27 +21,27 @@ class Clock:
         processes: they all go by the clock of the first.
     """
 
-    def __init__(self, began: float, now: Counters, limit: float | None, processes: Processes):
+    def __init__(self, began: float, now: TrainerState, limit: float | None, processes: Processes):
         self._zero, self.limit, self._processes = began - now.seconds, limit, processes
         self._mark: tuple[int, float] | None = None  # step and second from which speed is measured
         self._first = now.step
         self._speed: float | None = None
         self._valid = 0.0
 
-    def read(self, now: Counters, stop: bool = False) -> bool:
+    def read(self, now: TrainerState, stop: bool = False) -> bool:
         """Set ``now.seconds``; returns the first process's wish to stop."""
         now.seconds, wish = self._processes.agree(time.perf_counter() - self._zero, float(stop))
         if self._mark is None and now.step > self._first:  # the first step of a sitting is a slow one
             self._mark = now.step, now.seconds
         return wish > 0
 
-    def step_seconds(self, now: Counters) -> float | None:
+    def step_seconds(self, now: TrainerState) -> float | None:
         """Of one step since the last validation, or before it if there are none since."""
         if self._mark and now.step > self._mark[0]:
             self._speed = max(1e-9, (now.seconds - self._mark[1]) / (now.step - self._mark[0]))
         return self._speed
 
-    def validated(self, now: Counters) -> None:
+    def validated(self, now: TrainerState) -> None:
         """To be called after a validation: it is timed, and speed is measured anew."""
         self.step_seconds(now)
         before = now.seconds
@@ -50,37 +50,32 @@ class Clock:
         if now.step > self._first:
             self._mark = now.step, now.seconds
 
-    def restart(self, now: Counters) -> None:
+    def restart(self, now: TrainerState) -> None:
         """Forget the speed measured so far: steps have become others."""
         self.read(now)
         self._mark, self._speed = (now.step, now.seconds), None
 
-    def steps_left(self, now: Counters) -> float:
-        """Steps to the end of the plan or of the time, whatever is first."""
-        left, speed = now.plan.end - now.step, self.step_seconds(now)
-        return left if self.limit is None or speed is None else min(left, max(0.0, self.limit - now.seconds) / speed)
-
-    def left(self, now: Counters) -> float | None:
+    def left(self, now: TrainerState) -> float | None:
         """Estimated seconds to the end."""
         speed = self.step_seconds(now)
         if speed is None or now.plan.steps is None:
             return None if self.limit is None else self.limit - now.seconds
         return (now.plan.steps - now.step) * (speed + self._valid / now.plan.every)
 
-    def late(self, now: Counters) -> bool:
+    def late(self, now: TrainerState) -> bool:
         """Whether it is time for the last validation."""
         return self.limit is not None and now.seconds + self._valid >= self.limit
 
-    def rate(self, now: Counters, batch: int) -> float | None:
+    def rate(self, now: TrainerState, batch: int) -> float | None:
         """Rows per second."""
         speed = self.step_seconds(now)
         return None if speed is None else batch / speed
 
-    def decide(self, now: Counters, first: bool = False) -> bool:
+    def decide(self, now: TrainerState, first: bool = False) -> bool:
         """Fit the plan into the time limit; True if it has changed. ``first``: only if nothing is decided yet and speed is known."""
         speed = self.step_seconds(now)
         if self.limit is None or speed is None:
             return False
-        if first and (now.plan.steps is not None or now.seconds < MEASURE * self.limit):
+        if first and (now.plan.steps is not None or now.seconds < MEASURED_SHARE * self.limit):
             return False
-        return now.plan.decide(now.step, MARGIN * self.limit - self._valid - now.seconds, speed, self._valid)
+        return now.plan.decide(now.step, PLANNED_SHARE * self.limit - self._valid - now.seconds, speed, self._valid)

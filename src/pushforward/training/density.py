@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from pathlib import Path
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..core import Chain, Flow, sum_event
-from ..objectives.reverse import ReverseKL, draws, evaluate
-from .allocator import keep_freed_memory
-from .display import Display
-from .ema import Ema
-from .guard import Guard
-from .importance import Importance, importance
-from .schedule import Plan, mix
-from .signals import StopSignals
-from .state import Counters, weights
+from ..evaluation import importance
+from ..objectives.reverse import ReverseKL
+from .density_batches import DensityBatches, DensityValidation
+from .directory import Directory
+from .history import Stop
+from .loop import optimize
+from .processes import Processes, first
+from .schedule import check_positive, course
 
 LOOKS = 50  # looks at the bound in a run
-LOOK_ROWS = 1024
-ANNEALED = 0.3  # share of the steps at a temperature above 1
-STREAK = 50  # skipped steps in a row before giving up
-Stop = Literal["steps", "time limit", "interrupted"]
 TINY = 0.01  # effective sample size that is worth a warning, as a share
 
 
@@ -46,7 +40,8 @@ class DensityFit:
         stopped: ``"steps"``, ``"time limit"`` or ``"interrupted"``.
         steps, skipped: steps taken, and those skipped since something was not finite.
         seconds: of training.
-        history: one dict for each look: ``step, elbo, ess`` (of the averaged weights, on a few draws), ``temperature, lr, seconds``.
+        history: one dict for each look: ``step, loss, elbo, ess`` (of the averaged weights, on a few draws), ``temperature, lr, seconds``;
+            ``valid`` is minus the elbo, once the temperature is 1.
     """
 
     log_z: Tensor
@@ -77,6 +72,8 @@ def fit_density(
     time_limit: float | None = None,
     seed: int = 0,
     context: Tensor | None = None,
+    run: Directory | str | Path | None = None,
+    resume: bool = False,
     progress: bool = True,
 ) -> DensityFit:
     r"""Fit the flow q to ``p = p~ / Z`` given ``log p~``, by the reverse KL divergence; afterwards it holds the best weights.
@@ -85,7 +82,9 @@ def fit_density(
     a linear warm-up and half a cosine down to zero. During the first three tenths the target is ``p~^(1/T) r^(1 - 1/T)``, with the
     temperature T falling from ``anneal`` to 1 and a normal r of variance ``anneal`` (behind the flow's first layers without parameters,
     such as a ``Logit``): the flow spreads over modes that it would not find from where it starts. A step whose loss or gradient
-    is not finite is skipped. Ctrl-C and SIGTERM end the training, and what there is comes back.
+    is not finite is skipped. Ctrl-C and SIGTERM end the training, and what there is comes back. Rates, temperatures and random numbers of a
+    step are functions of ``(seed, step)`` and the plan: with a directory to write to, a run that was stopped and resumed ends with the
+    same weights to the bit. Started by ``torchrun``, many processes share each batch.
 
     Cost: each step takes ``batch`` draws with ``log_prob`` and its gradient, the estimates ``samples`` draws. Flows that sample in
     one pass suit: couplings, IAF; a MAF takes D steps for each.
@@ -112,13 +111,16 @@ def fit_density(
         anneal: the first temperature; 1 for none.
         path: gradients through the draws only (see :class:`ReverseKL`).
         samples: fresh draws for the estimates, for each context.
-        time_limit: seconds of training, if that is over sooner.
+        time_limit: seconds of training, if that is over sooner; the schedule is fitted to it.
         seed: of the draws; the caller's random state stays as it is.
         context: for a conditional flow, the contexts ``(K, *context_shape)`` to fit at; each draw takes one of them.
+        run: a directory for checkpoints, weights and metrics.
+        resume: go on from its checkpoint, if it has one; the flow is one built as at the start.
         progress: show progress on stderr.
 
     Raises:
-        ValueError: impossible options, a flow of another kind, or a ``log_prob`` of another shape, without a gradient, or nowhere finite.
+        ValueError: impossible options, a place that is taken, a flow of another kind, or a ``log_prob`` of another shape, without a
+            gradient, or nowhere finite.
         FloatingPointError: step after step something is not finite.
 
     Example::
@@ -128,65 +130,65 @@ def fit_density(
         >>> f"{fit.log_z:.1f}", flow.sample((5,)).shape
         ('3.2', torch.Size([5, 2]))
     """
-    _check(flow, anneal, ema, warmup, context, steps=steps, batch=batch, lr=lr, clip=clip, samples=samples, time_limit=time_limit)
+    _check(flow, anneal, ema, warmup, context)
+    check_positive("fit_density", steps=steps, batch=batch, lr=lr, clip=clip, samples=samples, time_limit=time_limit)
     context = None if flow.context_shape is None else context
-    keep_freed_memory()
-    trainable = [p for p in flow.parameters() if p.requires_grad]
-    devices = [trainable[0].device] if trainable[0].is_cuda else []
-    objective = ReverseKL(flow, log_prob, batch if context is None else 1, path, _broad(flow, anneal))
-    plan = Plan(asked=steps, steps=steps, every=max(1, steps // LOOKS), warmup=min(warmup, steps // 10), start=0)
-    now, records, best = Counters(plan), [], None
-
-    with torch.random.fork_rng(devices=devices), StopSignals() as signals, Display(progress) as display:
-        torch.manual_seed(mix(seed, "draws"))
-        _try(flow, log_prob, batch, context)
-        average = Ema(flow.train(), flow, ema)
-        optimizer = torch.optim.AdamW(trainable, lr=lr, weight_decay=1e-4, fused=True)
-        guard = Guard(optimizer, trainable, clip, now.tally)
-        began = time.perf_counter()
-
-        while True:
-            now.seconds = time.perf_counter() - began
-            done = min(1.0, max(now.step / steps, now.seconds / time_limit if time_limit else 0.0))
-            temperature = anneal ** max(0.0, 1 - done / ANNEALED)
-            rate = lr * min(1.0, (now.step + 1) / max(1, plan.warmup)) * 0.5 * (1 + math.cos(math.pi * done))
-            stopped: Stop | None = (
-                "interrupted" if signals.received else "steps" if now.step >= steps else "time limit" if done >= 1 else None
-            )
-
-            if now.step % plan.every == 0 or stopped:
-                average.sync()
-                elbo, ess = _look(cast(Flow, average.part), log_prob, seed, context, devices)
-                records.append({"step": now.step, "elbo": elbo, "ess": ess, "temperature": temperature, "lr": rate, "seconds": now.seconds})
-                if temperature == 1 and math.isfinite(elbo) and (now.best is None or -elbo < now.best):
-                    now.best, now.best_step, best = -elbo, now.step, weights(average.part)
-            if stopped:
-                break
-            if guard.look()[0] >= STREAK:
-                raise FloatingPointError(
-                    f"fit_density: up to step {now.step} the loss or its gradient was not finite {STREAK} times in a row; if log_prob is "
-                    "-inf somewhere, begin the flow with a layer from its support to the whole space, else lower lr"
-                )
-            if display.due:
-                display.update(now, now.step * batch / now.seconds, now.seconds * (1 - done) / done if done else None)
-
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            flow.refresh()
-            rows = None if context is None else context[torch.randint(len(context), (batch,), device=context.device)]
-            loss = objective(rows, 1 / temperature)
-            loss.backward()
-            guard.step(loss.detach())
-            average.update(now.step)
-            now.step += 1
-
-        flow.load_state_dict(best or weights(average.part))
-        found = importance(flow.eval(), log_prob, samples, context)
+    directory = _directory(run, resume)
+    processes = Processes(next(p.device for p in flow.parameters() if p.requires_grad))
+    batches = DensityBatches(log_prob, batch, context, anneal, seed, processes)
+    own = batches.batch // processes.count
+    try:
+        history = optimize(
+            flow,
+            ReverseKL(flow, log_prob, own if context is None else 1, path, _broad(flow, anneal)),
+            batches,
+            DensityValidation(log_prob, context, anneal, seed, processes),
+            processes,
+            course(steps, steps, None, lambda total: max(1, total // LOOKS), warmup, time_limit),
+            lr=lr,
+            clip=clip,
+            ema=ema,
+            time_limit=time_limit,
+            seed=seed,
+            run=directory,
+            resume=resume,
+            progress=progress,
+        )
+    except FloatingPointError:
+        raise FloatingPointError(
+            "fit_density: the loss or its gradient is not finite, step after step; if log_prob is -inf somewhere, begin the flow with a "
+            "layer from its support to the whole space, else lower lr"
+        ) from None
+    with processes.forked():
+        processes.seed(seed, "estimates")
+        found = importance(flow, log_prob, samples, context)
     fit = DensityFit(
-        found.log_z, found.log_z_stderr, found.elbo, found.ess, found.pareto_k, stopped, now.step, int(now.tally[1]), now.seconds, records
+        found.log_z,
+        found.log_z_stderr,
+        found.elbo,
+        found.ess,
+        found.pareto_k,
+        "time limit" if history.stopped == "steps" and history.steps < steps else history.stopped,
+        history.steps,
+        history.skipped,
+        history.seconds,
+        history.records,
     )
     _warn(fit, samples)
     return fit
+
+
+def _directory(run: Directory | str | Path | None, resume: bool) -> Directory | None:
+    if resume and run is None:
+        raise ValueError("fit_density: resume needs the directory to go on from; give run")
+    if run is None or isinstance(run, Directory):
+        return run
+    path = Path(run)
+    if not resume and path.exists() and any(path.iterdir()):
+        raise ValueError(f"fit_density: {path} is not empty; resume=True goes on from the checkpoint in it, or choose another place")
+    if first():
+        path.mkdir(parents=True, exist_ok=True)
+    return Directory(path, {})
 
 
 def _broad(flow: Flow, variance: float) -> Callable[..., Tensor]:
@@ -200,32 +202,6 @@ def _broad(flow: Flow, variance: float) -> Callable[..., Tensor]:
     return log_prob
 
 
-def _look(
-    flow: Flow, log_prob: Callable[..., Tensor], seed: int, context: Tensor | None, devices: list[torch.device]
-) -> tuple[float, float]:
-    """The bound and the effective sample size on a few draws, the same noise each time, so that looks compare."""
-    with torch.random.fork_rng(devices=devices), torch.no_grad():
-        torch.manual_seed(mix(seed, "look"))
-        given = None if context is None else context[torch.arange(LOOK_ROWS, device=context.device) % len(context)]
-        x, log_q, given = draws(flow, LOOK_ROWS if given is None else 1, given)
-        found = Importance(x, (evaluate(log_prob, x, given) - log_q).double())
-        return found.elbo.item(), found.ess.item()
-
-
-def _try(flow: Flow, log_prob: Callable[..., Tensor], batch: int, context: Tensor | None) -> None:
-    """Find out before the first step whether there is something to follow."""
-    with torch.no_grad():
-        x, _, given = draws(flow, max(1, batch // (1 if context is None else len(context))), context)
-    value = evaluate(log_prob, x.requires_grad_(), given)
-    if not value.requires_grad:
-        raise ValueError("fit_density: expected a log_prob that is differentiable in x, got values without a gradient; write it in torch")
-    if not value.isfinite().any():
-        raise ValueError(
-            f"fit_density: log_prob is not finite at any of {len(x):,} draws of the flow as it is; start it where the density is, or "
-            "begin it with a layer from the density's support to the whole space"
-        )
-
-
 def _warn(fit: DensityFit, samples: int) -> None:
     ess = float(fit.ess.min())
     if ess < TINY:
@@ -236,7 +212,7 @@ def _warn(fit: DensityFit, samples: int) -> None:
         )
 
 
-def _check(flow: Flow, anneal: float, ema: float, warmup: int, context: Tensor | None, **positive: float | None) -> None:
+def _check(flow: Flow, anneal: float, ema: float, warmup: int, context: Tensor | None) -> None:
     if flow.kind != "exact":
         raise ValueError(f'fit_density: expected a flow of kind "exact", got "{flow.kind}"; take out the layers that add noise')
     if not any(p.requires_grad for p in flow.parameters()):
@@ -245,8 +221,5 @@ def _check(flow: Flow, anneal: float, ema: float, warmup: int, context: Tensor |
         expected = ", ".join(map(str, flow.context_shape))
         got = "none" if context is None else str(tuple(context.shape))
         raise ValueError(f"fit_density: expected contexts (K, {expected}) to fit the conditional flow at, got {got}")
-    for name, value in positive.items():
-        if value is not None and not 0 < value < math.inf:
-            raise ValueError(f"fit_density: expected {name} > 0, got {value}")
     if not (1 <= anneal < math.inf and 0 <= ema < 1 and warmup >= 0):
         raise ValueError(f"fit_density: expected anneal >= 1, 0 <= ema < 1 and warmup >= 0, got {anneal}, {ema} and {warmup}")

@@ -9,7 +9,8 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from .state import Counters
+from ..words import duration
+from .checkpoint import TrainerState
 
 REDRAW = 0.25  # seconds between looks at the bar
 LINE = 10.0  # seconds between plain lines
@@ -51,7 +52,7 @@ class Display:
         """Whether enough time has passed to show something new."""
         return self.shown and time.perf_counter() >= self._next
 
-    def update(self, now: Counters, rate: float | None, seconds_left: float | None) -> None:
+    def update(self, now: TrainerState, rate: float | None, seconds_left: float | None) -> None:
         """Show where the run is; ``rate`` in rows per second."""
         total, count = now.tally[2] - self._seen[0], now.tally[3] - self._seen[1]
         if count > 0:
@@ -83,19 +84,3 @@ class Display:
             self._bar.console.print(sentence, markup=False, highlight=False)
         else:
             print(sentence, file=sys.stderr, flush=True)
-
-
-def duration(seconds: float) -> str:
-    """``12s``, ``3m05s`` or ``2h07m``.
-
-    Example::
-
-        >>> duration(185.2)
-        '3m05s'
-    """
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02d}s"
-    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"

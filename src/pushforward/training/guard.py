@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Guard:
+class NonFiniteGuard:
     """Clips the gradient's norm and steps, unless the loss or the gradient is not finite: then the step is skipped.
 
     Arguments:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .state import Counters
+from .checkpoint import TrainerState
 
 Stop = Literal["steps", "patience", "time limit", "interrupted"]
 
@@ -21,7 +21,7 @@ class History:
         stopped: why it ended: ``"steps"``, ``"patience"``, ``"time limit"`` or ``"interrupted"``.
         seconds: of training, over all sittings.
         rollbacks, skipped: what the divergence guard did.
-        records: one dict for each validation: ``step, loss, valid, lr, rows_per_second, seconds``.
+        records: one dict for each validation: ``step, loss, valid, lr, rows_per_second, seconds``, and what else was looked at.
         compiled: whether the last step ran as compiled code.
     """
 
@@ -36,14 +36,14 @@ class History:
     compiled: bool = False
 
 
-def record(now: Counters, figure: float, lr: float, rate: float | None) -> dict[str, Any]:
+def record(now: TrainerState, figures: dict[str, float], lr: float, rate: float | None) -> dict[str, Any]:
     """One line of metrics; the loss is the mean since the last one."""
     total, count = now.tally[2] - now.logged[0], now.tally[3] - now.logged[1]
     now.logged, now.validated = now.tally[2:], now.step
     return {
         "step": now.step,
         "loss": total / count if count else None,
-        "valid": figure if math.isfinite(figure) else None,
+        **{name: figure if math.isfinite(figure) else None for name, figure in figures.items()},
         "lr": lr * now.factor * now.plan.rate(now.step),
         "rows_per_second": rate,
         "seconds": now.seconds,

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .display import Display, duration
+from ..words import duration
+from .checkpoint import TrainerState
+from .display import Display
 from .history import Stop
 from .schedule import Plan
-from .state import Counters
 
 if TYPE_CHECKING:
-    from .run import Run
+    from .directory import Directory
 
 
-def announce(plan: Plan, time_limit: float | None, run: Run | None, display: Display) -> None:
+def announce(plan: Plan, time_limit: float | None, run: Directory | None, display: Display) -> None:
     """What the clock has decided belongs to the run's configuration: without a clock it can then be repeated."""
     if run:
         run.decide("train", steps=plan.steps, every=plan.every)
@@ -23,13 +24,13 @@ def announce(plan: Plan, time_limit: float | None, run: Run | None, display: Dis
         display.note(f"{plan.steps:,} steps fit into {duration(time_limit)}")
 
 
-def keep_choice(now: Counters, run: Run | None) -> None:
+def keep_choice(now: TrainerState, run: Directory | None) -> None:
     """Whether steps run compiled was decided by the clock too."""
-    if run and run.config.get("train", {}).get("compile") != now.compiled:
+    if run and now.compiled and run.config.get("train", {}).get("compile") != now.compiled:
         run.decide("train", compile=now.compiled)
 
 
-def greet(now: Counters, display: Display) -> None:
+def greet(now: TrainerState, display: Display) -> None:
     """At the start of a further sitting."""
     display.note(f"going on from step {now.step:,}")
     threads = torch.get_num_threads()
@@ -37,12 +38,12 @@ def greet(now: Counters, display: Display) -> None:
         display.say(f"note: {threads} CPU threads instead of {now.threads}; the last bits of the weights may come out differently")
 
 
-def farewell(stopped: Stop, now: Counters, signal: str | None, run: Run | None, display: Display) -> None:
+def farewell(stopped: Stop, now: TrainerState, signal: str | None, run: Directory | None, display: Display) -> None:
     """At the end, if there is something to say."""
     if stopped == "interrupted":
-        where = "the weights are kept in memory only" if run is None else f"checkpoint in {run.path}; go on with --resume"
+        where = "the weights are kept in memory only" if run is None else f"to be resumed from the checkpoint in {run.path}"
         display.say(f"stopped by {signal or 'a signal'} at step {now.step:,}; {where}")
     elif now.best is None:
-        display.say("no validation loss was finite: the last averaged weights are kept; look for validation rows outside the support")
+        display.say("no validation loss was finite: the last averaged weights are kept; look for values outside the support")
     if now.tally[1]:
         display.say(f"{int(now.tally[1]):,} of {now.step:,} steps were skipped, since the loss or its gradient was not finite")

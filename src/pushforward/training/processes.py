@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from .schedule import mix
+from .schedule import derive_seed
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -29,18 +29,22 @@ def first() -> bool:
 class Processes:
     """Device, rank and collective calls, over accelerate.
 
+    Arguments:
+        device: where to compute, if there is one process only; accelerate's choice otherwise.
+
     Attributes:
         device: where this process computes. Apple's MPS has no float64, which data need, so the CPU stands in for it.
         rank, count: this process among all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device | None = None) -> None:
         from accelerate import Accelerator  # heavy, and only training needs it
 
         self.accelerator: Accelerator = Accelerator()
-        self.device: torch.device = self.accelerator.device if self.accelerator.device.type != "mps" else torch.device("cpu")
         self.rank: int = self.accelerator.process_index
         self.count: int = self.accelerator.num_processes
+        usual = self.accelerator.device if self.accelerator.device.type != "mps" else torch.device("cpu")
+        self.device: torch.device = usual if device is None or self.count > 1 else device
 
     @property
     def main(self) -> bool:
@@ -82,7 +86,7 @@ class Processes:
 
     def seed(self, *parts: int | str) -> None:
         """Make what follows a function of the parts; a hundred times cheaper than ``torch.manual_seed``, which tells every backend."""
-        seed = mix(*parts)
+        seed = derive_seed(*parts)
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.default_generators[torch.cuda.current_device()].manual_seed(seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -23,19 +24,19 @@ def default_interval(steps: int, batch: int, valid_rows: int) -> int:
     return max(1, steps // 50, min(math.ceil(3 * valid_rows / batch), steps // 5))
 
 
-def mix(*parts: int | str) -> int:
+def derive_seed(*parts: int | str) -> int:
     """A 63-bit seed out of numbers and words; neighbouring steps get unrelated ones."""
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "little") >> 1
 
 
-class Order:
+class EpochOrder:
     """Which rows make the batch of a step: a seeded permutation for each pass, one pass after the other.
 
     Every row is seen once a pass; a batch may hold the end of one pass and the start of the next, so all have one size.
 
     Example::
 
-        >>> Order(rows=1000, batch=64, seed=0)(step=3).shape
+        >>> EpochOrder(rows=1000, batch=64, seed=0)(step=3).shape
         torch.Size([64])
     """
 
@@ -53,7 +54,7 @@ class Order:
     def _permutation(self, turn: int) -> Tensor:
         if turn not in self._passes:
             self._passes = {t: p for t, p in self._passes.items() if t == turn - 1}
-            generator = torch.Generator().manual_seed(mix(self.seed, "order", turn))
+            generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", turn))
             self._passes[turn] = torch.randperm(self.rows, generator=generator)
         return self._passes[turn]
 
@@ -114,3 +115,23 @@ class Plan:
         self.done, self.start = self.progress(step), max(step, self.warmup)
         self.steps, self.every = steps, every
         return True
+
+
+def course(asked: int | None, usual: int, every: int | None, interval: Callable[[int], int], warmup: int, time_limit: float | None) -> Plan:
+    """The course as far as it is known before the first step.
+
+    Arguments:
+        asked: the steps that were asked for, if any; ``usual`` otherwise, and what fits into a time limit.
+        every: steps between validations; ``interval`` of the steps otherwise.
+        warmup: steps of the linear warm-up; a tenth of all at most.
+    """
+    total = None if time_limit else usual if asked is None else asked
+    warmup = warmup if total is None else min(warmup, total // 10)
+    return Plan(asked=asked, steps=total, every=every or interval(total or asked or usual), warmup=warmup, start=warmup)
+
+
+def check_positive(who: str, **values: float | None) -> None:
+    """ValueError unless each value, if there is one, is a positive number."""
+    for name, value in values.items():
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"{who}: expected {name} > 0, got {value}")

@@ -53,13 +53,13 @@ class Autoregressive(Transform):
 
         if (kind := self._kind()) is None or (net := self.net.masked(context)) is None:
             return plain(x, self.net(x, context))
-        whole = kernels.Net(net.order, net.ends, net.residual)
+        whole = kernels.MaskedLayout(net.order, net.ends, net.residual)
         return kernels.masked(lambda x, *numbers: plain(x, net.compute(x, *numbers)), x, net.given, net.weights, kind, whole, inverse=False)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         if (kind := self._kind()) is None or (net := self.net.masked(context)) is None:
             return self._unrolled(z, context)
-        whole = kernels.Net(net.order, net.ends, net.residual)
+        whole = kernels.MaskedLayout(net.order, net.ends, net.residual)
         return kernels.masked(lambda *_: self._unrolled(z, context), z, net.given, net.weights, kind, whole, inverse=True)
 
     def _unrolled(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -75,10 +75,10 @@ class Autoregressive(Transform):
         x = self.net.unroll(solve, z.shape[0], context)
         return x, sum_event(torch.cat(slopes, 1))
 
-    def _kind(self) -> kernels.Affine | kernels.Spline | None:
+    def _kind(self) -> kernels.AffineMap | kernels.Spline | None:
         """The scalar map as the kernel of a masked layer knows it; ``None`` if that has no code for it."""
         if type(self.univariate) is Affine:
-            return kernels.Affine(self.univariate.bound)
+            return kernels.AffineMap(self.univariate.bound)
         if type(self.univariate) is RationalQuadratic:
             return kernels.Spline(self.univariate.bins, self.univariate.bound, self.univariate.floor)
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..presets.recommend import recommend
 from .comparing import gallery
 from .distilling import comparison, distill
 from .editing import edit
@@ -11,7 +12,6 @@ from .judge import diagnose, evaluate
 from .listing import list_data, list_models, list_presets
 from .picturing import Reconstructed, interpolate, reconstruct
 from .planning import Forecast, plan, print_forecast
-from .recommending import recommend
 from .runs import load, results
 from .sampling import sample
 from .scoring import Scored, score

@@ -12,13 +12,15 @@ import torch
 from .. import options as signature
 from ..data import Data
 from ..data import load as load_data
-from ..data.errors import nearest
 from ..evaluation import Score, evaluate
 from ..models import MODELS
+from ..models.build import build
 from ..plots import Exhibit, exhibition, save, wall
-from ..training import History, build
+from ..presets import read_preset
+from ..training import History
 from ..training import fit as train
-from .listing import list_presets, preset_path
+from ..words import nearest
+from .listing import list_presets
 
 SHOWN = 50_000  # rows in a picture
 
@@ -96,14 +98,14 @@ def named(model: str) -> dict[str, Any]:
     if name not in presets:
         known = [*MODELS, *presets]
         raise ValueError(f"unknown model {model!r}{nearest(name, known) or ';'} models and presets are {', '.join(known)}")
-    return signature.read_preset(preset_path(name))
+    return read_preset(name)
 
 
 def fitted(data: Data, settings: dict[str, Any], *, time_limit: float, seed: int, progress: bool) -> tuple[Any, Score, History]:
     """A flow by flat settings (but for their number of steps), trained for a time, with its score on the test rows."""
     name = settings["model.name"]
     given = {key: value for key, value in settings.items() if key not in ("model.name", "train.steps", "train.seed", "train.time_limit")}
-    recipe, training = signature.parse(given, MODELS[name], train)
+    recipe, training = signature.parse_options(given, MODELS[name], train)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         flow = build({"model": {"name": name} | signature.defaults(MODELS[name]) | recipe}, data.schema)

@@ -8,6 +8,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,25 @@ from torch import Tensor, nn
 from .. import options as signature
 from ..core import Flow
 from ..data import Data, Rows
-from ..data.errors import nearest
-from ..evaluation import c2st, evaluate, log_likelihood, settled
+from ..doctor import diagnose
+from ..evaluation import Results, c2st, evaluate, likelihood_quantiles, settled
 from ..models import MODELS
+from ..models.build import build
 from ..nets import CausalNet
 from ..objectives import Distillation
-from ..training import Run, build
+from ..report import write_report
+from ..training import Run
 from ..training import fit as train
 from ..transforms import Autoregressive
-from .fitting import LEAST, QUANTILES, create, train_into
-from .runs import data_of, keep_results, load, results
+from ..words import nearest
+from .fitting import check_same, create, train_into
+from .runs import data_of, keep_results, load, read_results
 
-NUMBERS = 2**23  # of the teacher's samples to learn from, at most: 64 MB
+TAUGHT_NUMBERS = 2**23  # of the teacher's samples to learn from, at most: 64 MB
 RATE = 3e-3  # the largest learning rate
 JUDGED = 5000  # samples on each side of the two-sample test, and for the KL divergence
 TIMED = 1024  # samples
-ENOUGH = 0.55  # accuracy at telling student from teacher, up to which the student is said to stand in for it
+CLOSE_ENOUGH = 0.55  # accuracy at telling student from teacher, up to which the student is said to stand in for it
 
 
 def distill(
@@ -46,6 +50,8 @@ def distill(
     time_limit: float | None = None,
     seed: int = 0,
     overwrite: bool = False,
+    resume: bool = False,
+    report: bool = True,
     progress: bool = True,
 ) -> Run:
     """Train a fast student to give a fitted run's samples; the student is a run like any other.
@@ -65,12 +71,14 @@ def distill(
         time_limit: seconds of training; the schedule is fitted to it.
         seed: of samples, initial weights and order of rows.
         overwrite: replace a run that is there.
+        resume: go on with a student that was stopped, with its own settings; start it if it is not there.
+        report: draw report.html and figures/.
         progress: talk on stderr.
 
     Raises:
         ValueError: an unknown recipe, one that does not sample in one pass, a teacher without exact density behind its preprocessing,
-            a place that is taken, or contexts that can't be read again.
-        KeyboardInterrupt: training was stopped; the weights up to there can be loaded.
+            a place that is taken, contexts that can't be read again, or other settings than those of the run to resume.
+        KeyboardInterrupt: training was stopped, at a checkpoint: ``resume`` goes on from there.
 
     Example::
 
@@ -84,31 +92,40 @@ def distill(
         raise ValueError(f"unknown model {to!r}{nearest(to, MODELS) or ';'} the models are {', '.join(MODELS)}")
     if rows < 20:
         raise ValueError(f"distill: expected at least 20 rows of the teacher to learn from, got {rows}")
-    recipe, training = signature.parse(options, MODELS[to], train)
-    defaults = signature.defaults(MODELS[to])
-    inherited = {key: value for key, value in teacher.config["model"].items() if key in defaults}
-    rows = min(rows, max(20, NUMBERS // math.prod(teacher.schema.shape)))
-    config = {
-        "data": dict(teacher.config["data"]),
-        "model": {"name": to} | defaults | inherited | recipe,
-        "train": signature.defaults(train) | {"lr": RATE} | training | {"seed": seed, "time_limit": time_limit},
-    }
+    recipe, training = signature.parse_options(options, MODELS[to], train)
+    student = Run.load(out) if resume and out is not None and Path(out).exists() else None
+    if student is None:
+        defaults = signature.defaults(MODELS[to])
+        inherited = {key: value for key, value in teacher.config["model"].items() if key in defaults}
+        rows = min(rows, max(20, TAUGHT_NUMBERS // math.prod(teacher.schema.shape)))
+        config = {
+            "data": dict(teacher.config["data"]),
+            "model": {"name": to} | defaults | inherited | recipe,
+            "train": signature.defaults(train) | {"lr": RATE} | training | {"seed": seed, "time_limit": time_limit},
+            "distill": {"teacher": str(teacher.path.resolve()), "rows": rows, "kl": kl},
+        }
+    else:
+        config = student.config
+        given = {"model": recipe | {"name": to}, "train": training, "distill": {"teacher": str(teacher.path.resolve())}}
+        check_same(student, given, teacher.config["data"]["source"])
+        config["train"] |= training | ({} if time_limit is None else {"time_limit": time_limit})
+    rows, seed = config["distill"]["rows"], config["train"]["seed"]
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         flow = build(config, teacher.schema)
-    objective = Distillation(flow, teacher.flow, shared=len(teacher.schema.layers()), kl=kl)
-    config["distill"] = {"teacher": str(teacher.path.resolve()), "rows": rows, "kl": objective.kl}
+    objective = Distillation(flow, teacher.flow, shared=len(teacher.schema.layers()), kl=config["distill"]["kl"])
+    config["distill"]["kl"] = objective.kl
     data = _data(teacher)
     say(f"drawing {rows:,} samples of the teacher, {teacher.config['model']['name']}")
     taught = _taught(teacher, data, rows, seed)
-    student = create(out, config, taught, overwrite)
+    student = student or create(out, config, taught, overwrite)
     say(f"{to}: {sum(p.numel() for p in flow.parameters()):,} parameters, {_plan(objective)}; training in {student.path}")
-    history = train_into(student, flow, taught, **config["train"], objective=objective, progress=progress)
+    history = train_into(student, flow, taught, **config["train"], objective=objective, resume=resume, progress=progress)
     if history.stopped == "interrupted":
-        say(f"stopped after {history.steps:,} steps; the weights up to there are in {student.path}; start again with --overwrite")
+        say(f"stopped after {history.steps:,} steps, at a checkpoint in {student.path}; go on with --resume")
         raise KeyboardInterrupt
     say(f"trained {history.steps:,} steps in {history.seconds:.0f} s (ended by: {history.stopped}); comparing with the teacher")
-    _judge(student, teacher, data or taught, taught.test, history.seconds)
+    _judge(student, teacher, data or taught, taught.test, history.seconds, report)
     return student
 
 
@@ -203,19 +220,16 @@ def _taught(teacher: Run, data: Data | None, rows: int, seed: int) -> Data:
     return Data(teacher.config["data"]["name"], teacher.schema, *parts, entropy=None, notes=[])
 
 
-def _judge(student: Run, teacher: Run, data: Data, test: Rows, seconds: float) -> None:
+def _judge(student: Run, teacher: Run, data: Data, test: Rows, seconds: float, report: bool) -> None:
     """Student beside teacher on rows of the data, and on each other's samples."""
     names = student.config["model"]["name"], teacher.config["model"]["name"]
     scores = [
         evaluate(run.flow, data.test, schema=run.schema, name=name, train_seconds=time)
         for run, name, time in ((student, names[0], seconds), (teacher, f"{names[1]} (the teacher)", None))
     ]
-    try:
-        baselines = results(teacher)["scores"][1:]
-    except ValueError:  # of a teacher that was trained by `training.fit`
-        baselines = []
+    with suppress(ValueError):  # of a teacher that was trained by `training.fit`
+        scores += read_results(teacher).scores[1:]
     told = c2st(student.flow, test, limit=JUDGED)
-    quantiles = log_likelihood(student.flow, data.train.pick(slice(JUDGED))).quantile(torch.linspace(0, 1, QUANTILES + 1).double())
     found = {
         "student": names[0],
         "teacher": names[1],
@@ -224,21 +238,18 @@ def _judge(student: Run, teacher: Run, data: Data, test: Rows, seconds: float) -
         "milliseconds": _times(student, teacher, test),
         "verdict": _verdict(told.accuracy),
     }
-    keep_results(
-        student,
-        {
-            "scores": [*(score.to_json() for score in scores), *baselines],
-            "verdict": f"{names[0]} is {scores[1].nats - scores[0].nats:.3f} nats per row below its teacher, {names[1]}.",
-            "entropy": data.entropy,
-            "c2st": None,
-            "distillation": found,
-            "quantiles": quantiles.nan_to_num(nan=LEAST, neginf=LEAST).tolist(),
-        },
-    )
+    gap = scores[1].nats - scores[0].nats
+    verdict = f"{names[0]} is {abs(gap):.3f} nats per row {'below' if gap > 0 else 'above'} its teacher, {names[1]}."
+    quantiles = likelihood_quantiles(student.flow, data.train, most=JUDGED)
+    results = Results(scores, verdict, data.entropy, quantiles=quantiles, distillation=found)
+    keep_results(student, results)
+    if report:
+        lines = {"Beside the teacher": "\n".join(comparison(found))}
+        write_report(student, data, results, diagnose(student.flow, data.test, student.schema), lines)
 
 
 def _verdict(accuracy: float) -> str:
-    if accuracy <= ENOUGH:
+    if accuracy <= CLOSE_ENOUGH:
         return "The student's samples can stand in for the teacher's."
     return (
         "The student is not there yet: its samples differ from the teacher's. Distil longer (--time-limit), or make it wider (model.width)."

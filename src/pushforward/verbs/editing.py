@@ -14,8 +14,8 @@ from torch import Tensor
 
 from .. import latent
 from ..data import DataError, ImageSchema, Rows
-from ..data.errors import listing, nearest
 from ..training import Run
+from ..words import listing, nearest
 from .image_rows import Strip, check_png, chosen, image_run, label_words, labelled, some, whole
 
 Method = Literal["mean", "probe", "class"]

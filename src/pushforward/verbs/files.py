@@ -10,16 +10,16 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from ..data.errors import nearest
 from ..training.atomic import replace
+from ..words import nearest
 
-ENDINGS = (".csv", ".tsv", ".parquet", ".arrow", ".feather", ".npy")
+TABLE_ENDINGS = (".csv", ".tsv", ".parquet", ".arrow", ".feather", ".npy")
 
 
 def check_ending(who: str, path: Path) -> None:
     """Raise ValueError unless the file's ending is one that can be written and its folder is there."""
-    if path.suffix.lower() not in ENDINGS:
-        raise ValueError(f"{who}: can't write {path}{nearest(path.suffix, ENDINGS) or ';'} use one of {', '.join(ENDINGS)}")
+    if path.suffix.lower() not in TABLE_ENDINGS:
+        raise ValueError(f"{who}: can't write {path}{nearest(path.suffix, TABLE_ENDINGS) or ';'} use one of {', '.join(TABLE_ENDINGS)}")
     if not path.parent.is_dir():
         raise ValueError(f"{who}: there is no folder {path.parent} to write {path.name} to; make it first")
 

@@ -16,23 +16,20 @@ from .. import options as signature
 from ..baselines import baselines, files
 from ..core import Flow
 from ..data import Data, ImageSchema
-from ..data.errors import nearest
 from ..doctor import diagnose
-from ..evaluation import c2st, evaluate, log_likelihood, verdict
+from ..evaluation import Results, c2st, evaluate, likelihood_quantiles, verdict
 from ..models import MODELS
+from ..models.build import build
+from ..presets import read_preset
+from ..presets.recommend import alpha_for, recommend
 from ..report import write_report
-from ..training import History, Run, build
+from ..training import History, Run
 from ..training import fit as train
 from ..training.processes import Processes, count, first
-from .listing import preset_path
-from .recommending import alpha_for, recommend
+from ..words import nearest
 from .runs import data_of, keep_results
 from .sources import IN_MEMORY, as_images, read_source, settings_of, where
-from .watching import Watch
-
-QUANTILES = 1000  # steps between the kept quantiles of the training rows' log-likelihoods
-LEAST = -1e300  # stands for -inf among them, which JSON has not
-RANGE_ROWS, RANGE_IMAGES = 50_000, 2_000  # training rows these are taken from, at most
+from .watching import TrainingSheets
 
 
 def fit(
@@ -124,10 +121,10 @@ def fit(
         read = read_source(data, settings, pictures, valid, test)
         model, preset, why = recommend(read)
     name, chosen = chosen_model(model, preset, options)
-    recipe, training = signature.parse(chosen, MODELS[name], train)
+    recipe, training = signature.parse_options(chosen, MODELS[name], train)
     if run is not None:
         again = {key: value for key, value in settings.items() if value and value != "error"}
-        _check_same(run, {"data": again, "model": recipe | {"name": name}, "train": training}, where(data))
+        check_same(run, {"data": again, "model": recipe | {"name": name}, "train": training}, where(data))
         if first():
             (run.path / "scores.json").unlink(missing_ok=True)
         in_memory = run.config["data"]["source"] == IN_MEMORY
@@ -171,32 +168,21 @@ def _judge(run: Run, data: Data, flow: Flow, name: str, samples: int, seconds: f
         files(data.test, data.schema) if isinstance(data.schema, ImageSchema) else baselines(data, data.schema.layers(), samples=samples)
     )
     scores = [score, *others]
-    told = c2st(flow, data.test) if len(data.test) >= 20 and not pictures else None  # trees on pixels would say little, and take hours
-    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))[: RANGE_IMAGES if pictures else RANGE_ROWS]
-    train_log_prob = log_likelihood(flow, data.train.pick(order.numpy()), samples=samples)
-    quantiles = train_log_prob.quantile(torch.linspace(0, 1, QUANTILES + 1, dtype=torch.float64))
-    keep_results(
-        run,
-        {
-            "scores": [s.to_json() for s in scores],
-            "verdict": verdict(scores),
-            "entropy": data.entropy,
-            "c2st": None if told is None else told.to_json(),
-            "quantiles": quantiles.nan_to_num(nan=LEAST, neginf=LEAST).tolist(),
-        },
-    )
+    test = c2st(flow, data.test) if len(data.test) >= 20 and not pictures else None  # trees on pixels would say little, and take hours
+    found = Results(scores, verdict(scores), data.entropy, test, likelihood_quantiles(flow, data.train, samples))
+    keep_results(run, found)
     if report:
-        write_report(run, data, scores, diagnosis=diagnose(flow, data.test, run.schema), c2st=told)
+        write_report(run, data, found, diagnose(flow, data.test, run.schema))
 
 
 def model_name(model: str | None, preset: str | Path | None) -> str | None:
     """The recipe that was asked for, by itself or by a preset."""
-    return model or (None if preset is None else signature.read_preset(preset_path(preset)).get("model.name"))
+    return model or (None if preset is None else read_preset(preset).get("model.name"))
 
 
 def chosen_model(model: str | None, preset: str | Path | None, options: Sequence[str] | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The recipe's name, and all settings that were given for it and for training."""
-    settings = signature.read_preset(preset_path(preset)) if preset is not None else {}
+    settings = read_preset(preset) if preset is not None else {}
     preset_model = settings.pop("model.name", None)
     name = model or preset_model or "nsf"
     if name not in MODELS:
@@ -226,7 +212,7 @@ def create(out: str | Path | None, config: dict[str, dict[str, Any]], data: Data
 def train_into(run: Run, flow: Flow, data: Data, **options: Any) -> History:
     """Train the flow of a run; one that is refused before it began leaves nothing half-written."""
     schema = data.schema
-    watch = Watch(run.path / "figures" / "training", schema, data.valid) if isinstance(schema, ImageSchema) else None
+    watch = TrainingSheets(run.path / "figures" / "training", schema, data.valid) if isinstance(schema, ImageSchema) else None
     try:
         return train(flow, data.train, data.valid, run=run, watch=watch, **options)
     except ValueError:
@@ -235,7 +221,7 @@ def train_into(run: Run, flow: Flow, data: Data, **options: Any) -> History:
         raise
 
 
-def _check_same(run: Run, given: dict[str, dict[str, Any]], source: str | list[str] | None) -> None:
+def check_same(run: Run, given: dict[str, dict[str, Any]], source: str | list[str] | None) -> None:
     """Raise unless what was given again is what the run was started with; only the steps, their number and kind, may change."""
     for table, values in given.items():
         for key, value in values.items():

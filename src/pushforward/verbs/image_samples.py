@@ -14,15 +14,16 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from ..data import ImageSchema
-from ..data.errors import nearest
+from ..data.context import context_rows
 from ..latent import sample as draw
 from ..plots import contact_sheet, save, temperatures
 from ..plots.strips import to_bytes
 from ..training import Run
 from ..training.atomic import replace
+from ..words import nearest
 from .image_rows import image_run, whole
 
-ENDINGS = (".png", ".npy", ".npz", ".parquet")
+IMAGE_ENDINGS = (".png", ".npy", ".npz", ".parquet")
 
 
 def sample_images(
@@ -42,8 +43,6 @@ def sample_images(
     Raises:
         ValueError: a context is missing or unknown, a temperature is below 0, or a file can't be written.
     """
-    from .sampling import context_rows
-
     run, schema = image_run("sample", run)
     if out is not None:
         _check(Path(out))
@@ -64,9 +63,9 @@ def sample_images(
 
 
 def _check(path: Path) -> None:
-    if path.suffix and path.suffix.lower() not in ENDINGS:
-        hint = nearest(path.suffix, ENDINGS) or ";"
-        raise ValueError(f"sample: can't write images to {path}{hint} use {', '.join(ENDINGS)}, or a folder (a name without ending)")
+    if path.suffix and path.suffix.lower() not in IMAGE_ENDINGS:
+        hint = nearest(path.suffix, IMAGE_ENDINGS) or ";"
+        raise ValueError(f"sample: can't write images to {path}{hint} use {', '.join(IMAGE_ENDINGS)}, or a folder (a name without ending)")
     if not path.parent.is_dir():
         raise ValueError(f"sample: there is no folder {path.parent} to write {path.name} to; make it first")
     if not path.suffix and path.exists() and (not path.is_dir() or any(path.iterdir())):

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from ..data import EMBEDDED, HUB, TOYS
-from ..data.errors import nearest
 from ..data.image_density import PICTURES
 from ..models import MODELS
-from ..options import describe
+from ..options import options_of
+from ..presets import shipped
 
 
 def list_models() -> dict[str, dict[str, Any]]:
@@ -19,7 +17,7 @@ def list_models() -> dict[str, dict[str, Any]]:
     return {
         name: {
             "is": (inspect.getdoc(recipe) or "").splitlines()[0],
-            "options": {f"model.{key}": option.default for key, option in describe(recipe).items()},
+            "options": {f"model.{key}": option.default for key, option in options_of(recipe).items()},
         }
         for name, recipe in MODELS.items()
     }
@@ -33,24 +31,4 @@ def list_data() -> dict[str, str]:
 
 def list_presets() -> dict[str, str]:
     """Presets that come with the library: their first comment line."""
-    return {path.stem: path.read_text().splitlines()[0].removeprefix("#").strip() for path in _presets()}
-
-
-def preset_path(preset: str | Path) -> Path:
-    """The file of a preset given by name or by path.
-
-    Raises:
-        ValueError: there is neither.
-    """
-    shipped = {path.stem: path for path in _presets()}
-    if str(preset) in shipped:
-        return shipped[str(preset)]
-    if not Path(preset).is_file():
-        raise ValueError(
-            f"there is no preset {str(preset)!r}{nearest(str(preset), shipped) or ';'} the presets are {', '.join(shipped)}, or give a file"
-        )
-    return Path(preset)
-
-
-def _presets() -> list[Path]:
-    return sorted(Path(str(resources.files("pushforward"))).joinpath("presets").glob("*.toml"))
+    return {path.stem: path.read_text().splitlines()[0].removeprefix("#").strip() for path in shipped()}

@@ -16,18 +16,19 @@ from rich.table import Table
 from .. import options as signature
 from ..data import HUB, ImageSchema, Schema
 from ..models import IMAGE_MODELS, MODELS
-from ..training import build, default_steps
+from ..models.build import build
+from ..presets.recommend import for_images, recommend
+from ..training import default_steps
 from ..training import fit as train
 from ..training.budget import Budget, budget
 from .fitting import chosen_model, model_name
-from .recommending import for_images, recommend
 from .sources import as_images, read_source, settings_of
 
 # Published peaks of dense matrix products, in 1e12 operations per second: bfloat16, and float32 without TF32.
 PEAKS = {"A100": (312.0, 19.5), "H100": (989.0, 67.0)}  # NVIDIA's data sheets of the SXM modules
-HERE = "this machine"
-MEASURE = 0.5  # seconds
-ROWS = 8  # of the smaller batch that is counted
+THIS_MACHINE = "this machine"
+MEASURE_SECONDS = 0.5  # seconds
+COUNTED_ROWS = 8  # of the smaller batch that is counted
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def plan(
         if model is None and preset is None:
             model, preset, _ = recommend(read)
     name, chosen = chosen_model(model, preset, options)
-    recipe, training = signature.parse(chosen, MODELS[name], train)
+    recipe, training = signature.parse_options(chosen, MODELS[name], train)
     recipe, training = signature.defaults(MODELS[name]) | recipe, signature.defaults(train) | training
     batch = min(training["batch"], rows)
     steps = training["steps"] or default_steps(rows, batch)
@@ -152,7 +153,7 @@ def plan(
     if low:
         notes.append("tensors are those of float32; bfloat16 nets keep about half of it")
     rates = {kind: utilization * 1e12 * (half if low else single) for kind, (half, single) in PEAKS.items()}
-    rates[HERE] = utilization * _measured(torch.bfloat16 if low else torch.float32)
+    rates[THIS_MACHINE] = utilization * _measured(torch.bfloat16 if low else torch.float32)
     hours = {
         kind: {count: one.step * batch * steps / (rate * count) / 3600 if batch >= count else None for count in devices}
         for kind, rate in rates.items()
@@ -229,8 +230,8 @@ def _counted(name: str, recipe: Mapping[str, Any], schema: Schema | ImageSchema)
     """The budget of a recipe for data of this schema."""
     with torch.device("meta"):
         flow = build({"model": {"name": name, **recipe}}, schema).to("meta")  # statistics of columns are made elsewhere
-        x = torch.zeros(ROWS, *flow.shape, dtype=torch.float32 if name in IMAGE_MODELS else torch.float64)
-        context = None if flow.context_shape is None else torch.zeros(ROWS, *flow.context_shape, dtype=torch.float64)
+        x = torch.zeros(COUNTED_ROWS, *flow.shape, dtype=torch.float32 if name in IMAGE_MODELS else torch.float64)
+        context = None if flow.context_shape is None else torch.zeros(COUNTED_ROWS, *flow.context_shape, dtype=torch.float64)
     return budget(flow, x, context)
 
 
@@ -243,7 +244,7 @@ def _measured(dtype: torch.dtype) -> float:
     a @ b
     wait()
     start, best = time.perf_counter(), float("inf")  # the fastest one: others may be at work
-    while (now := time.perf_counter()) - start < MEASURE:
+    while (now := time.perf_counter()) - start < MEASURE_SECONDS:
         a @ b
         wait()
         best = min(best, time.perf_counter() - now)

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ..data import Column, Data, ImageSchema, Rows, Schema, read, read_images
 from ..data.images import rows_of_images
+from ..evaluation import Results
 from ..training import Run
 from ..training.atomic import write_text
 from .sources import IN_MEMORY, read_source
@@ -36,18 +37,23 @@ def results(run: Run | str | Path) -> dict[str, Any]:
     Raises:
         ValueError: the run was never finished or its scores.json is damaged.
     """
+    return read_results(run).to_json()
+
+
+def read_results(run: Run | str | Path) -> Results:
+    """:func:`results` as an object."""
     path = load(run).path / "scores.json"
     if not path.is_file():
         raise ValueError(f"{path}: not there, so the run was not finished; go on with --resume")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not valid JSON ({error}); put the original file back") from None
+        return Results.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not valid JSON of results ({error!r}); put the original file back") from None
 
 
-def keep_results(run: Run, found: dict[str, Any]) -> None:
+def keep_results(run: Run, found: Results) -> None:
     """Write them, atomically."""
-    write_text(run.path / "scores.json", json.dumps(found, indent=1) + "\n")
+    write_text(run.path / "scores.json", json.dumps(found.to_json(), indent=1) + "\n")
 
 
 def data_of(run: Run) -> Data:

@@ -18,10 +18,10 @@ from ..evaluation import log_likelihood
 from ..training import Run
 from .files import check_ending, write_tables
 from .image_scoring import rank, score_images
-from .runs import load, results
+from .runs import load, read_results
 
 ADDED = ("log_likelihood", "bits", "percentile", "unusual")
-CHUNK = 65_536  # rows read at a time
+ROWS_AT_ONCE = 65_536  # rows read at a time
 
 
 @dataclass
@@ -92,7 +92,7 @@ def score(
         check_ending("score", Path(out))
         if isinstance(data, str | Path) and Path(out).resolve() == Path(data).resolve():
             raise ValueError(f"score: {out} is the table that is read; write the copy to another file")
-    quantiles = np.asarray(results(run)["quantiles"])
+    quantiles = np.asarray(read_results(run).quantiles)
     options = {"samples": samples, "batch": batch, "seed": seed}
     if isinstance(run.schema, ImageSchema):
         table, picture = score_images(run, data, out, figure, quantiles, **options)
@@ -153,12 +153,12 @@ def _sources(data: Any) -> Iterator[Source]:
         except pa.ArrowInvalid as error:
             raise DataError(f"score: {path} can't be read as .parquet ({str(error).splitlines()[0]}); write the file again") from None
         with file:
-            for part in file.iter_batches(CHUNK):
+            for part in file.iter_batches(ROWS_AT_ONCE):
                 name = f"{path.name} (from row {start:,})" if start else path.name
                 yield Source(name, read(pa.Table.from_batches([part])).table)
                 start += part.num_rows
         return
     whole = read(data)
-    for start in range(0, max(1, whole.table.num_rows), CHUNK):
+    for start in range(0, max(1, whole.table.num_rows), ROWS_AT_ONCE):
         name = f"{whole.name} (from row {start:,})" if start else whole.name
-        yield Source(name, whole.table.slice(start, CHUNK), whole.named)
+        yield Source(name, whole.table.slice(start, ROWS_AT_ONCE), whole.named)

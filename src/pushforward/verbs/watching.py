@@ -17,7 +17,7 @@ SIDE, NUMBERS = 8, 2**17  # images in a row and column of a sheet, and the numbe
 SEED = 0
 
 
-class Watch:
+class TrainingSheets:
     """Called after each validation: writes ``step_000500.png`` for the first one at or after each of six moments of a run.
 
     The noise is the same in every sheet, and so are the labels, which are those of some validation images. The random numbers
@@ -38,7 +38,7 @@ class Watch:
     def __call__(self, flow: nn.Module, step: int, done: float) -> None:
         assert isinstance(flow, Flow)
         due = sum(done >= moment for moment in MOMENTS)
-        if sum(number < step for number, _ in sheets(self.folder)) >= due:
+        if sum(number < step for number, _ in training_sheets(self.folder)) >= due:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         with settled(flow, SEED), torch.no_grad():
@@ -48,7 +48,7 @@ class Watch:
             contact_sheet(x.cpu().numpy(), self.levels, self.folder / f"step_{step:06d}.png", columns=self.side)
 
 
-def sheets(folder: Path) -> list[tuple[int, Path]]:
+def training_sheets(folder: Path) -> list[tuple[int, Path]]:
     """The sheets in a folder with their steps, in order."""
     found = [(path.stem.removeprefix("step_"), path) for path in folder.glob("step_*.png")]
     return sorted((int(number), path) for number, path in found if number.isdigit())

@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from .state import Counters, Learner, State, Tensors, weights
+from .checkpoint import Checkpoint, Learner, Tensors, TrainerState, weights
 
 if TYPE_CHECKING:
-    from .run import Run
+    from .directory import Directory
 
 SAVE = 30.0  # seconds between checkpoints at least
 PAUSE = 20.0  # times what writing one takes, if that is more
 
 
-class Keeper:
+class Checkpointer:
     """The last good state (to roll back to), the best averaged weights, and when to write them to disk.
 
     Arguments:
@@ -24,7 +24,7 @@ class Keeper:
         saved: the state that the run goes on from, if it does.
     """
 
-    def __init__(self, learner: Learner, now: Counters, run: Run | None, saved: State | None):
+    def __init__(self, learner: Learner, now: TrainerState, run: Directory | None, saved: Checkpoint | None):
         self.learner, self.now, self.run = learner, now, run
         self.good: Tensors = saved.good if saved else learner.capture()
         self.best: Tensors = saved.best if saved else {}
@@ -56,7 +56,7 @@ class Keeper:
             return
         began = time.perf_counter()
         current = self.good if self._good_step == self.now.step else self.learner.capture()
-        State(self.now, current, self.good, self.best).save(self.run.state)
+        Checkpoint(self.now, current, self.good, self.best).save(self.run.state)
         if self.best and self._best_written != self.now.best_step:
             self.run.save_weights(self.best)
             self._best_written = self.now.best_step

@@ -10,9 +10,9 @@ import torch
 from torch import Size, Tensor
 
 from ..core import Distribution
-from ..objectives.reverse import draws, evaluate
+from ..objectives.reverse import checked_log_prob, draws
 
-CHUNK = 8192  # rows at a time
+DRAWS_AT_ONCE = 8192  # rows at a time
 
 
 @dataclass(frozen=True)
@@ -114,12 +114,12 @@ def importance(flow: Distribution, log_prob: Callable[..., Tensor], n: int = 16_
     if n < 2:
         raise ValueError(f"importance: expected at least 2 draws, got {n}")
     batch = Size() if flow.context_shape is None or context is None else context.shape[: context.dim() - len(flow.context_shape)]
-    step = max(1, CHUNK // max(1, math.prod(batch)))
+    step = max(1, DRAWS_AT_ONCE // max(1, math.prod(batch)))
     xs, ratios = [], []
     for start in range(0, n, step):
         x, log_q, given = draws(flow, min(step, n - start), context)
         xs.append(x)
-        ratios.append(evaluate(log_prob, x, given).double() - log_q.double())
+        ratios.append(checked_log_prob(log_prob, x, given).double() - log_q.double())
     ratio = torch.cat(ratios)
     bad = int((ratio.isnan() | (ratio == math.inf)).sum())
     if bad:

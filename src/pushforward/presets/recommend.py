@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..data import Data, ImageSchema
 
 FEW, SOME = 1_000, 2_000  # training rows from which the next larger net does better
-MANY = 32  # columns from which couplings do better in the same time
+MANY_COLUMNS = 32  # columns from which couplings do better in the same time
 DRAWING = 0.25  # share of black and white pixels from which images are drawings
 
 
@@ -23,20 +23,24 @@ def recommend(data: Data) -> tuple[str | None, str | None, str]:
     if isinstance(data.schema, ImageSchema):
         return for_images(data.schema, are_drawings(data))
     rows, columns = len(data.train), data.train.x.shape[1]
-    if columns <= 2 and rows >= SOME:
-        preset, why = "plane", "autoregressive splines with many bins, for edges and thin arms"
-    elif rows < FEW:
-        preset, why = "tiny_table", "autoregressive splines with a net of 8 units, since a larger one would learn so few rows by heart"
-    elif columns >= MANY:
-        preset, why = "fast_sampling", "couplings, whose steps do not slow down with the number of columns"
-    elif rows < SOME:
-        preset, why = "small_table", "autoregressive splines with a small net, since a larger one would learn so few rows by heart"
-    else:
-        preset, why = "table", "autoregressive splines, the best density on tables of this size"
+    preset, why = for_table(rows, columns)
     size = f"{rows:,} training rows of {columns} column{'s' * (columns != 1)}"
     discrete = sum(column.discrete for column in data.schema.columns)
     note = f"; {discrete} of them whole numbers, so likelihoods are lower bounds" if discrete else ""
     return None, preset, f"chosen for {size}{note}: preset {preset}, {why} (--model or --preset choose others)"
+
+
+def for_table(rows: int, columns: int) -> tuple[str, str]:
+    """The preset for so many training rows, and what it is."""
+    if columns <= 2 and rows >= SOME:
+        return "plane", "autoregressive splines with many bins, for edges and thin arms"
+    if rows < FEW:
+        return "tiny_table", "autoregressive splines with a net of 8 units, since a larger one would learn so few rows by heart"
+    if columns >= MANY_COLUMNS:
+        return "fast_sampling", "couplings, whose steps do not slow down with the number of columns"
+    if rows < SOME:
+        return "small_table", "autoregressive splines with a small net, since a larger one would learn so few rows by heart"
+    return "table", "autoregressive splines, the best density on tables of this size"
 
 
 def for_images(schema: ImageSchema, drawings: bool = False) -> tuple[str | None, str | None, str]:

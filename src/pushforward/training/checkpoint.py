@@ -20,7 +20,7 @@ FORMAT = "pushforward state 1"
 
 
 @dataclass
-class Counters:
+class TrainerState:
     """Where a run is: all of its state that is not a tensor.
 
     Attributes:
@@ -54,10 +54,10 @@ class Counters:
 
 
 @dataclass
-class State:
+class Checkpoint:
     """What a checkpoint holds: the run as it is, the weights to roll back to (with optimizer), the best weights of the flow."""
 
-    counters: Counters
+    counters: TrainerState
     now: Tensors
     good: Tensors
     best: Tensors
@@ -71,7 +71,7 @@ class State:
         write_tensors(path, tensors, {"format": FORMAT, "counters": json.dumps(asdict(self.counters))})
 
     @classmethod
-    def load(cls, path: Path) -> State:
+    def load(cls, path: Path) -> Checkpoint:
         """Read a file of :meth:`save`.
 
         Raises:
@@ -85,7 +85,7 @@ class State:
             if metadata.get("format") != FORMAT:
                 raise ValueError(f"format {metadata.get('format')!r} instead of {FORMAT!r}")
             saved = {"compiled": ""} | json.loads(metadata["counters"])
-            counters = Counters(**{f.name: saved[f.name] for f in fields(Counters)} | {"plan": Plan(**saved["plan"])})
+            counters = TrainerState(**{f.name: saved[f.name] for f in fields(TrainerState)} | {"plan": Plan(**saved["plan"])})
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: truncated or not a checkpoint of a run ({error}); {remedy}") from None
         now = {name: t for name, t in tensors.items() if not name.startswith(("good.", "best."))}

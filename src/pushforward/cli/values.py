@@ -1,0 +1,94 @@
+"""What flags hold, as values: lists, pairs, pixels, durations."""
+
+from __future__ import annotations
+
+import re
+
+
+def names(values: list[str] | None) -> list[str] | None:
+    """``a,b,c``, or the option repeated, as a list."""
+    return None if values is None else [name.strip() for value in values for name in value.split(",") if name.strip()]
+
+
+def column_kinds(values: list[str] | None) -> dict[str, str] | None:
+    """``["price=positive"]`` as a mapping."""
+    found = {}
+    for value in values or []:
+        name, equals, kind = value.rpartition("=")
+        if not equals:
+            raise ValueError(f"--kind: expected NAME=KIND, as price=positive, got {value!r}")
+        found[name] = kind
+    return found or None
+
+
+def conditions(values: list[str] | None) -> dict[str, list[str]] | str | None:
+    """``["origin=EWR,JFK", "hour=12"]`` as a mapping to lists of values; one value without ``=`` is a file."""
+    if values is None:
+        return None
+    if len(values) == 1 and "=" not in values[0]:
+        return values[0]
+    pairs = {}
+    for value in values:
+        name, equals, rest = value.partition("=")
+        if not equals:
+            raise ValueError(f"--context: expected NAME=VALUE, as origin=JFK, got {value!r}")
+        pairs[name] = rest.split(",")
+    return pairs
+
+
+def decimals(flag: str, text: str) -> list[float]:
+    """``0.5,0.7,1`` as numbers.
+
+    Raises:
+        ValueError: one of them is none; ``flag`` says where.
+    """
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{flag}: expected numbers separated by commas, as 0.5,0.7,1, got {text!r}") from None
+
+
+def row_numbers(flag: str, text: str | None) -> list[int]:
+    """``3,17`` as rows; none without a text.
+
+    Raises:
+        ValueError: one of them is none; ``flag`` says where.
+    """
+    parts = text.split(",") if text else []
+    if not all(part.strip().isdigit() for part in parts):
+        raise ValueError(f"{flag}: expected rows separated by commas, as 3,17, got {text!r}")
+    return [int(part) for part in parts]
+
+
+def row_pairs(flag: str, text: str | None) -> list[tuple[int, int]]:
+    """``3:17,4:20`` as pairs of rows.
+
+    Raises:
+        ValueError: something else is written; ``flag`` says where.
+    """
+    found = []
+    for part in (text or "").split(",") if text else []:
+        match = re.fullmatch(r"\s*(\d+):(\d+)\s*", part)
+        if not match:
+            raise ValueError(f"{flag}: expected pairs of rows, as 3:17,4:20, got {text!r}")
+        found.append((int(match[1]), int(match[2])))
+    return found
+
+
+def image_size(text: str | None) -> int | tuple[int, int] | None:
+    """``32``, or ``48x64`` as height and width."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"([1-9]\d*)(?:x([1-9]\d*))?", text.strip())
+    if not match:
+        raise ValueError(f"--size: expected pixels, as 32, or height and width, as 48x64, got {text!r}")
+    return int(match[1]) if match[2] is None else (int(match[1]), int(match[2]))
+
+
+def time_span(text: str) -> float:
+    """``90``, ``90s``, ``2m``, ``1h30m`` as seconds."""
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
+    found = sum(float(part or 0) * scale for part, scale in zip(match.groups(), (3600, 60, 1))) if match else 0.0
+    if not found > 0:
+        raise ValueError(f"--time-limit: expected a time such as 90s, 2m or 1h30m, got {text!r}")
+    return found

@@ -3,6 +3,19 @@
 from .condition import Conditioned
 from .distribution import Distribution
 from .flow import Flow
+from .term import DataDependent, Hooked
 from .transform import Chain, Inverse, Transform, join, sum_event, zeros
 
-__all__ = ["Chain", "Conditioned", "Distribution", "Flow", "Inverse", "Transform", "join", "sum_event", "zeros"]
+__all__ = [
+    "Chain",
+    "Conditioned",
+    "DataDependent",
+    "Distribution",
+    "Flow",
+    "Hooked",
+    "Inverse",
+    "Transform",
+    "join",
+    "sum_event",
+    "zeros",
+]

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Size, Tensor, nn
+from torch import Size, Tensor
 from torch.distributions import constraints
+
+from .term import Term
 
 if TYPE_CHECKING:
     from .condition import Conditioned
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 CHUNK = 2**20  # numbers drawn at a time by `sample`: large enough to be fast, small enough to stay in memory
 
 
-class Distribution(nn.Module):
+class Distribution(Term):
     """A distribution over events of a fixed shape, conditional if it has a ``context_shape``.
 
     Subclasses give :meth:`log_prob` and :meth:`draw`; sampling in any shape and for any batch of contexts follows.
@@ -25,9 +27,6 @@ class Distribution(nn.Module):
         shape: the event's shape, without batch.
         context: the shape of one raw context (an int for a vector), ``None`` or 0 for none.
     """
-
-    stochastic_forward: bool = False
-    estimate: bool = False
 
     def __init__(self, shape: Sequence[int], context: int | Sequence[int] | None = None):
         super().__init__()
@@ -56,9 +55,6 @@ class Distribution(nn.Module):
 
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
         """Data-dependent start from one batch of x and its embedded context."""
-
-    def refresh(self) -> None:
-        """Bring derived state up to date; what holds a distribution passes it on."""
 
     def embedding(self, context: Tensor) -> Tensor:
         """What the layers see of a raw context ``(N, *context_shape)``."""

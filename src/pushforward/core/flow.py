@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .distribution import Distribution
 from .memory import Memory
+from .term import Hooked, starting
 from .transform import Chain, Transform
 
 
@@ -56,8 +57,6 @@ class Flow(Distribution):
         self.base = base
         self.transform = Chain(*transforms, memory=memory)
         self.embed = embed
-        self.stochastic_forward = self.transform.stochastic_forward or base.stochastic_forward
-        self.estimate = self.transform.estimate or base.estimate
         self._check_layers()
 
     def log_prob(self, x: Tensor, context: Tensor | None = None, samples: int = 1) -> Tensor:
@@ -111,15 +110,20 @@ class Flow(Distribution):
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Data-dependent start of the layers that have one and of the base, from a batch of data."""
+        """Data-dependent start of all that has one, layers, nets and the base, from a batch of data."""
         self.check(x, context)
-        context = None if context is None else self.embedding(context)
-        self.transform.initialize(x, context)
-        self.base.initialize(self.transform(x, context)[0], context)
+        with starting(self):
+            context = None if context is None else self.embedding(context)
+            self.transform.initialize(x, context)
+            z = self.transform(x, context)[0]
+            self.base.initialize(z, context)
+            self.base.log_prob(z, context)  # which its nets wait for
 
     def refresh(self) -> None:
-        """Bring derived state of the layers up to date; ``fit`` calls it before each step."""
-        self.transform.refresh()
+        """Bring derived state up to date wherever there is any; ``fit`` calls it before each step."""
+        for module in self.modules():
+            if isinstance(module, Hooked) and not isinstance(module, Flow):
+                module.refresh()
 
     def prepend(
         self,

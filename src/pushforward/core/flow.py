@@ -13,6 +13,8 @@ from .memory import Memory
 from .term import Hooked, starting
 from .transform import Chain, Transform
 
+INSIDE = 0.5  # stands in for what is infinite: a number that logarithms and logits can take
+
 
 class Flow(Distribution):
     r"""A density given by a base and a chain of layers: ``log p(x) = log p_base(f(x)) + log|det df/dx|``.
@@ -64,19 +66,23 @@ class Flow(Distribution):
 
         ``samples=K`` averages K passes: log-mean-exp for a bound (the importance-weighted bound), mean for an estimate.
         A model that is both is refused, since log-mean-exp over unbiased noise overstates. An exact one needs no second pass.
+        At infinity it is ``-inf``; of a NaN, NaN.
         """
         self.check(x, context)
         if context is not None and self.context_shape is not None:
             context = self.embedding(context)
+        infinite = x.detach().abs().flatten(1).amax(1) == torch.inf  # but for rows with a NaN
+        x = torch.where(infinite.reshape(-1, *(1 for _ in self.shape)), INSIDE, x)
         if samples == 1 or self.kind == "exact":
-            return self._log_prob(x, context)
-        if self.stochastic_forward and self.estimate:
+            log_prob = self._log_prob(x, context)
+        elif self.stochastic_forward and self.estimate:
             raise ValueError("Flow: samples > 1 is undefined for a model that is both a bound and an estimate")
-        x = x.repeat(samples, *(1 for _ in self.shape))
-        if context is not None:
-            context = context.repeat(samples, *(1 for _ in context.shape[1:]))
-        terms = self._log_prob(x, context).reshape(samples, -1)
-        return terms.logsumexp(0) - math.log(samples) if self.stochastic_forward else terms.mean(0)
+        else:
+            x = x.repeat(samples, *(1 for _ in self.shape))
+            context = None if context is None else context.repeat(samples, *(1 for _ in context.shape[1:]))
+            terms = self._log_prob(x, context).unflatten(0, (samples, infinite.shape[0]))
+            log_prob = terms.logsumexp(0) - math.log(samples) if self.stochastic_forward else terms.mean(0)
+        return log_prob.masked_fill(infinite, -torch.inf)
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         z, ldj = self.transform(x, context)

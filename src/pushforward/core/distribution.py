@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Size, Tensor
 from torch.distributions import constraints
 
 from .term import Term
+from .transform import Transform
 
 if TYPE_CHECKING:
     from .condition import Conditioned
 
 CHUNK = 2**20  # numbers drawn at a time by `sample`: large enough to be fast, small enough to stay in memory
+
+
+class Entry(NamedTuple):
+    """In which dtype and on which device rows enter a model."""
+
+    dtype: torch.dtype
+    device: torch.device
 
 
 class Distribution(Term):
@@ -44,6 +52,14 @@ class Distribution(Term):
     def support(self) -> constraints.Constraint:
         """Where the density may be positive, as torch.distributions describes it."""
         return constraints.independent(constraints.real, len(self.shape))
+
+    @property
+    def entry(self) -> Entry:
+        """How rows enter: as the layer that asks for a dtype wants them (``Cast``: float64), else as the parameters are."""
+        held = (t for t in [*self.parameters(), *self.buffers()] if t.is_floating_point())
+        like = next(held, torch.empty(0))
+        asked = (layer.takes for layer in self.modules() if isinstance(layer, Transform) and layer.takes is not None)
+        return Entry(next(asked, like.dtype), like.device)
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log density in nats, ``(B, *shape) -> (B,)``; ``-inf`` outside the support."""

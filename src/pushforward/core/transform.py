@@ -27,6 +27,8 @@ class Transform(Term):
     Reference: SurVAE Flows, Nielsen, Jaini, Hoogeboom, Winther, Welling, 2020, arXiv:2007.02731.
     """
 
+    takes: torch.dtype | None = None  # the dtype of rows that a model with this layer asks for
+
     @property
     def stochastic_inverse(self) -> bool:
         """z -> x is random."""

@@ -112,7 +112,7 @@ def fit(
     keep_freed_memory()
     processes = Processes()
     objective = (objective or MaximumLikelihood(flow)).to(processes.device).train()
-    dtype = next((p.dtype for p in flow.parameters() if p.is_floating_point()), torch.get_default_dtype())
+    dtype = flow.entry.dtype
     batches, validate = Batches(train, batch, seed, processes, dtype, flip), Validation(valid, seed, processes, dtype)
     bits = None if train.x.is_floating_point() else train.x[0].numel()  # images: the display speaks of bits per dimension
     autocast = torch.autocast(processes.device.type, torch.bfloat16) if precision == "bf16" else nullcontext()

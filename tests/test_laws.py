@@ -9,6 +9,7 @@ import copy
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -44,18 +45,12 @@ def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     """Law 13: each law holds on each path that a layer can take."""
     chosen = getattr(request, "param", "kernels")
     threads = torch.get_num_threads()
-    if chosen == "plain":
-        with kernels.without():
-            yield
-    elif chosen == "threads":
+    if chosen == "threads":
         monkeypatch.setattr(sys.modules[__name__], "BATCH", MANY)
-        torch.set_num_threads(3)
+    torch.set_num_threads(3 if chosen == "threads" else 1)
+    with kernels.without() if chosen == "plain" else nullcontext():
         yield
-        torch.set_num_threads(threads)
-    else:
-        torch.set_num_threads(1)
-        yield
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 """The contract: Transform, Chain, Inverse, Distribution, Flow."""
 
 from .condition import Conditioned
-from .distribution import Distribution
+from .distribution import Distribution, set_aside_infinite
 from .flow import Flow
 from .term import DataDependent, Hooked
 from .transform import Chain, Inverse, Transform, join, sum_event, zeros
@@ -16,6 +16,7 @@ __all__ = [
     "Inverse",
     "Transform",
     "join",
+    "set_aside_infinite",
     "sum_event",
     "zeros",
 ]

@@ -140,3 +140,12 @@ class Distribution(Term):
             raise ValueError(f"{type(self).__name__}: expected context (*batch, {', '.join(map(str, self.context_shape))}), got {got}")
         batch = context.shape[: context.dim() - event]
         return context.reshape(-1, *self.context_shape), batch
+
+
+def set_aside_infinite(x: Tensor) -> tuple[Tensor, Tensor]:
+    """x with finite numbers in the rows that hold an infinite one, and which those are: ``(B, ...) -> (B, ...), (B,)``.
+
+    Their density is 0, which no arithmetic that leads through infinity can be trusted to find. Rows with a NaN stay as they are.
+    """
+    infinite = x.detach().abs().flatten(1).amax(1) == torch.inf
+    return torch.where(infinite.reshape(-1, *(1 for _ in x.shape[1:])), 0.5, x), infinite  # logarithms and logits can take 0.5

@@ -8,12 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .distribution import Distribution
+from .distribution import Distribution, set_aside_infinite
 from .memory import Memory
 from .term import Hooked, starting
 from .transform import Chain, Transform
-
-INSIDE = 0.5  # stands in for what is infinite: a number that logarithms and logits can take
 
 
 class Flow(Distribution):
@@ -71,8 +69,7 @@ class Flow(Distribution):
         self.check(x, context)
         if context is not None and self.context_shape is not None:
             context = self.embedding(context)
-        infinite = x.detach().abs().flatten(1).amax(1) == torch.inf  # but for rows with a NaN
-        x = torch.where(infinite.reshape(-1, *(1 for _ in self.shape)), INSIDE, x)
+        x, infinite = set_aside_infinite(x)
         if samples == 1 or self.kind == "exact":
             log_prob = self._log_prob(x, context)
         elif self.stochastic_forward and self.estimate:

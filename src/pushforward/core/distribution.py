@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -56,7 +57,7 @@ class Distribution(Term):
     @property
     def entry(self) -> Entry:
         """How rows enter: as the layer that asks for a dtype wants them (``Cast``: float64), else as the parameters are."""
-        held = (t for t in [*self.parameters(), *self.buffers()] if t.is_floating_point())
+        held = (t for t in chain(self.parameters(), self.buffers()) if t.is_floating_point())
         like = next(held, torch.empty(0))
         asked = (layer.takes for layer in self.modules() if isinstance(layer, Transform) and layer.takes is not None)
         return Entry(next(asked, like.dtype), like.device)

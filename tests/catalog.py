@@ -81,6 +81,26 @@ class ConditionalAffine(Transform):
         return shift, s
 
 
+class NoisyTrace(Transform):
+    """``z = exp(A) x`` with Hutchinson's estimate of ``log|det| = trace A``: an estimate, of which no layer of the package has one yet."""
+
+    estimate = True
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(dim, dim))
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return x @ torch.linalg.matrix_exp(self.weight).mT, self._trace(x)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return z @ torch.linalg.matrix_exp(-self.weight).mT, -self._trace(z)
+
+    def _trace(self, x: Tensor) -> Tensor:
+        probe = torch.randn_like(x)
+        return ((probe @ self.weight) * probe).sum(1)
+
+
 class Shifted(Distribution):
     """``N(net(context), 1)``."""
 
@@ -323,7 +343,7 @@ LAYERS: dict[str, Layer] = {
     "dequantize-variational": Layer(lambda: pt.Dequantize(noise=noise(3)), domain=integers),
     "dequantize-variational-context": Layer(lambda: pt.Dequantize(5, noise(3, 2)), domain=integers, context=2),
     "dequantize-flow": Layer(
-        lambda: pt.Dequantize(5, pm.dequantizer((1, 2, 2), steps=1, width=4, depth=1, components=2)), domain=integers, shape=(1, 2, 2)
+        lambda: pt.Dequantize(5, pm.dequantizer((1, 2, 4), steps=1, width=4, depth=1, components=2)), domain=integers, shape=(1, 2, 4)
     ),
     "dequantize-logit-normal": Layer(
         lambda: pt.Dequantize(5, pm.dequantizer((2, 1, 3), kind="logit_normal", width=4, depth=1, context=2)),
@@ -336,6 +356,7 @@ LAYERS: dict[str, Layer] = {
         domain=integers,
     ),
     # --- surjections and stochastic layers ---
+    "estimate": Layer(lambda: NoisyTrace(3)),
     "factor": Layer(lambda: pt.Factor(1, ConditionalAffine(1, 2), pt.LULinear(1))),
     "factor-context": Layer(lambda: pt.Factor((2, 0), ConditionalAffine(4, 2), ConditionalAffine(2, 2)), shape=(4,), context=2),
     "factor-image": Layer(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pushforward.core import Chain, Distribution, Flow, Inverse, Transform, join, sum_event, zeros
 from pushforward.distributions import Normal
-from pushforward.transforms import Coupling, Standardize
+from pushforward.transforms import Cast, Coupling, Elementwise, Standardize
 from pushforward.univariate import Affine
 
 MEAN, STD = torch.tensor([1.0, -2.0], dtype=torch.float64), torch.tensor([0.5, 3.0], dtype=torch.float64)
@@ -90,6 +90,18 @@ def test_large_requests_are_drawn_in_chunks(monkeypatch):
     context = 1000 * torch.arange(6.0, dtype=torch.float64).reshape(3, 2)
     x = conditional().sample((11,), context)
     assert x.shape == (11, 3, 2) and (x - context).abs().max() < 20
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_rows_enter_as_the_first_layers_want_them(dtype):
+    """In float64 before a Cast, wherever it stands; else as the parameters; buffers alone say it, too."""
+    plain = Flow(Normal((2,)), Standardize(0.0, 2.0), Elementwise(Affine(), (2,))).to(dtype)
+    assert plain.entry == (dtype, torch.device("cpu")) and plain.to("meta").entry == (dtype, torch.device("meta"))
+    for layers in ([Cast()], [Chain(Standardize(0.0, 2.0), Cast())]):
+        flow = Flow(Normal((2,)), *layers, Elementwise(Affine(), (2,))).to(dtype)
+        assert flow.entry.dtype == torch.float64
+        flow.log_prob(torch.zeros(3, 2, dtype=flow.entry.dtype))
+    assert Normal((2,)).to(dtype).entry.dtype == dtype
 
 
 def test_an_estimate_is_averaged_and_a_bound_takes_log_mean_exp():

@@ -154,7 +154,7 @@ class Fixed(Distribution):
 
     def __init__(self, u: float, dtype: torch.dtype = torch.float32, context: int = 0):
         super().__init__((1,), context)
-        self.u, self.seen, self.refreshed = torch.tensor([[u]], dtype=dtype), torch.empty(0), 0
+        self.u, self.seen = torch.tensor([[u]], dtype=dtype), torch.empty(0)
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         return x[:, 0] * 0
@@ -162,9 +162,6 @@ class Fixed(Distribution):
     def draw(self, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         self.seen = torch.empty(0) if context is None else context
         return self.u.expand(rows, 1), self.u.new_zeros(rows)
-
-    def refresh(self) -> None:
-        self.refreshed += 1
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
@@ -194,8 +191,6 @@ def test_what_the_noise_reads():
         assert torch.equal(noise.seen, expected)
     with pytest.raises(ValueError, match="expected context"):
         layer(x)
-    layer.refresh()
-    assert noise.refreshed == 1
 
 
 def test_noise_of_another_shape_is_refused():

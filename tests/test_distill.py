@@ -120,6 +120,16 @@ def test_nothing_to_learn_for_a_student_that_is_its_teacher():
     torch.testing.assert_close(objective(x), -teacher.log_prob(x).mean())
 
 
+def test_log_ratio_is_that_of_the_two_densities():
+    """``log q - log p``, of the student's own draws."""
+    student, teacher = model("real_nvp"), model("maf", seed=1)
+    torch.manual_seed(0)
+    found = Distillation(student, teacher).log_ratio(64)
+    torch.manual_seed(0)
+    x = student.sample((64,))
+    torch.testing.assert_close(found, student.log_prob(x) - teacher.log_prob(x))
+
+
 def test_an_inverse_flow_can_be_its_teacher():
     """One feature, ``z = x exp(s) + b`` in each layer: the student that has ``-s`` and ``-b exp(-s)`` has nothing to learn."""
     teacher, student = model("maf", 1), model("iaf", 1)

@@ -100,6 +100,24 @@ BASES = {
 bases = pytest.mark.parametrize("name", BASES)
 
 
+@bases
+@pytest.mark.parametrize("far", [math.inf, -math.inf])
+def test_nothing_lies_at_infinity(name, far):
+    """-inf there, whichever number it is, and other rows stay as they are; no rows and one row."""
+    entry = BASES[name]
+    base = entry.make()
+    x = torch.full((4, *base.shape), (max(entry.low, 0) + min(entry.high, 1)) / 2).double()
+    context = torch.randn(4, *base.context_shape).double() if base.context_shape is not None else None
+    base.double()
+    expected = base.log_prob(x, context)
+    x.flatten(1)[1, 0], x.flatten(1)[2, -1], x[3] = far, far, far
+    found = base.log_prob(x, context)
+    assert torch.equal(found[:1], expected[:1]) and (found[1:] == -torch.inf).all()
+    for rows in (0, 1):
+        few = None if context is None else context[:rows]
+        assert torch.equal(base.log_prob(x[:rows], few), found[:rows]) and base.draw(rows, few)[0].shape == (rows, *base.shape)
+
+
 def build(name: str, line: bool = False) -> tuple[Base, Distribution, Tensor | None]:
     """The distribution in float64 with noise of 0.1 on every parameter, and one context."""
     entry = BASES[name]

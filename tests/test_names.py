@@ -10,8 +10,8 @@ SOURCE = Path(__file__).parent.parent / "src" / "pushforward"
 VERBS = "diagnose edit evaluate fit interpolate load reconstruct sample"  # of the library, by what they do in the room below
 RECIPES = "gaussian gaussian_mixture"  # and the baselines of that name
 CONSTANTS = "ENOUGH FEW FEWEST FORMATS LEAST MOST NUMBERS OPTIONS ROWS"  # of a file
-SHARED = """Inverse Kernel Kind Layer Normal Plan
-bounded call check checkerboard decode encode linear mix mixed parts piece scales shares solve spread unmix"""
+SHARED = """Kernel Kind Net Normal
+bounded check checkerboard decode encode linear mix mixed parts piece shares solve spread unmix"""
 
 
 def test_names_stand_for_one_thing():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,18 @@ def test_imports_go_one_way(path):
         assert LEVEL[other] < LEVEL[room] or (LEVEL[other] == LEVEL[room] >= 4), f"{path.name} imports {other}"
     if room == "transforms":
         assert not imports(path) & {"nets", "distributions"}, "nets and distributions are passed in"
+
+
+def test_no_circle_stands_between_rooms():
+    """Within a level, too, where imports are free else."""
+    rooms: dict[str, set[str]] = {}
+    for path in FILES:
+        room = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+        rooms.setdefault(room, set()).update(imports(path) - {room})
+    graphlib.TopologicalSorter(rooms).prepare()
+    rooms["evaluation"].add("report")
+    with pytest.raises(graphlib.CycleError):
+        graphlib.TopologicalSorter(rooms).prepare()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))

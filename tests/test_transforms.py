@@ -23,6 +23,7 @@ from pushforward.transforms import (
     Slice,
     Standardize,
 )
+from pushforward.transforms.amortized import Amortized
 from pushforward.univariate import Additive, Affine, Logit
 
 
@@ -118,6 +119,21 @@ def test_initialize_is_routed_through_containers():
     z, _ = layer(x)
     torch.testing.assert_close(z.mean(0), torch.zeros(4), atol=1e-4, rtol=0)
     torch.testing.assert_close(z.std(0, correction=0), torch.ones(4), atol=1e-4, rtol=0)
+
+
+# --- what depends on the context ---
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_amortized_numbers_are_the_constants_and_what_a_net_adds(rows):
+    """The start is where the layer begins, also behind a net that gives zeros, and the net's numbers are added to it."""
+    start, net = torch.tensor([1.0, -2.0]), torch.nn.Linear(3, 2)
+    x, context = torch.zeros(rows, 5), torch.randn(rows, 3)
+    assert torch.equal(Amortized("Radial", 5, start)(x), start[None])
+    torch.testing.assert_close(Amortized("Radial", 5, start.clone(), net)(x, context), start + net(context))
+    net.weight.data.zero_()
+    net.bias.data.zero_()
+    assert torch.equal(Amortized("Radial", 5, start.clone(), net)(x, context), start.expand(rows, 2))
 
 
 # --- order ---

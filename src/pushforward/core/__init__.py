@@ -1,8 +1,22 @@
 """The contract: Transform, Chain, Inverse, Distribution, Flow."""
 
 from .condition import Conditioned
-from .distribution import Distribution
+from .distribution import Distribution, set_aside_infinite
 from .flow import Flow
+from .term import DataDependent, Hooked
 from .transform import Chain, Inverse, Transform, join, sum_event, zeros
 
-__all__ = ["Chain", "Conditioned", "Distribution", "Flow", "Inverse", "Transform", "join", "sum_event", "zeros"]
+__all__ = [
+    "Chain",
+    "Conditioned",
+    "DataDependent",
+    "Distribution",
+    "Flow",
+    "Hooked",
+    "Inverse",
+    "Transform",
+    "join",
+    "set_aside_infinite",
+    "sum_event",
+    "zeros",
+]

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch import Size, Tensor, nn
+from torch import Size, Tensor
 from torch.distributions import constraints
+
+from .term import Term
+from .transform import Transform
 
 if TYPE_CHECKING:
     from .condition import Conditioned
@@ -16,7 +20,14 @@ if TYPE_CHECKING:
 CHUNK = 2**20  # numbers drawn at a time by `sample`: large enough to be fast, small enough to stay in memory
 
 
-class Distribution(nn.Module):
+class Entry(NamedTuple):
+    """In which dtype and on which device rows enter a model."""
+
+    dtype: torch.dtype
+    device: torch.device
+
+
+class Distribution(Term):
     """A distribution over events of a fixed shape, conditional if it has a ``context_shape``.
 
     Subclasses give :meth:`log_prob` and :meth:`draw`; sampling in any shape and for any batch of contexts follows.
@@ -25,9 +36,6 @@ class Distribution(nn.Module):
         shape: the event's shape, without batch.
         context: the shape of one raw context (an int for a vector), ``None`` or 0 for none.
     """
-
-    stochastic_forward: bool = False
-    estimate: bool = False
 
     def __init__(self, shape: Sequence[int], context: int | Sequence[int] | None = None):
         super().__init__()
@@ -46,6 +54,14 @@ class Distribution(nn.Module):
         """Where the density may be positive, as torch.distributions describes it."""
         return constraints.independent(constraints.real, len(self.shape))
 
+    @property
+    def entry(self) -> Entry:
+        """How rows enter: as the layer that asks for a dtype wants them (``Cast``: float64), else as the parameters are."""
+        held = (t for t in chain(self.parameters(), self.buffers()) if t.is_floating_point())
+        like = next(held, torch.empty(0))
+        asked = (layer.takes for layer in self.modules() if isinstance(layer, Transform) and layer.takes is not None)
+        return Entry(next(asked, like.dtype), like.device)
+
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log density in nats, ``(B, *shape) -> (B,)``; ``-inf`` outside the support."""
         raise NotImplementedError(f"{type(self).__name__} does not define log_prob")
@@ -56,9 +72,6 @@ class Distribution(nn.Module):
 
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
         """Data-dependent start from one batch of x and its embedded context."""
-
-    def refresh(self) -> None:
-        """Bring derived state up to date; what holds a distribution passes it on."""
 
     def embedding(self, context: Tensor) -> Tensor:
         """What the layers see of a raw context ``(N, *context_shape)``."""
@@ -128,3 +141,12 @@ class Distribution(nn.Module):
             raise ValueError(f"{type(self).__name__}: expected context (*batch, {', '.join(map(str, self.context_shape))}), got {got}")
         batch = context.shape[: context.dim() - event]
         return context.reshape(-1, *self.context_shape), batch
+
+
+def set_aside_infinite(x: Tensor) -> tuple[Tensor, Tensor]:
+    """x with finite numbers in the rows that hold an infinite one, and which those are: ``(B, ...) -> (B, ...), (B,)``.
+
+    Their density is 0, which no arithmetic that leads through infinity can be trusted to find. Rows with a NaN stay as they are.
+    """
+    infinite = x.detach().abs().flatten(1).amax(1) == torch.inf
+    return torch.where(infinite.reshape(-1, *(1 for _ in x.shape[1:])), 0.5, x), infinite  # logarithms and logits can take 0.5

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .distribution import Distribution
+from .distribution import Distribution, set_aside_infinite
 from .memory import Memory
+from .term import Hooked, starting
 from .transform import Chain, Transform
 
 
@@ -56,8 +57,6 @@ class Flow(Distribution):
         self.base = base
         self.transform = Chain(*transforms, memory=memory)
         self.embed = embed
-        self.stochastic_forward = self.transform.stochastic_forward or base.stochastic_forward
-        self.estimate = self.transform.estimate or base.estimate
         self._check_layers()
 
     def log_prob(self, x: Tensor, context: Tensor | None = None, samples: int = 1) -> Tensor:
@@ -65,19 +64,22 @@ class Flow(Distribution):
 
         ``samples=K`` averages K passes: log-mean-exp for a bound (the importance-weighted bound), mean for an estimate.
         A model that is both is refused, since log-mean-exp over unbiased noise overstates. An exact one needs no second pass.
+        At infinity it is ``-inf``; of a NaN, NaN.
         """
         self.check(x, context)
         if context is not None and self.context_shape is not None:
             context = self.embedding(context)
+        x, infinite = set_aside_infinite(x)
         if samples == 1 or self.kind == "exact":
-            return self._log_prob(x, context)
-        if self.stochastic_forward and self.estimate:
+            log_prob = self._log_prob(x, context)
+        elif self.stochastic_forward and self.estimate:
             raise ValueError("Flow: samples > 1 is undefined for a model that is both a bound and an estimate")
-        x = x.repeat(samples, *(1 for _ in self.shape))
-        if context is not None:
-            context = context.repeat(samples, *(1 for _ in context.shape[1:]))
-        terms = self._log_prob(x, context).reshape(samples, -1)
-        return terms.logsumexp(0) - math.log(samples) if self.stochastic_forward else terms.mean(0)
+        else:
+            x = x.repeat(samples, *(1 for _ in self.shape))
+            context = None if context is None else context.repeat(samples, *(1 for _ in context.shape[1:]))
+            terms = self._log_prob(x, context).unflatten(0, (samples, infinite.shape[0]))
+            log_prob = terms.logsumexp(0) - math.log(samples) if self.stochastic_forward else terms.mean(0)
+        return log_prob.masked_fill(infinite, -torch.inf)
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         z, ldj = self.transform(x, context)
@@ -111,15 +113,20 @@ class Flow(Distribution):
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Data-dependent start of the layers that have one and of the base, from a batch of data."""
+        """Data-dependent start of all that has one, layers, nets and the base, from a batch of data."""
         self.check(x, context)
-        context = None if context is None else self.embedding(context)
-        self.transform.initialize(x, context)
-        self.base.initialize(self.transform(x, context)[0], context)
+        with starting(self):
+            context = None if context is None else self.embedding(context)
+            self.transform.initialize(x, context)
+            z = self.transform(x, context)[0]
+            self.base.initialize(z, context)
+            self.base.log_prob(z, context)  # which its nets wait for
 
     def refresh(self) -> None:
-        """Bring derived state of the layers up to date; ``fit`` calls it before each step."""
-        self.transform.refresh()
+        """Bring derived state up to date wherever there is any; ``fit`` calls it before each step."""
+        for module in self.modules():
+            if isinstance(module, Hooked) and not isinstance(module, Flow):
+                module.refresh()
 
     def prepend(
         self,

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from .memory import Memory, Part, parts
+from .term import Term, terms
 
 
-class Transform(nn.Module):
+class Transform(Term):
     r"""A layer between data x and latent z that knows its contribution to the log-likelihood.
 
     ``log p(x) = log p(z) + ldj``. For a bijection ``ldj = log|det dz/dx|``. A layer may also be a surjection or
@@ -21,14 +22,17 @@ class Transform(nn.Module):
     ``context`` has one row per row of x, and is ignored where it is not used.
 
     Three facts describe the likelihood: ``stochastic_forward`` (x -> z is random), ``stochastic_inverse`` (z -> x is
-    random), ``estimate`` (ldj is noisy but unbiased).
+    random), ``estimate`` (ldj is noisy but unbiased). They are those of the layers within, unless a layer says otherwise.
 
     Reference: SurVAE Flows, Nielsen, Jaini, Hoogeboom, Winther, Welling, 2020, arXiv:2007.02731.
     """
 
-    stochastic_forward: bool = False
-    stochastic_inverse: bool = False
-    estimate: bool = False
+    takes: torch.dtype | None = None  # the dtype of rows that a model with this layer asks for
+
+    @property
+    def stochastic_inverse(self) -> bool:
+        """z -> x is random."""
+        return any(term.stochastic_inverse for term in terms(self) if isinstance(term, Transform))
 
     @property
     def bijective(self) -> bool:
@@ -58,9 +62,6 @@ class Transform(nn.Module):
 
     def initialize(self, x: Tensor, context: Tensor | None = None, inverse: bool = False) -> None:
         """Data-dependent start from one batch that enters ``forward`` (``inverse`` if so asked)."""
-
-    def refresh(self) -> None:
-        """Bring derived state up to date (power iterations); ``fit`` calls it before each step."""
 
 
 class Chain(Transform):
@@ -96,9 +97,6 @@ class Chain(Transform):
         self.transforms = nn.ModuleList(transforms)  # type: ignore[assignment]
         self.memory = memory
         self._sparing = [any(isinstance(m, Chain) and m.memory != "full" for m in t.modules()) for t in transforms]
-        self.stochastic_forward = any(t.stochastic_forward for t in transforms)
-        self.stochastic_inverse = any(t.stochastic_inverse for t in transforms)
-        self.estimate = any(t.estimate for t in transforms)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         ldj = zeros(x)
@@ -136,10 +134,6 @@ class Chain(Transform):
             transform.initialize(x, context, inverse)
             x, _ = transform.inverse(x, context) if inverse else transform(x, context)
 
-    def refresh(self) -> None:
-        for transform in self.transforms:
-            transform.refresh()
-
     def extra_repr(self) -> str:
         return "" if self.memory == "full" else f"memory={self.memory}"
 
@@ -150,9 +144,14 @@ class Inverse(Transform):
     def __init__(self, transform: Transform):
         super().__init__()
         self.transform = transform
-        self.stochastic_forward = transform.stochastic_inverse
-        self.stochastic_inverse = transform.stochastic_forward
-        self.estimate = transform.estimate
+
+    @property
+    def stochastic_forward(self) -> bool:
+        return self.transform.stochastic_inverse
+
+    @property
+    def stochastic_inverse(self) -> bool:
+        return self.transform.stochastic_forward
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self.transform.inverse(x, context)
@@ -168,9 +167,6 @@ class Inverse(Transform):
 
     def initialize(self, x: Tensor, context: Tensor | None = None, inverse: bool = False) -> None:
         self.transform.initialize(x, context, not inverse)
-
-    def refresh(self) -> None:
-        self.transform.refresh()
 
 
 def zeros(x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Size, Tensor
 from torch.distributions import Transform as TorchTransform
 from torch.distributions import constraints
 
-from ..core import Distribution, zeros
+from ..core import Distribution, set_aside_infinite, zeros
 
 
 class FromTorch(Distribution):
@@ -65,7 +65,8 @@ class FromTorch(Distribution):
         self.check(x, context)
         if x.shape[0] == 0:  # which constraints of torch can't reshape
             return zeros(x)
-        inside = self.support.check(x)  # (B,)
+        x, infinite = set_aside_infinite(x)
+        inside = self.support.check(x) & ~infinite  # (B,)
         rows = inside.reshape(-1, *(1 for _ in self.shape))
         terms = self.distribution.log_prob(torch.where(rows, x, self.typical.to(x.dtype)))
         total = terms.reshape(x.shape[0], -1).sum(1, dtype=torch.promote_types(x.dtype, torch.float32))

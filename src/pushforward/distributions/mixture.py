@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core import Distribution
+from ..core import Distribution, set_aside_infinite
 
 
 class GaussianMixture(Distribution):
@@ -52,7 +52,8 @@ class GaussianMixture(Distribution):
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         self.check(x, context)
-        return self._joint(x.flatten(1)).logsumexp(1)
+        x, infinite = set_aside_infinite(x)
+        return self._joint(x.flatten(1)).logsumexp(1).masked_fill(infinite, -torch.inf)
 
     def draw(self, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         k = torch.multinomial(self.logits.detach().softmax(0), rows, replacement=True) if rows else self.logits.new_zeros(0).long()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..core import Distribution
-from ..transforms import Cast, Dequantize
+from ..transforms import Dequantize
 from .scores import Score, summarize
 
 if TYPE_CHECKING:
@@ -102,10 +102,9 @@ def dequantization(flow: torch.nn.Module) -> str:
 
 
 def entering(flow: Distribution, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Rows as the flow takes them: on its device, float64 if its layers end the preprocessing in a Cast, else its parameters' dtype."""
-    like = next((t for t in [*flow.parameters(), *flow.buffers()] if t.is_floating_point()), x)
-    dtype = torch.float64 if any(isinstance(m, Cast) for m in flow.modules()) else like.dtype
-    return x.to(like.device, dtype), None if context is None else context.to(like.device, dtype)
+    """Rows as the flow takes them: see ``Flow.entry``."""
+    dtype, device = flow.entry
+    return x.to(device, dtype), None if context is None else context.to(device, dtype)
 
 
 @contextmanager

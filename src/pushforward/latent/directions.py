@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from ..core import Flow
-from ..evaluation import entering
 from .passes import BATCH, decode, each, encode
 
 
@@ -160,5 +159,5 @@ def _column(flags: Tensor, z: Tensor) -> Tensor:
 
 def _back(flow: Flow, direction: Tensor) -> Tensor:
     """A direction in the dtype and on the device of the flow."""
-    like = entering(flow, torch.empty(0), None)[0]
-    return direction.to(like.device, like.dtype)
+    dtype, device = flow.entry
+    return direction.to(device, dtype)

@@ -27,7 +27,7 @@ def scales(flow: Flow) -> Tensor:
 
     Example::
 
-        >>> scales(glow((1, 32, 32), levels=3)).unique(return_counts=True)
+        >>> scales(glow((1, 32, 32), scales=3)).unique(return_counts=True)
         (tensor([0, 1, 2]), tensor([512, 256, 256]))
     """
     left = _walk(flow.transform, torch.zeros(1, *flow.shape), 0)[0].long()

@@ -10,6 +10,7 @@ from torch import nn
 from ..core import Flow, Inverse, Transform
 from ..distributions import Normal
 from ..nets import GatedConvNet
+from ..nets.patches import IntoPatches
 from ..transforms import ActNorm, Coupling, Elementwise, Squeeze
 from ..univariate import Affine, Logit, MixtureQuantile
 
@@ -86,4 +87,4 @@ def dequantizer(
         outputs = 2 * channels * univariate.params
         net = GatedConvNet(2 * channels + width, outputs, width=width, depth=depth, heads=heads, attention=attention, dropout=dropout)
         layers += [Inverse(Coupling(kept, univariate, net)), ActNorm(4 * channels)]
-    return Flow(Normal(shape), *layers, Inverse(Squeeze()), context=seen, embed=nn.Sequential(nn.PixelUnshuffle(2), features))
+    return Flow(Normal(shape), *layers, Inverse(Squeeze()), context=seen, embed=nn.Sequential(IntoPatches(2), features))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from .prefix import Prefix
+from .prefix import Prefix, transformed
 
 
 class CausalAttention(nn.Module):
@@ -48,7 +49,7 @@ class CausalAttention(nn.Module):
         queries, keys, values = parts.unbind()
         if cache is not None:
             keys, values = cache.append(keys, values)
-        read = F.scaled_dot_product_attention(queries, keys, values, is_causal=cache is None)
+        read = attend(queries, keys, values, causal=cache is None)
         return self.outward(read.transpose(1, 2).flatten(2))
 
     def cache(self, tokens: int, batch: int) -> Cache:
@@ -68,5 +69,13 @@ class Cache:
         known = []
         for prefix, block in ((self.keys, keys), (self.values, values)):
             prefix.append(block.reshape(1, -1))
-            known.append(prefix.value.view(len(prefix.value), *block.shape[:2], block.shape[3]).permute(1, 2, 0, 3))
+            known.append(prefix.value.unflatten(1, (*block.shape[:2], block.shape[3])).permute(1, 2, 0, 3))
         return known
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor, causal: bool = False) -> Tensor:
+    """``softmax(q k^T / sqrt(d)) v``, ``(B, heads, T, d)``; under the transforms of torch.func in parts that each have their rules."""
+    if transformed():
+        with sdpa_kernel(SDPBackend.MATH):
+            return F.scaled_dot_product_attention(queries, keys, values, is_causal=causal)
+    return F.scaled_dot_product_attention(queries, keys, values, is_causal=causal)

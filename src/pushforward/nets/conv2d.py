@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from .prefix import transformed
+
 
 def conv2d(inputs: int, outputs: int, kernel: int = 3, *, gain: float = 1.0, normalized: bool = False) -> nn.Conv2d:
     """A convolution that keeps the size of an image, ``(B, inputs, H, W) -> (B, outputs, H, W)``, for rectified units.
@@ -30,7 +32,14 @@ def check_image(net: nn.Module, x: Tensor, inputs: int) -> None:
         raise ValueError(f"{type(net).__name__}: expected images (B, {inputs}, H, W), got {tuple(x.shape)}; is a context missing?")
 
 
+def channels_last(x: Tensor) -> Tensor:
+    """x with the channels of a site together in memory, but for the transforms of torch.func, which lay their batches out themselves."""
+    return x if transformed() else x.contiguous(memory_format=torch.channels_last)
+
+
 def like(h: Tensor, x: Tensor) -> Tensor:
     """h in the memory format of x: ``channels_last`` if that is so, else contiguous. A copy only where it differs."""
+    if transformed():
+        return h
     last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
     return h.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)

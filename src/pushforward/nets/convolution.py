@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from .conv2d import check_image, conv2d, like
+from .conv2d import channels_last, check_image, conv2d, like
 
 
 class ConvNet(nn.Module):
@@ -40,5 +39,5 @@ class ConvNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_image(self, x, self.inputs)
-        h = x.contiguous(memory_format=torch.channels_last)  # with relu_ in place a fifth faster: fresh memory is slow
+        h = channels_last(x)  # with relu_ in place a fifth faster: fresh memory is slow
         return like(self.last(self.middle(self.first(h).relu_()).relu_()), x)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .conv2d import check_image, conv2d, like
+from .attention import attend
+from .conv2d import channels_last, check_image, conv2d, like
 
 WAVES = 6  # frequencies per axis that a place is known by: half a period over the image, then twice as many each
 
@@ -74,7 +75,7 @@ class GatedConvNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_image(self, x, self.inputs)
-        h = self.first(x.contiguous(memory_format=torch.channels_last))  # norm and attention want the channels of a site together
+        h = self.first(channels_last(x))  # norm and attention want the channels of a site together
         return like(self.last(self.blocks(h)), x)
 
 
@@ -106,7 +107,7 @@ class GatedAttention(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         tokens = h.flatten(2).transpose(1, 2) + self.place(waves(h))  # (B, T, width)
         parts = self.inward(tokens).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, B, heads, T, width / heads)
-        read = F.scaled_dot_product_attention(*parts.unbind()).transpose(1, 2).flatten(2)
+        read = attend(*parts.unbind()).transpose(1, 2).flatten(2)
         change = F.glu(self.outward(self.dropout(read)), 2)
         return h + change.transpose(1, 2).unflatten(2, h.shape[2:])
 

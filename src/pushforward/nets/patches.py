@@ -24,7 +24,22 @@ class Patches(nn.Module):
 
     def __init__(self, net: nn.Module, patch: int = 2):
         super().__init__()
-        self.net, self.patch = net, patch
+        self.net, self.into = net, IntoPatches(patch)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.pixel_shuffle(self.net(F.pixel_unshuffle(x, self.patch)), self.patch)
+        h = self.net(self.into(x))
+        return F.pixel_shuffle(h, self.into.patch) if len(h) else h.reshape(0, h.shape[1] // self.into.patch**2, *x.shape[2:])
+
+
+class IntoPatches(nn.Module):
+    """The pixels of a patch as channels of one site, ``(B, C, H, W) -> (B, C patch^2, H / patch, W / patch)``; of no rows, too."""
+
+    def __init__(self, patch: int):
+        super().__init__()
+        self.patch = patch
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x):
+            return F.pixel_unshuffle(x, self.patch)
+        channels, height, width = x.shape[1:]  # torch would leave them as they are
+        return x.reshape(0, channels * self.patch**2, height // self.patch, width // self.patch)

@@ -11,7 +11,8 @@ class Prefix:
     """The first rows of a ``(rows, B)`` buffer, in ``value``; ``append`` adds rows below.
 
     The buffer is written in place. With gradients, ``value`` is a new node of the graph over the same memory, whose backward is a
-    split: neither the copies of a growing ``cat`` nor the full-size zeros of slicing.
+    split: neither the copies of a growing ``cat`` nor the full-size zeros of slicing. Under the transforms of torch.func, which
+    must see every step, it is that ``cat``.
     """
 
     def __init__(self, rows: int, batch: int, like: Tensor):
@@ -19,20 +20,19 @@ class Prefix:
         self.value = self.buffer[:0]
 
     def append(self, block: Tensor) -> None:
-        if self._recorded(block):
+        if transformed():
+            self.value = torch.cat([self.value, block])
+        elif recorded(block, self.value):
             self.value = _Append.apply(self.buffer, self.value, block)
         else:
             self._next(block.shape[0]).copy_(block)
 
     def append_rectified(self, block: Tensor) -> None:
         """``append(relu(block))``, without a copy."""
-        if self._recorded(block):
-            self.value = _Append.apply(self.buffer, self.value, F.relu(block))
+        if recorded(block, self.value) or transformed():
+            self.append(F.relu(block))
         else:
             torch.clamp_min(block, 0, out=self._next(block.shape[0]))
-
-    def _recorded(self, block: Tensor) -> bool:
-        return torch.is_grad_enabled() and (block.requires_grad or self.value.requires_grad)
 
     def _next(self, rows: int) -> Tensor:
         start = self.value.shape[0]
@@ -42,9 +42,23 @@ class Prefix:
 
 def add_product(block: Tensor, weight: Tensor, rows: Tensor) -> Tensor:
     """``block + weight @ rows``, in place where no gradient is recorded: the caller's block is used up."""
-    if torch.is_grad_enabled() and (block.requires_grad or weight.requires_grad or rows.requires_grad):
+    if recorded(block, weight, rows) or transformed():
         return torch.addmm(block, weight, rows)
     return block.addmm_(weight, rows)
+
+
+def transformed() -> bool:
+    """Within vmap, grad, jvp or another transform of torch.func."""
+    return torch._C._are_functorch_transforms_active()
+
+
+def recorded(*tensors: Tensor) -> bool:
+    """A gradient may be asked of what is made of them."""
+    if torch.is_grad_enabled():
+        for tensor in tensors:  # a generator takes three times as long
+            if tensor.requires_grad:
+                return True
+    return False
 
 
 class _Append(torch.autograd.Function):

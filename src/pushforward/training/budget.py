@@ -51,9 +51,9 @@ def budget(flow: Flow, x: Tensor, context: Tensor | None = None) -> Budget:
     Example::
 
         >>> with torch.device("meta"):
-        ...     flow, x = glow((3, 32, 32), steps=8, width=128), torch.zeros(64, 3, 32, 32)
+        ...     flow, x = glow((3, 32, 32), steps=8, width=128).to("meta"), torch.zeros(64, 3, 32, 32)
         >>> budget(flow, x).parameters
-        4417944
+        1590060
     """
     objective = MaximumLikelihood(flow).train()
     learned = [p for p in flow.parameters() if p.requires_grad]

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-import torch
 from torch import nn
 
 from ..core import Flow
@@ -98,7 +97,7 @@ def fit(
     if not (weight_decay >= 0 and warmup >= 0 and 0 <= ema < 1):
         raise ValueError(f"fit: expected weight_decay >= 0, warmup >= 0 and 0 <= ema < 1, got {weight_decay}, {warmup} and {ema}")
     processes = Processes()
-    dtype = next((p.dtype for p in flow.parameters() if p.is_floating_point()), torch.get_default_dtype())
+    dtype = flow.entry.dtype
     batches, validate = RowBatches(train, batch, seed, processes, dtype, flip), RowValidation(valid, seed, processes, dtype)
     return optimize(
         flow,

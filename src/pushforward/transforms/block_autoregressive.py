@@ -159,7 +159,7 @@ def evaluate(
     slopes = torch.ones_like(x).unsqueeze(1)  # (F, units, B)
     for offset, (dense, diagonal) in zip(offsets[:-1], weights[:-1], strict=True):
         h = torch.addmm(offset, dense, reads[-1]).tanh()
-        slopes = torch.matmul(diagonal, slopes) * (1 - h * h).view(x.shape[0], -1, x.shape[1])
+        slopes = torch.matmul(diagonal, slopes) * (1 - h * h).unflatten(0, (x.shape[0], -1))
         reads.append(h)
     dense, diagonal = weights[-1]
     z = torch.addmm(offsets[-1], dense, reads[-1]) + straight * x

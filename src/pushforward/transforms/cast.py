@@ -27,6 +27,7 @@ class Cast(Transform):
     """
 
     like: Tensor
+    takes = torch.float64
 
     def __init__(self):
         super().__init__()

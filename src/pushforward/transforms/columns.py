@@ -42,9 +42,6 @@ class Columns(Transform):
         self.needed = max(chosen) + 1
         self.transforms = nn.ModuleList(transform for _, transform in parts)  # type: ignore[assignment]
         self.register_buffer("columns", torch.tensor(chosen, dtype=torch.long))
-        self.stochastic_forward = any(t.stochastic_forward for _, t in parts)
-        self.stochastic_inverse = any(t.stochastic_inverse for _, t in parts)
-        self.estimate = any(t.estimate for _, t in parts)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         results = [transform(part, context) for transform, part in self._parts(x)]
@@ -63,10 +60,6 @@ class Columns(Transform):
     def initialize(self, x: Tensor, context: Tensor | None = None, inverse: bool = False) -> None:
         for transform, part in self._parts(x):
             transform.initialize(part, context, inverse)
-
-    def refresh(self) -> None:
-        for transform in self.transforms:
-            transform.refresh()
 
     def extra_repr(self) -> str:
         return f"{', '.join(map(str, self.sizes))} columns"

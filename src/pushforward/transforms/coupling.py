@@ -75,14 +75,14 @@ class Coupling(Transform):
         """``h`` ``(B, params, changed, *rest)`` and the part of x that changes; space is flattened for a mask over space."""
         if (x.shape[1:] if self.spatial else x.shape[1:2]) != self.mask_shape:
             raise ValueError(f"Coupling: mask {self.mask_shape} does not fit x {tuple(x.shape)}")
-        params, batch = self.univariate.params, x.shape[0]
+        params = self.univariate.params
         if self.spatial:
             h = self.net(join(x * self.mask, context)).to(x.dtype)  # of autocast, bfloat16
-            h = h.reshape(batch, params, -1).index_select(2, self.changed)
+            h = h.unflatten(1, (params, -1)).flatten(2).index_select(2, self.changed)
             part = x.flatten(1).index_select(1, self.changed)
         else:
             h = self.net(join(x.index_select(1, self.kept), context)).to(x.dtype)
-            h = h.reshape(batch, params, -1, *x.shape[2:])
+            h = h.unflatten(1, (params, -1))
             part = x.index_select(1, self.changed)
         if any(self.univariate.identity):
             h = h + self.identity.to(h.dtype).view(-1, *(1 for _ in h.shape[2:]))

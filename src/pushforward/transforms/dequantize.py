@@ -55,7 +55,6 @@ class Dequantize(Transform):
             raise ValueError(f"Dequantize: levels must be at least 1, got {levels}")
         self.levels = levels
         self.noise = noise
-        self.estimate = noise is not None and noise.estimate
         held = [] if noise is None else [t for t in [*noise.parameters(), *noise.buffers()] if t.is_floating_point()]
         self.register_buffer("like", torch.empty(0, dtype=held[0].dtype if held else None), persistent=False)  # x may be float64
 
@@ -97,10 +96,6 @@ class Dequantize(Transform):
         number = torch.finfo(self.like.dtype)
         u = torch.rand(x.shape, dtype=self.like.dtype, device=x.device).clamp(number.eps / 4, 1 - number.eps / 2)
         self.noise.initialize(u, seen)
-
-    def refresh(self) -> None:
-        if self.noise is not None:
-            self.noise.refresh()
 
     def extra_repr(self) -> str:
         return "" if self.levels is None else f"levels={self.levels}"

@@ -42,9 +42,6 @@ class Factor(Transform):
         self.split = Split("Factor", keep)
         self.part = part
         self.rest = rest
-        self.stochastic_forward = part.stochastic_forward or rest.stochastic_forward
-        self.stochastic_inverse = part.stochastic_inverse or rest.stochastic_inverse
-        self.estimate = part.estimate or rest.estimate
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         kept, left = self.split(x)
@@ -73,10 +70,6 @@ class Factor(Transform):
         if inverse:
             kept, _ = self.rest.inverse(kept, context)
         self.part.initialize(left, join(kept, context), inverse)
-
-    def refresh(self) -> None:
-        self.part.refresh()
-        self.rest.refresh()
 
     def _whole(self, x: Tensor, kept: Tensor, left: Tensor) -> Tensor:
         whole = self.split.inverse(kept, left)

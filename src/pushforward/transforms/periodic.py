@@ -89,5 +89,7 @@ class PeriodicConv(Transform):
 
     def _by_frequency(self, x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Apply ``function`` to the channels of each frequency, ``(H, W / 2 + 1, C, B)``."""
+        if not x.shape[0]:
+            return x  # some libraries refuse to transform nothing
         waves = function(torch.fft.rfft2(wide(x)).permute(2, 3, 1, 0)).permute(3, 2, 0, 1)
         return torch.fft.irfft2(waves, s=x.shape[2:]).to(x.dtype)

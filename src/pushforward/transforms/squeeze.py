@@ -37,14 +37,20 @@ class Squeeze(Transform):
         self.factor = factor
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        if x.dim() != 4 or x.shape[2] % self.factor or x.shape[3] % self.factor:
-            raise ValueError(f"Squeeze: expected (B, C, H, W) with sides divisible by {self.factor}, got {tuple(x.shape)}; crop or pad it")
-        return F.pixel_unshuffle(x, self.factor), zeros(x)
+        f = self.factor
+        if x.dim() != 4 or x.shape[2] % f or x.shape[3] % f:
+            raise ValueError(f"Squeeze: expected (B, C, H, W) with sides divisible by {f}, got {tuple(x.shape)}; crop or pad it")
+        rows, channels, height, width = x.shape
+        z = F.pixel_unshuffle(x, f) if rows else x.reshape(0, channels * f**2, height // f, width // f)  # torch gives the old shape
+        return z, zeros(x)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        if z.dim() != 4 or z.shape[1] % self.factor**2:
-            raise ValueError(f"Squeeze: expected (B, C, H, W) with C divisible by {self.factor**2}, got {tuple(z.shape)}")
-        return F.pixel_shuffle(z, self.factor), zeros(z)
+        f = self.factor
+        if z.dim() != 4 or z.shape[1] % f**2:
+            raise ValueError(f"Squeeze: expected (B, C, H, W) with C divisible by {f**2}, got {tuple(z.shape)}")
+        rows, channels, height, width = z.shape
+        x = F.pixel_shuffle(z, f) if rows else z.reshape(0, channels // f**2, height * f, width * f)
+        return x, zeros(z)
 
     def extra_repr(self) -> str:
         return f"factor={self.factor}"

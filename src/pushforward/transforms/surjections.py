@@ -41,8 +41,6 @@ class Slice(Transform):
         super().__init__()
         self.split = Split("Slice", keep)
         self.decoder = decoder
-        self.stochastic_forward = decoder.stochastic_forward
-        self.estimate = decoder.estimate
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         kept, dropped = self.split(x)
@@ -54,3 +52,8 @@ class Slice(Transform):
         else:
             dropped, log_prob = self.decoder.sample_and_log_prob((), join(z, context))
         return self.split.inverse(z, dropped), -log_prob
+
+    def initialize(self, x: Tensor, context: Tensor | None = None, inverse: bool = False) -> None:
+        if not inverse:  # there the decoder draws what it would start from
+            kept, dropped = self.split(x)
+            self.decoder.initialize(dropped, None if self.decoder.context_shape is None else join(kept, context))

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from .. import options as signature
 from ..data import HUB, ImageSchema, Schema
-from ..models import IMAGE_MODELS, MODELS
+from ..models import MODELS
 from ..models.build import build
 from ..presets.recommend import for_images, recommend
 from ..training import default_steps
@@ -230,7 +230,7 @@ def _counted(name: str, recipe: Mapping[str, Any], schema: Schema | ImageSchema)
     """The budget of a recipe for data of this schema."""
     with torch.device("meta"):
         flow = build({"model": {"name": name, **recipe}}, schema).to("meta")  # statistics of columns are made elsewhere
-        x = torch.zeros(COUNTED_ROWS, *flow.shape, dtype=torch.float32 if name in IMAGE_MODELS else torch.float64)
+        x = torch.zeros(COUNTED_ROWS, *flow.shape, dtype=flow.entry.dtype)
         context = None if flow.context_shape is None else torch.zeros(COUNTED_ROWS, *flow.context_shape, dtype=torch.float64)
     return budget(flow, x, context)
 

@@ -1,0 +1,69 @@
+"""What the parts of a model have in common: facts about their likelihood, and two hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+
+class Hooked(nn.Module):
+    """A part of a model with derived state; ``Flow.refresh`` reaches it wherever it stands, whatever holds it."""
+
+    def refresh(self) -> None:
+        """Bring derived state up to date (power iterations); ``fit`` calls it before each step."""
+
+
+class DataDependent(Hooked):
+    """A net, or a part of one, that starts from data: ``Flow.initialize`` shows it what enters its ``forward``."""
+
+    waiting = False
+
+    def initialize(self, *inputs: Tensor | None) -> None:
+        """Start from the first inputs of ``forward``, before it sees them."""
+        raise NotImplementedError(f"{type(self).__name__} does not define initialize")
+
+
+class Term(Hooked):
+    """A term of a log-likelihood, a layer or a distribution. What it does not say of itself follows from the terms within it, now."""
+
+    @property
+    def stochastic_forward(self) -> bool:
+        """x -> z is random, so that the log-likelihood is a lower bound."""
+        return any(term.stochastic_forward for term in terms(self))
+
+    @property
+    def estimate(self) -> bool:
+        """The log-likelihood is noisy but unbiased."""
+        return any(term.estimate for term in terms(self))
+
+
+def terms(module: nn.Module) -> Iterator[Term]:
+    """The outermost terms within a module."""
+    for child in module.children():
+        if isinstance(child, Term):
+            yield child
+        else:
+            yield from terms(child)
+
+
+@contextmanager
+def starting(model: nn.Module) -> Iterator[None]:
+    """Within this context each data-dependent net of the model starts from what enters it first."""
+    nets = [net for net in model.modules() if isinstance(net, DataDependent) and not net.waiting]  # else a model around this one has asked
+    handles = [net.register_forward_pre_hook(_start) for net in nets]
+    for net in nets:
+        net.waiting = True
+    try:
+        yield
+    finally:
+        for net, handle in zip(nets, handles, strict=True):
+            net.waiting = False
+            handle.remove()
+
+
+def _start(net: DataDependent, inputs: tuple[Tensor | None, ...]) -> None:
+    if net.waiting:
+        net.waiting = False
+        net.initialize(*inputs)

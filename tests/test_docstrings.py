@@ -69,7 +69,7 @@ def shared() -> dict[str, Any]:
     for room in SHARED:
         module = importlib.import_module(f"pushforward.{room}")
         names |= {name: getattr(module, name) for name in module.__all__}
-    names |= {name: importlib.import_module(f"pushforward.{name}") for name in ("models", "training", "baselines", "data")}
+    names |= {name: importlib.import_module(f"pushforward.{name}") for name in ("models", "training", "baselines", "data", "kernels")}
     return names | {"baselines": names["baselines"].baselines}
 
 

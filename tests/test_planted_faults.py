@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from pushforward import kernels
 from pushforward.core import Chain, Flow, Transform
 from pushforward.distributions import Normal
+from pushforward.kernels import library
 from pushforward.transforms import Triangular
 
 BOTH = [{"direction": "forward"}, {"direction": "inverse"}]
@@ -194,7 +194,7 @@ class Unnoticed(Scaling):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         z, ldj = super().forward(x, context)
-        return z, ldj * (1 if os.environ.get("PUSHFORWARD_KERNELS") == "0" else 1 + 1e-15)
+        return z, ldj * (1 if library.switched_off() else 1 + 1e-15)
 
 
 @dataclass(frozen=True)
@@ -261,8 +261,8 @@ def test_every_law_has_its_fault():
 def test_each_path_is_taken(monkeypatch):
     """Law 13: what is wrong with kernels alone, without them alone, or in several threads alone, is noticed there and only there."""
     ways = {
-        "kernels": lambda: torch.get_num_threads() == 1 and os.environ.get("PUSHFORWARD_KERNELS") != "0",
-        "plain": lambda: os.environ.get("PUSHFORWARD_KERNELS") == "0",
+        "kernels": lambda: torch.get_num_threads() == 1 and not library.switched_off(),
+        "plain": lambda: library.switched_off(),
         "threads": lambda: torch.get_num_threads() > 1,
     }
     assert list(ways) == laws.PATHS

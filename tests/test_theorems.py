@@ -188,7 +188,7 @@ def test_reverse_kl_in_latent_space():
 # --- the family: coupling, autoregressive, inverse autoregressive, volume preserving ---
 
 
-class Halves(nn.Module):
+class Halves(pn.CausalNet):
     """A causal net that gives zeros for the first features and reads nothing else for the rest: a coupling's conditioner."""
 
     def __init__(self, net: nn.Module, kept: int, dim: int):
@@ -243,7 +243,7 @@ def test_iaf_is_maf_the_other_way(monkeypatch):
     maf = recipe("maf", 5, steps=3)
     iaf = Flow(maf.base, Inverse(maf.transform)).double()
     calls = {"pass": 0, "steps": 0}
-    forward, unroll = pn.MADE.forward, pn.MADE.unroll
+    forward, unroll = pn.MADE._compute, pn.MADE.unroll
 
     def counted(name, function):
         def call(*args, **kwargs):
@@ -252,7 +252,7 @@ def test_iaf_is_maf_the_other_way(monkeypatch):
 
         return call
 
-    monkeypatch.setattr(pn.MADE, "forward", counted("pass", forward))
+    monkeypatch.setattr(pn.MADE, "_compute", counted("pass", forward))
     monkeypatch.setattr(pn.MADE, "unroll", counted("steps", unroll))
 
     def cost(function, *args) -> dict[str, int]:
@@ -270,7 +270,7 @@ def test_iaf_is_maf_the_other_way(monkeypatch):
     close(iaf.decode(maf.decode(x)), x)
 
 
-class Regression(nn.Module):
+class Regression(pn.CausalNet):
     """The linear causal net ``shift_i = sum_j B_ij x_j + b_i`` over ``j < i`` with constant log-scales."""
 
     def __init__(self, below: Tensor, shift: Tensor, log_scale: Tensor):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..core import sum_event
+from ..core import set_aside_infinite, sum_event
 from ..likelihoods import Likelihood
 from .given import Observed
 
@@ -49,8 +49,9 @@ class Causal(Observed):
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         self.check(x, context)
+        x, infinite = set_aside_infinite(x)
         h = self._shaped(self.net(self.likelihood.scaled(x), context), x.shape[0])
-        return sum_event(self.likelihood.log_prob(x, h))
+        return torch.where(infinite, -torch.inf, sum_event(self.likelihood.log_prob(x, h)))
 
     def draw(self, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         terms: list[Tensor] = []

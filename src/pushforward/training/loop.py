@@ -81,6 +81,9 @@ def optimize(
 
     Example::
 
+        >>> from pushforward.training.batches import RowValidation
+        >>> from pushforward.training.processes import Processes
+        >>> from pushforward.training.schedule import Plan
         >>> class Simulator(Batches):
         ...     batch = 256
         ...

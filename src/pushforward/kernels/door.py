@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.nn import Parameter
 
 from . import library
 
@@ -61,19 +62,16 @@ def ordinary(tensors: Sequence[Tensor | None]) -> bool:
 
     Subclasses, FakeTensors, tensors of a mode or a transform and views that negate look like tensors and have no such memory.
     """
-    dtype = next(t.dtype for t in tensors if t is not None)
-    return (dtype is torch.float32 or dtype is torch.float64) and all(
-        t is None
-        or (
-            (type(t) is Tensor or type(t) is torch.nn.Parameter)
-            and t.dtype is dtype
-            and t.is_cpu
-            and t.layout is torch.strided
-            and torch._C._has_storage(t)
-            and not t.is_neg()
-        )
-        for t in tensors
-    )
+    dtype = None
+    for t in tensors:
+        if t is None:
+            continue
+        dtype = dtype or t.dtype
+        if not (type(t) is Tensor or type(t) is Parameter) or t.dtype is not dtype or not t.is_cpu or t.is_neg():
+            return False
+        if t.layout is not torch.strided or not torch._C._has_storage(t):
+            return False
+    return dtype is torch.float32 or dtype is torch.float64
 
 
 def available() -> bool:

@@ -115,7 +115,7 @@ def evaluate_numbers(
 ) -> tuple[Tensor, Tensor]:
     """Value and log derivative of numbers ``(blocks, numbers)`` with parameters ``(blocks or 1, params, numbers)``."""
     out, slope = torch.empty_like(x), torch.empty_like(x)
-    call(name, "numbers", x, q=q, out=out, slope=slope, **fields_of_numbers(kind, inverse, x, h))
+    call(name, "numbers", described(kind, inverse, x, h), {"x": x, "q": q, "out": out, "slope": slope}, {})
     return out, slope
 
 
@@ -124,15 +124,17 @@ def differentiate_numbers(
 ) -> tuple[Tensor, Tensor]:
     """The gradients of numbers and parameters, the latter's for each block."""
     g_x, g_h = torch.empty_like(x), x.new_empty(x.shape[0], h.shape[1], x.shape[1])
-    call(f"{name}_gradient", "numbers", x, g_out=g_out, g_slope=g_slope, g_x=g_x, g_h=g_h, **fields_of_numbers(kind, inverse, x, h))
+    tensors: dict[str, Tensor | None] = {"x": x, "g_out": g_out, "g_slope": g_slope, "g_x": g_x, "g_h": g_h}
+    call(f"{name}_gradient", "numbers", described(kind, inverse, x, h), tensors, {})
     return g_x, g_h
 
 
-def fields_of_numbers(kind: Spline | Mixture, inverse: bool, x: Tensor, h: Tensor) -> dict[str, Any]:
+def described(kind: Spline | Mixture, inverse: bool, x: Tensor, h: Tensor) -> dict[str, Any]:
+    """All but the numbers: parameters may be strided from block to block."""
     blocks, numbers = x.shape
     expected = blocks, kind.params, numbers
     if h.shape[0] not in (1, blocks) or h.shape[1:] != expected[1:] or h.dtype is not x.dtype or not h[:1].is_contiguous():
         got = f"{tuple(h.shape)} of {h.dtype} with strides {h.stride()}"
         raise ValueError(f"kernels: expected parameters {expected} of {x.dtype} in contiguous blocks, got {got}")
     h_block = 0 if h.shape[0] == 1 else h.stride(0)
-    return {**kind._asdict(), "inverse": inverse, "blocks": blocks, "numbers": numbers, "h_block": h_block, "x": x, "h": h.data_ptr()}
+    return {**kind._asdict(), "inverse": inverse, "blocks": blocks, "numbers": numbers, "h_block": h_block, "h": h.data_ptr()}

@@ -105,29 +105,32 @@ def path() -> str:
     return "compiled kernels" if loaded() else f"PyTorch's operations: {state.why}"
 
 
-def call(name: str, structure: str, like: Tensor, **fields: Any) -> None:
-    """A function of the library, of tensors of the dtype of ``like``, lists of them, arrays and numbers. Outputs must be contiguous."""
+def call(name: str, structure: str, numbers: dict[str, Any], tensors: dict[str, Tensor | None], lists: dict[str, list[Tensor]]) -> None:
+    """A function of the library, of what the fields of its structure hold. Tensors that it writes to must be contiguous.
+
+    Raises:
+        ValueError: tensors of another dtype than x, or not on the CPU.
+        MemoryError: there is none for intermediate results.
+    """
     library = loaded()
     if library is None:
         raise RuntimeError(f"kernels: {name} needs the compiled library: {state.why}")
-    keep: list[Any] = []
-    for field, value in fields.items():
-        if isinstance(value, Tensor):
-            fields[field] = address(value, like, keep)
-        elif isinstance(value, list):
-            value = (ctypes.c_void_p * len(value))(*[address(t, like, keep) for t in value])
-        if isinstance(value, ctypes.Array):
-            keep.append(value)
-            fields[field] = ctypes.addressof(value)
-    argument = library.structures[structure](threads=1 if state.forked else torch.get_num_threads(), **fields)
-    function = getattr(library.functions, f"{name}_{'float' if like.dtype is torch.float32 else 'double'}")
+    dtype = tensors["x"].dtype  # type: ignore[union-attr]
+    keep: list[Any] = []  # as long as C runs
+    fields = {field: address(tensor, dtype, keep) for field, tensor in tensors.items() if tensor is not None}
+    for field, several in lists.items():
+        array = (ctypes.c_void_p * len(several))(*[address(tensor, dtype, keep) for tensor in several])
+        keep.append(array)
+        fields[field] = ctypes.addressof(array)
+    argument = library.structures[structure](threads=1 if state.forked else torch.get_num_threads(), **numbers, **fields)
+    function = getattr(library.functions, f"{name}_{'float' if dtype is torch.float32 else 'double'}")
     if function(ctypes.byref(argument)):
         raise MemoryError(f"kernels: {name} found no memory for its intermediate results; take fewer rows or threads")
 
 
-def address(tensor: Tensor, like: Tensor, keep: list[Any]) -> int:
-    if tensor.dtype is not like.dtype or not tensor.is_cpu:
-        raise ValueError(f"kernels: expected {like.dtype} on the CPU, got {tensor.dtype} on {tensor.device}")
+def address(tensor: Tensor, dtype: torch.dtype, keep: list[Any]) -> int:
+    if tensor.dtype is not dtype or not tensor.is_cpu:
+        raise ValueError(f"kernels: expected {dtype} on the CPU, got {tensor.dtype} on {tensor.device}")
     if not tensor.is_contiguous():
         tensor = tensor.contiguous()
         keep.append(tensor)

@@ -15,6 +15,7 @@ from .door import Kernel, Plain, dispatch
 from .elementwise import Spline
 from .library import MOST, call
 
+ALIVE: list[Any] = []  # what :func:`places` gave the addresses of
 SHARE_OF_COPIES = 2**28  # bytes of the weights' gradients that threads have of their own, beyond one
 
 
@@ -99,7 +100,8 @@ def evaluate_layer(
 ) -> tuple[Tensor, Tensor]:
     """x ``(D, B)`` (z if inverse) and given ``(W, B)`` to ``(D, B)`` and ldj ``(B,)``."""
     out, ldj = empty_like(x), x.new_empty(x.shape[1])
-    call("masked", "layer", x, inverse=inverse, out=out, ldj=ldj, **fields_of_layer(kind, net, x, given, weights))
+    numbers, (lists, own) = sizes(kind, net, x, weights), by_place(weights)
+    call("masked", "layer", numbers | {"inverse": inverse}, {"x": x, "given": given, "out": out, "ldj": ldj, **own}, lists)
     return out, ldj
 
 
@@ -108,9 +110,10 @@ def differentiate_layer(
 ) -> tuple[Tensor, Tensor | None, list[Tensor]]:
     """The gradients of x, given and weights, from those of ``evaluate_layer(..., inverse=False)``; of what a mask hides, zero."""
     g_x, g_given, g_weights = empty_like(x), None if given is None else empty_like(given), [empty_like(t) for t in weights]
-    copies = 1 + SHARE_OF_COPIES // max(1, sum(t.nbytes for t in weights))
-    numbers = {"g_out": g_out, "g_ldj": g_ldj, "g_x": g_x, "g_given": g_given, **weight_fields(g_weights, "g_")}
-    call("masked_gradient", "layer", x, copies=copies, **numbers, **fields_of_layer(kind, net, x, given, weights))
+    numbers = sizes(kind, net, x, weights) | {"copies": 1 + SHARE_OF_COPIES // max(1, sum(t.nbytes for t in weights))}
+    (lists, own), (g_lists, g_own) = by_place(weights), by_place(g_weights, "g_")
+    tensors = {"x": x, "given": given, "g_out": g_out, "g_ldj": g_ldj, "g_x": g_x, "g_given": g_given, **own, **g_own}
+    call("masked_gradient", "layer", numbers, tensors, lists | g_lists)
     return g_x, g_given, g_weights
 
 
@@ -118,26 +121,28 @@ def empty_like(x: Tensor) -> Tensor:
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
-def fields_of_layer(
-    kind: AffineMap | Spline, net: MaskedLayout, x: Tensor, given: Tensor | None, weights: Sequence[Tensor]
-) -> dict[str, Any]:
-    dim, batch = x.shape
-    width, depth = len(weights[0]), len(weights) // 2 - 2
+def sizes(kind: AffineMap | Spline, net: MaskedLayout, x: Tensor, weights: Sequence[Tensor]) -> dict[str, Any]:
+    (dim, batch), width = x.shape, len(weights[0])
     order, ends = places(net.order, net.ends, width)
-    sizes = {"batch": batch, "dim": dim, "width": width, "depth": depth, "params": kind.params, "residual": net.residual}
-    return {**kind._asdict(), **sizes, "order": order, "ends": ends, "x": x, "given": given, **weight_fields(weights)}
+    layer = {"batch": batch, "dim": dim, "width": width, "depth": len(weights) // 2 - 2, "params": kind.params, "residual": net.residual}
+    return {**kind._asdict(), **layer, "order": order, "ends": ends}
 
 
-def weight_fields(weights: Sequence[Tensor], prefix: str = "") -> dict[str, Any]:
+def by_place(weights: Sequence[Tensor], prefix: str = "") -> tuple[dict[str, list[Tensor]], dict[str, Tensor]]:
+    """Those of the square layers, and those of the first and the last."""
     first, first_bias, *hidden, last, last_bias = weights
-    names = ("first", "first_bias", "hidden", "hidden_bias", "last", "last_bias")
-    return {prefix + name: value for name, value in zip(names, (first, first_bias, hidden[::2], hidden[1::2], last, last_bias))}
+    ends = {"first": first, "first_bias": first_bias, "last": last, "last_bias": last_bias}
+    lists = {"hidden": hidden[::2], "hidden_bias": hidden[1::2]}
+    return {prefix + name: value for name, value in lists.items()}, {prefix + name: value for name, value in ends.items()}
 
 
-@functools.lru_cache(maxsize=1024)
-def places(order: tuple[int, ...], ends: tuple[int, ...], width: int) -> tuple[Any, Any]:
-    """As C has them. Addresses are computed from both: what is no permutation, or leads beyond the units, must not get there."""
+@functools.cache
+def places(order: tuple[int, ...], ends: tuple[int, ...], width: int) -> tuple[int, int]:
+    """The addresses of both as C has them, for good. From these it computes others: what is no permutation, or leads beyond the units,
+    must not get there."""
     rising = len(ends) == len(order) and sorted((0, *ends, width)) == [0, *ends, width]
     if sorted(order) != list(range(len(order))) or not rising or ends[-1] != width:
         raise ValueError(f"kernels: expected a permutation of the features and ends that rise to {width}, got {order} and {ends}")
-    return tuple((ctypes.c_int * len(numbers))(*numbers) for numbers in (order, ends))  # type: ignore[return-value]
+    arrays = [(ctypes.c_int * len(numbers))(*numbers) for numbers in (order, ends)]
+    ALIVE.extend(arrays)
+    return ctypes.addressof(arrays[0]), ctypes.addressof(arrays[1])

@@ -1,0 +1,60 @@
+"""Flipping the sign of a log derivative in C, or of its gradient, must make a test of the kernels fail.
+
+Each mutant is a copy of the package with one change in the source, compiled without optimization and judged in a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pushforward import kernels
+
+ROOT = Path(__file__).parent.parent
+JUDGES = [str(ROOT / "tests" / name) for name in ("test_kernels.py", "test_mixture_kernels.py")]
+MUTANTS = [  # file, what stands there once, what stands there instead
+    ("rational.h", "(inverse ? -log_slope : log_slope)", "log_slope"),
+    ("rational.h", "            gs = -gs;\n", ""),
+    ("rational.h", "g_width = go * t - gs / width", "g_width = go * t + gs / width"),
+    ("rational.h", "g_width = -(along * t + gs / width)", "g_width = -(along * t - gs / width)"),
+    ("rational.h", "along = (g_f * f_t + gs * l_t) / width", "along = (g_f * f_t - gs * l_t) / width"),
+    ("masked.c", "slope[i] = inverse ? -s : s", "slope[i] = s"),
+    ("masked.c", "ldj[i] += slope[i]", "ldj[i] -= slope[i]"),
+    ("masked_gradient.c", "(g_out[i] * x[i] * scale + g_slope[i])", "(g_out[i] * x[i] * scale - g_slope[i])"),
+    ("mixture.h", "        slope[i] = density[i];", "        slope[i] = -density[i];"),
+    ("mixture.h", "density[i] - below[i] - above[i]", "density[i] - below[i] + above[i]"),
+    ("mixture.h", "density[i] + (REAL)0.5 * z * z", "density[i] - (REAL)0.5 * z * z"),
+    ("mixture.h", "g[ABOVE][i] = -g_z[i] - g_slope[i]", "g[ABOVE][i] = -g_z[i] + g_slope[i]"),
+    ("mixture.h", "g[DENSITY][i] = g_slope[i]", "g[DENSITY][i] = -g_slope[i]"),
+    ("mixture.c", "slope[at + i] = -slope[at + i]", "slope[at + i] = slope[at + i]"),
+    ("mixture.c", "to_slope[i] = -g_slope[at + i]", "to_slope[i] = g_slope[at + i]"),
+]
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif("compiled" not in kernels.path(), reason=kernels.path())]
+
+
+def judge(folder: Path, cache: Path, file: str, old: str, new: str) -> subprocess.CompletedProcess[str]:
+    copy = shutil.copytree(ROOT / "src" / "pushforward", folder / "pushforward", ignore=shutil.ignore_patterns("__pycache__"))
+    path = copy / "kernels" / file
+    source = path.read_text()
+    assert source.count(old) == 1, f"{file} has {source.count(old)} times {old!r}"
+    path.write_text(source.replace(old, new))
+    command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=line", "-k", "not compiler", *JUDGES]
+    environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "CFLAGS": "-O0", "XDG_CACHE_HOME": str(cache)}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+
+
+def test_the_copy_itself_passes(tmp_path):
+    result = judge(tmp_path, tmp_path, "masked.c", "ldj[i] += slope[i]", "ldj[i] += slope[i]")
+    assert result.returncode == 0 and "100%" in result.stdout and "s" not in result.stdout.split()[0], result.stdout[-2000:] + result.stderr[-2000:]
+
+
+@pytest.mark.parametrize(("file", "old", "new"), MUTANTS, ids=[f"{file}-{old.strip()}" for file, old, _ in MUTANTS])
+def test_a_flipped_sign_is_noticed(file, old, new, tmp_path):
+    result = judge(tmp_path, tmp_path, file, old, new)
+    assert result.returncode == 1 and "FAILED" in result.stdout, result.stdout[-2000:] + result.stderr[-2000:]

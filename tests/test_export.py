@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import subprocess
 import sys
@@ -15,10 +16,19 @@ from pushforward.core import Flow
 from pushforward.models import VECTOR_MODELS
 
 DIM = 3
-SEARCHED = {"bnaf", "mixture_cdf", "naf", "sos"}  # each evaluation of a numerical inverse, at each position, is in the sampler's graph
+SEARCHED = {"bnaf", "mixture_cdf", "naf", "planar", "sos", "sylvester", "umnn"}  # every evaluation of their search is in the graph
 CASES = [(name, direction) for name in VECTOR_MODELS for direction in ("density", "sampler")]
 GRAPHS = [pytest.param(*case, marks=pytest.mark.slow if case[1] == "sampler" and case[0] in SEARCHED else ()) for case in CASES]
-CONTEXTS = ["maf", "real_nvp", "sylvester"]
+WITHOUT_ONNX = {  # samplers
+    "mixture_cdf": "ONNX has no operator for torch.special.ndtri, with which the search begins",
+    "naf": "the graph of its whole search takes torch.onnx many minutes",
+    "sos": "the graph of its whole search takes torch.onnx many minutes",
+}
+ONNX = [
+    pytest.param(*case, marks=pytest.mark.skip(reason=WITHOUT_ONNX[case[0]]) if case[1] == "sampler" and case[0] in WITHOUT_ONNX else ())
+    for case in CASES
+]
+CONTEXTS = ["maf", "real_nvp"]
 
 ALONE = """
 import sys
@@ -65,6 +75,12 @@ def exported(model: nn.Module, inputs: tuple[Tensor, ...]) -> torch.export.Expor
     return torch.export.export(model, inputs, dynamic_shapes=tuple({0: batch} for _ in inputs))
 
 
+@functools.cache
+def graph(name: str, direction: str) -> tuple[nn.Module, torch.export.ExportedProgram]:
+    model = module(name, direction).double()
+    return model, exported(model, rows(5))
+
+
 def operators(program: torch.export.ExportedProgram) -> set[str]:
     """The namespaces of all operators, those of inner graphs (of what runs without gradient) included."""
     graphs = [part.graph for part in program.graph_module.modules() if isinstance(part, torch.fx.GraphModule)]
@@ -73,8 +89,7 @@ def operators(program: torch.export.ExportedProgram) -> set[str]:
 
 @pytest.mark.parametrize("name, direction", GRAPHS)
 def test_a_graph_is_torchs_own_and_gives_the_same(name, direction):
-    model = module(name, direction).double()
-    program = exported(model, rows(5))
+    model, program = graph(name, direction)
     assert operators(program) == {"aten"}
     other = rows(7)
     torch.testing.assert_close(program.module()(*other), model(*other), rtol=0, atol=1e-9)
@@ -94,9 +109,9 @@ def test_saved_graphs_run_where_the_package_is_not(tmp_path: Path):
     files = []
     for name in ("maf", "nsf", "real_nvp"):
         for direction in ("density", "sampler"):
-            model, inputs = module(name, direction).double(), rows(6)
+            (model, program), inputs = graph(name, direction), rows(6)
             files.append(str(tmp_path / f"{name}_{direction}.pt2"))
-            torch.export.save(exported(model, rows(4)), files[-1])
+            torch.export.save(program, files[-1])
             torch.save((inputs, model(*inputs).detach()), files[-1] + ".tensors")
     done = subprocess.run([sys.executable, "-c", ALONE, *files], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -104,7 +119,7 @@ def test_saved_graphs_run_where_the_package_is_not(tmp_path: Path):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of torch.onnx and onnxscript, about themselves
-@pytest.mark.parametrize("name, direction", CASES)
+@pytest.mark.parametrize("name, direction", ONNX)
 def test_onnx_gives_the_same(name, direction, tmp_path: Path):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")

@@ -11,8 +11,8 @@ class Prefix:
     """The first rows of a ``(rows, B)`` buffer, in ``value``; ``append`` adds rows below.
 
     The buffer is written in place. With gradients, ``value`` is a new node of the graph over the same memory, whose backward is a
-    split: neither the copies of a growing ``cat`` nor the full-size zeros of slicing. Under the transforms of torch.func, which
-    must see every step, it is that ``cat``.
+    split: neither the copies of a growing ``cat`` nor the full-size zeros of slicing. Under the transforms of torch.func and
+    torch.export, which must see every step, it is that ``cat``.
     """
 
     def __init__(self, rows: int, batch: int, like: Tensor):
@@ -20,7 +20,7 @@ class Prefix:
         self.value = self.buffer[:0]
 
     def append(self, block: Tensor) -> None:
-        if transformed():
+        if stepwise():
             self.value = torch.cat([self.value, block])
         elif recorded(block, self.value):
             self.value = _Append.apply(self.buffer, self.value, block)
@@ -29,7 +29,7 @@ class Prefix:
 
     def append_rectified(self, block: Tensor) -> None:
         """``append(relu(block))``, without a copy."""
-        if recorded(block, self.value) or transformed():
+        if recorded(block, self.value) or stepwise():
             self.append(F.relu(block))
         else:
             torch.clamp_min(block, 0, out=self._next(block.shape[0]))
@@ -42,7 +42,7 @@ class Prefix:
 
 def add_product(block: Tensor, weight: Tensor, rows: Tensor) -> Tensor:
     """``block + weight @ rows``, in place where no gradient is recorded: the caller's block is used up."""
-    if recorded(block, weight, rows) or transformed():
+    if recorded(block, weight, rows) or stepwise():
         return torch.addmm(block, weight, rows)
     return block.addmm_(weight, rows)
 
@@ -50,6 +50,11 @@ def add_product(block: Tensor, weight: Tensor, rows: Tensor) -> Tensor:
 def transformed() -> bool:
     """Within vmap, grad, jvp or another transform of torch.func."""
     return torch._C._are_functorch_transforms_active()
+
+
+def stepwise() -> bool:
+    """Each step has to be seen, as a tensor of its own: no writing in place and no autograd Function."""
+    return transformed() or torch.compiler.is_exporting()
 
 
 def recorded(*tensors: Tensor) -> bool:

@@ -45,6 +45,17 @@ def unmix(z: Tensor, inverse: Tensor, bias: Tensor) -> Tensor:
     return on_rows(lambda rows: nn.functional.linear(rows - bias, inverse), z)
 
 
+def solve_triangular(rows: Tensor, matrix: Tensor, upper: bool) -> Tensor:
+    """x with ``x matrix = rows``, ``(N, D)``. An exported graph holds the D steps, as ONNX has no operator for them."""
+    if not torch.compiler.is_exporting():
+        return torch.linalg.solve_triangular(matrix, rows, upper=upper, left=False)
+    solved = list(rows.split(1, 1))
+    for j in range(rows.shape[1]) if upper else reversed(range(rows.shape[1])):
+        solved[j] = rows[:, j, None] / matrix[j, j]
+        rows = rows - solved[j] * matrix[j]
+    return torch.cat(solved, 1)
+
+
 def per_row(x: Tensor, log_det: Tensor) -> Tensor:
     """The log-det of one position, times the positions, for each row of x: ``() -> (B,)``."""
     return zeros(x) + math.prod(x.shape[2:]) * log_det

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import Transform
-from .channels import full_precision, mix, on_rows, per_row, total
+from .channels import full_precision, mix, on_rows, per_row, solve_triangular, total
 from .checks import expect_channels
 
 
@@ -50,8 +50,7 @@ class LULinear(Transform):
         lower, upper, log_diagonal = self._factors(z)
 
         def solve(rows: Tensor) -> Tensor:
-            y = torch.linalg.solve_triangular(lower.mT, rows - self.bias, upper=True, left=False, unitriangular=True)
-            return torch.linalg.solve_triangular(upper.mT, y, upper=False, left=False)
+            return solve_triangular(solve_triangular(rows - self.bias, lower.mT, upper=True), upper.mT, upper=False)
 
         return on_rows(solve, z), -per_row(z, log_diagonal)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import Transform, zeros
-from .channels import full_precision, mix
+from .channels import full_precision, mix, solve_triangular
 from .checks import expect_channels
 
 
@@ -56,7 +56,7 @@ class Householder(Transform):
         gram = v @ v.mT
         s = gram.triu(1) + (gram.diagonal() / 2).clamp_min(0.25).diag()
         identity = torch.eye(self.dim, dtype=v.dtype, device=v.device)
-        return identity - v.mT @ torch.linalg.solve_triangular(s, v, upper=True)
+        return identity - solve_triangular(v.mT, s, upper=True) @ v
 
     @full_precision
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import Transform
-from .channels import full_precision, mix, on_rows, per_row, total
+from .channels import full_precision, mix, on_rows, per_row, solve_triangular, total
 from .checks import expect_channels
 
 
@@ -65,7 +65,7 @@ class Triangular(Transform):
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         expect_channels("Triangular", self.bias.numel(), z)
         transposed = self.matrix().mT  # rows are solved from the right: x L^T = z - b
-        x = on_rows(lambda y: torch.linalg.solve_triangular(transposed, y - self.bias, upper=not self.upper, left=False), z)
+        x = on_rows(lambda y: solve_triangular(y - self.bias, transposed, upper=not self.upper), z)
         return x, -per_row(z, self.log_det())
 
     @torch.no_grad()

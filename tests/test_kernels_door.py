@@ -178,6 +178,16 @@ def test_a_layer_of_another_dtype_is_refused_by_torch(calls):
     assert not calls
 
 
+def test_freed_memory_is_refused():
+    """As parameters have it that are sharded and gathered only while their module runs."""
+    x, spline = rows(), pu.RationalQuadratic(4)
+    x.untyped_storage().resize_(0)
+    h = torch.zeros(1, spline.params, 1, dtype=torch.float64)
+    for function in (masked(), lambda x: spline.forward(x, h)):
+        with torch.no_grad(), pytest.raises((ValueError, RuntimeError), match=r"has no memory|storage of size 0"):
+            function(x)
+
+
 def test_checks_are_there_without_asserts():
     """``python -O`` removes asserts: what they guarded must be guarded otherwise."""
     code = (

@@ -91,11 +91,13 @@ def without() -> Iterator[None]:
         ...     kernels.path()
         "PyTorch's operations, as was asked for"
     """
-    state.asked_not_to += 1
+    with state.lock:
+        state.asked_not_to += 1
     try:
         yield
     finally:
-        state.asked_not_to -= 1
+        with state.lock:
+            state.asked_not_to -= 1
 
 
 def path() -> str:
@@ -129,8 +131,11 @@ def call(name: str, structure: str, numbers: dict[str, Any], tensors: dict[str, 
 
 
 def address(tensor: Tensor, dtype: torch.dtype, keep: list[Any]) -> int:
+    """Where its numbers are; a copy in the right order joins ``keep``."""
     if tensor.dtype is not dtype or not tensor.is_cpu:
         raise ValueError(f"kernels: expected {dtype} on the CPU, got {tensor.dtype} on {tensor.device}")
+    if not tensor.data_ptr() and tensor.numel():
+        raise ValueError(f"kernels: a tensor of shape {tuple(tensor.shape)} has no memory; its storage was freed")
     if not tensor.is_contiguous():
         tensor = tensor.contiguous()
         keep.append(tensor)

@@ -187,6 +187,7 @@ def optimize(
                 checkpointer.write()
 
         checkpointer.write()
+        processes.wait()  # else who goes on at once may find the checkpoint before
         farewell(stopped, now, signals.received, checkpointer.run, display)
         if not checkpointer.best:
             average.sync()

@@ -102,7 +102,7 @@ class Differentiated(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g_out: Tensor, g_slope: Tensor) -> tuple[Any, ...]:
         *inputs, out = ctx.saved_tensors
-        if torch.is_grad_enabled() or not ordinary([next(t for t in inputs if t is not None), g_out, g_slope]) or not available():
+        if torch.is_grad_enabled() or not ordinary([inputs[0], g_out, g_slope]) or not available():
             return None, *again(ctx.kernel.plain, inputs, ctx.needs_input_grad[1:], (g_out, g_slope))
         return None, *ctx.kernel.gradient(inputs, out, g_out, g_slope)
 

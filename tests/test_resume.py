@@ -177,7 +177,14 @@ def test_run_directory(whole, table, tmp_path):
     run = Run.load(whole.path)
     assert run.config == {**CONFIG, "train": {"steps": 120, "compile": "no"}}
     assert run.schema.to_json() == table.schema.to_json()
-    assert sorted(p.name for p in run.path.iterdir()) == ["config.toml", "metrics.jsonl", "model.safetensors", "schema.json", "state"]
+    assert sorted(p.name for p in run.path.iterdir()) == [
+        ".lock",
+        "config.toml",
+        "metrics.jsonl",
+        "model.safetensors",
+        "schema.json",
+        "state",
+    ]
     assert [r["step"] for r in run.metrics()] == [0, 25, 50, 75, 100, 120]
     x = run.flow.sample((3,), table.test.context[:2])
     assert x.shape == (3, 2, 2) and torch.equal(x[..., 0], x[..., 0].round()) and not run.flow.training

@@ -46,11 +46,14 @@ def fit_command(
         str | None, typer.Option(metavar="center|none|N", help="Images: what to cut out before; N centred pixels.", show_default="center")
     ] = None,
     gray: Annotated[bool, typer.Option("--gray", help="Images: drop the colours.")] = False,
-    time_limit: Annotated[str | None, typer.Option(metavar="TIME", help="Of training: 90s, 2m, 1h30m.")] = None,
+    time_limit: Annotated[str | None, typer.Option(metavar="TIME", help="Of training, all sittings together: 90s, 2m, 1h30m.")] = None,
     seed: Annotated[int, typer.Option(help="Of splits, weights and order.")] = 0,
     samples: Samples = 1,
+    start: Annotated[Path | None, typer.Option("--from", metavar="RUN", help="Begin with the weights of this run, on DATA.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was stopped; with more train.steps or --time-limit, with any run.")
+    ] = False,
     report: Annotated[bool, typer.Option(help="Draw report.html.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell the size, the memory and the hours of this fit.")] = False,
     as_json: Json = False,
@@ -82,7 +85,7 @@ def fit_command(
         forecast = plan(data, model, **given)
         print_json(forecast.to_json()) if as_json else print_forecast(forecast)
         return
-    usual = "images" if is_images(data) else "nsf"
+    usual = f"from-{start.resolve().name}" if start else "images" if is_images(data) else "nsf"
     run = fit(
         data,
         model,
@@ -90,6 +93,7 @@ def fit_command(
         **given,
         time_limit=None if time_limit is None else time_span(time_limit),
         samples=samples,
+        start=start,
         overwrite=overwrite,
         resume=resume,
         report=report,

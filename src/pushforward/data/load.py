@@ -89,6 +89,7 @@ def load(
     valid: Any = None,
     test: Any = None,
     weight: str | None = None,
+    schema: Schema | None = None,
 ) -> Data:
     """Rows from a name, file, array or table, split and described.
 
@@ -107,6 +108,7 @@ def load(
         seed: of the shuffle, or of the draw of a toy or a picture.
         valid, test: further sources for these splits.
         weight: a column of non-negative sample weights.
+        schema: of a fitted run, statistics included: the columns are read as its own, and nothing is inferred or measured.
 
     Raises:
         DataError: what is wrong, where, and the remedy, in one sentence.
@@ -120,6 +122,9 @@ def load(
     if missing not in ("error", "drop"):
         raise DataError(f"load: missing must be 'error' or 'drop', got {missing!r}")
     opened = _open(source, seed)
+    whole = not (columns or context or kinds)
+    if schema is not None:
+        columns, context = schema.names, [column.name for column in schema.context]
     given = _names(context)
     names = None if columns is None else _names(columns)
     if names is None and opened.columns is not None:
@@ -129,15 +134,14 @@ def load(
     where = opened.source.name
     if len(kept) < FEWEST:
         raise DataError(f"{where}: {len(kept)} rows are too few to fit a density; give at least {FEWEST}")
-    schema = _understand(table, chosen, opened, kept)
-    rows = _rows(table, schema, chosen.weight, where, kept)
-    further = [None if extra is None else _further(read(extra), schema, chosen, missing, notes) for extra in (valid, test)]
+    understood = schema or _understand(table, chosen, opened, kept)
+    rows = _rows(table, understood, chosen.weight, where, kept)
+    further = [None if extra is None else _further(read(extra), understood, chosen, missing, notes) for extra in (valid, test)]
     train, held_out, final = split(rows, seed, further, opened.drawn)
-    schema = _measure(schema, train, where)
+    schema = schema or _measure(understood, train, where)
     sizes = f"{where}: {len(train):,} rows to train, {len(held_out):,} to validate, {len(final):,} to test; {len(schema.columns)} columns."
     notes = [sizes, *opened.notes, *describe(schema.columns, schema.context), *notes, *warn(schema.columns, train.x.numpy())]
-    known = None if columns or context or kinds else opened.entropy
-    return Data(where, schema, train, held_out, final, known, notes)
+    return Data(where, schema, train, held_out, final, opened.entropy if whole else None, notes)
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ def read_preset(preset: str | Path) -> dict[str, Any]:
     """A preset by its name, a file like one, or the config.toml of a run, as settings ``{"model.name": "nsf", "train.lr": 1e-3}``.
 
     Raises:
-        ValueError: there is none of that name, it is not TOML, or it has a table other than ``model`` and ``train`` (a run's ``data`` and
-            ``distill`` are passed over).
+        ValueError: there is none of that name, it is not TOML, or it has a table other than ``model`` and ``train`` (a run's ``data``,
+            ``distill`` and ``start`` are passed over).
     """
     known = {path.stem: path for path in shipped()}
     path = known.get(str(preset), Path(preset))
@@ -31,7 +31,7 @@ def read_preset(preset: str | Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"preset {path}: not a TOML file: {error}") from None
     for table, values in tables.items():
-        if table not in ("model", "train", "data", "distill") or not isinstance(values, dict):
+        if table not in ("model", "train", "data", "distill", "start") or not isinstance(values, dict):
             raise ValueError(
                 f"preset {path}: expected settings like model.steps = 8 or train.lr = 1e-3, got {table}{nearest(table, ['model', 'train'])}"
             )

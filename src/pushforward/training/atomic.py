@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from safetensors.torch import save
 from torch import Tensor
 
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")  # 64 random bits: nobody else's file
+
 
 def replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` make a temporary file beside ``path``, force it to disk and rename it onto ``path``.
+    """Let ``write`` fill a temporary file beside ``path``, force it to disk and rename it onto ``path``.
 
-    A crash at any moment leaves the previous file or the new one. The temporary file has a fixed name, so that one left
-    behind by a kill is overwritten by the next write.
+    A crash at any moment leaves the previous file or the new one. The temporary file has a name of its own; one left behind by a
+    kill is swept away when a training next holds the directory. A link is followed: the file it points to is replaced.
 
     Raises:
-        OSError: the disk is full or can't be written; the previous file is untouched and the temporary one removed.
+        OSError: the disk is full or can't be written, or ``path`` is a device or a pipe; the previous file is untouched and the
+            temporary one removed.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path}: is not a regular file, so it is not replaced; choose another place")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         write(temporary)
         _sync(temporary)
@@ -32,6 +40,11 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
             raise OSError(f"{path}: could not be written ({reason}); {kept}; free some space or choose another place") from error
         raise
     _sync(path.parent)  # the rename itself
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file is one that :func:`replace` was writing."""
+    return TEMPORARY.fullmatch(path.name) is not None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -60,15 +60,25 @@ class RowBatches(Batches):
     Arguments:
         dtype: of these floats.
         flip: mirror images left to right, each with probability 1/2, as a function of seed and step.
+        initialize: whether the layers start from data; not if the flow has been trained before.
 
     Attributes:
         batch: rows of the global batch, a multiple of the number of processes.
     """
 
-    def __init__(self, rows: Rows, batch: int, seed: int, processes: Processes, dtype: torch.dtype = torch.float32, flip: bool = False):
+    def __init__(
+        self,
+        rows: Rows,
+        batch: int,
+        seed: int,
+        processes: Processes,
+        dtype: torch.dtype = torch.float32,
+        flip: bool = False,
+        initialize: bool = True,
+    ):
         if flip and rows.x.dim() != 4:
             raise ValueError(f"fit: flip mirrors images (N, C, H, W), got rows of shape {tuple(rows.x.shape[1:])}; leave train.flip out")
-        self.processes, self._dtype, self._flip, self._seed = processes, dtype, flip, seed
+        self.processes, self._dtype, self._flip, self._seed, self._initialize = processes, dtype, flip, seed, initialize
         self._tensors = [_place(t, processes.device) for t in (rows.x, rows.context, rows.weight)]
         count = processes.count
         self.order = EpochOrder(len(rows), max(1, min(batch, len(rows)) // count) * count, seed)
@@ -85,8 +95,9 @@ class RowBatches(Batches):
 
     def begin(self, flow: Flow) -> None:
         """The layers' data-dependent start, from the whole first batch, the same on every process."""
-        x, context, _ = self._take(0, slice(None))
-        flow.initialize(x, context)
+        if self._initialize:
+            x, context, _ = self._take(0, slice(None))
+            flow.initialize(x, context)
 
     def share(self, batch: Batch) -> Tensor | float:
         """What a slice's loss (a weighted mean) counts among all: its mean weight over that of the data.

@@ -18,8 +18,9 @@ from ..objectives.reverse import ReverseKL
 from .density_batches import DensityBatches, DensityValidation
 from .directory import Directory
 from .history import Stop
+from .lock import occupants
 from .loop import optimize
-from .processes import Processes, first
+from .processes import Processes
 from .schedule import check_positive, course
 
 LOOKS = 50  # looks at the bound in a run
@@ -184,10 +185,8 @@ def _directory(run: Directory | str | Path | None, resume: bool) -> Directory | 
     if run is None or isinstance(run, Directory):
         return run
     path = Path(run)
-    if not resume and path.exists() and any(path.iterdir()):
+    if not resume and occupants(path):
         raise ValueError(f"fit_density: {path} is not empty; resume=True goes on from the checkpoint in it, or choose another place")
-    if first():
-        path.mkdir(parents=True, exist_ok=True)
     return Directory(path, {})
 
 

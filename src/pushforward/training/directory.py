@@ -46,6 +46,7 @@ class Directory:
     def decide(self, table: str, **options: Any) -> None:
         """Write down what was decided while running, in config.toml."""
         self.config.setdefault(table, {}).update(options)
+        self.config = {name: {k: v for k, v in values.items() if v is not None} for name, values in self.config.items()}
         write_text(self.path / "config.toml", tomli_w.dumps(self.config))
 
     def log(self, record: dict[str, Any]) -> None:

@@ -42,6 +42,7 @@ def fit(
     time_limit: float | None = None,
     seed: int = 0,
     objective: nn.Module | None = None,
+    initialize: bool = True,
     run: Directory | None = None,
     resume: bool = False,
     progress: bool = True,
@@ -75,6 +76,7 @@ def fit(
         time_limit: seconds, start-up and validations included; the schedule is fitted to it.
         seed: of rows and random numbers.
         objective: a module ``(x, context, weight) -> loss`` that holds the flow; maximum likelihood by default.
+        initialize: start layers from the first batch; not if the flow's weights are to be trained further.
         run: where checkpoints, weights and metrics are written, a :class:`Run` or a bare :class:`Directory`.
         resume: go on from the run's checkpoint, if it has one.
         progress: show progress on stderr.
@@ -92,13 +94,13 @@ def fit(
         'steps'
     """
     began = time.perf_counter()
-    _check(train, valid, precision, compile, run, resume)
-    check_positive("fit", steps=steps, batch=batch, lr=lr, clip=clip, every=every, time_limit=time_limit)
-    if not (weight_decay >= 0 and warmup >= 0 and 0 <= ema < 1):
-        raise ValueError(f"fit: expected weight_decay >= 0, warmup >= 0 and 0 <= ema < 1, got {weight_decay}, {warmup} and {ema}")
+    check_rows(train, valid)
+    check_options(steps, batch, lr, warmup, weight_decay, clip, ema, every, patience, precision, compile, time_limit)
+    if resume and run is None:
+        raise ValueError("fit: resume needs the run to go on from; give run=Run.load(path)")
     processes = Processes()
     dtype = flow.entry.dtype
-    batches, validate = RowBatches(train, batch, seed, processes, dtype, flip), RowValidation(valid, seed, processes, dtype)
+    batches, validate = RowBatches(train, batch, seed, processes, dtype, flip, initialize), RowValidation(valid, seed, processes, dtype)
     return optimize(
         flow,
         objective or MaximumLikelihood(flow),
@@ -131,13 +133,36 @@ def fit(
     )
 
 
-def _check(train: Rows, valid: Rows, precision: str, compile: str, run: Directory | None, resume: bool) -> None:
+def check_rows(train: Rows, valid: Rows) -> None:
+    """Raise ValueError if a split is empty."""
     for name, rows in (("train", train), ("valid", valid)):
         if len(rows) == 0:
             raise ValueError(f"fit: expected rows to {name} on, got none; split the data otherwise")
+
+
+def check_options(
+    steps: int | None,
+    batch: int,
+    lr: float,
+    warmup: int,
+    weight_decay: float,
+    clip: float,
+    ema: float,
+    every: int | None,
+    patience: int,
+    precision: str,
+    compile: str,
+    time_limit: float | None,
+    **others: object,
+) -> None:
+    """Raise ValueError at the first option of :func:`fit` that can't be meant."""
+    check_positive("fit", steps=steps, batch=batch, lr=lr, clip=clip, every=every, time_limit=time_limit)
+    if not (weight_decay >= 0 and warmup >= 0 and patience >= 0 and 0 <= ema < 1):
+        raise ValueError(
+            "fit: expected weight_decay, warmup and patience of at least 0 and 0 <= ema < 1, "
+            f"got {weight_decay}, {warmup}, {patience} and {ema}"
+        )
     if precision not in ("no", "bf16"):
         raise ValueError(f"fit: expected precision 'no' or 'bf16' (float16 overflows in log-dets), got {precision!r}")
     if compile not in ("auto", "yes", "no"):
         raise ValueError(f"fit: expected compile 'auto', 'yes' or 'no', got {compile!r}")
-    if resume and run is None:
-        raise ValueError("fit: resume needs the run to go on from; give run=Run.load(path)")

@@ -22,6 +22,7 @@ from .ema import Ema
 from .gradient import LONG, Gradient, settle
 from .guard import NonFiniteGuard
 from .history import History, Stop, record
+from .lock import reserve
 from .notices import announce, farewell, greet, keep_choice
 from .processes import Processes
 from .schedule import Plan
@@ -101,13 +102,13 @@ def optimize(
     autocast = torch.autocast(processes.device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
     look = 1 if processes.device.type == "cpu" else LOOK
 
-    saved = Checkpoint.load(run.state) if run and resume and run.state.exists() else None
-    now = saved.counters if saved else TrainerState(plan)
-    if plan.asked not in (None, now.plan.steps, now.plan.asked):  # more or fewer than before
-        now.plan.asked = now.plan.steps = plan.asked
-    records = run.rewind(now.step if saved else -1) if run and processes.main else []
-
-    with processes.forked(), StopSignals() as signals, Display(progress, processes.main, bits) as display:
+    held = reserve(run.path) if run and processes.main else nullcontext()
+    with held, processes.forked(), StopSignals() as signals, Display(progress, processes.main, bits) as display:
+        saved = Checkpoint.load(run.state) if run and resume and run.state.exists() else None
+        now = saved.counters if saved else TrainerState(plan)
+        if saved and now.plan.change(plan.asked, time_limit, now.step, now.seconds):
+            now.waited = 0  # patience begins anew
+        records = run.rewind(now.step if saved else -1) if run and processes.main else []
         if not saved:
             processes.seed(seed, "initialize")
             batches.begin(flow)
@@ -119,7 +120,7 @@ def optimize(
         learner = Learner(objective, average, optimizer)
         if saved:
             learner.restore(saved.now)
-            greet(now, display)
+            greet(now, time_limit, patience, display)
         now.threads = torch.get_num_threads()
         checkpointer = Checkpointer(learner, now, run if processes.main else None, saved)
         clock = Clock(began, now, time_limit, processes)

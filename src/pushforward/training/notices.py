@@ -30,9 +30,16 @@ def keep_choice(now: TrainerState, run: Directory | None) -> None:
         run.decide("train", compile=now.compiled)
 
 
-def greet(now: TrainerState, display: Display) -> None:
+def greet(now: TrainerState, time_limit: float | None, patience: int, display: Display) -> None:
     """At the start of a further sitting."""
-    display.note(f"going on from step {now.step:,}")
+    spent = time_limit is not None and now.seconds >= 0.97 * time_limit
+    if now.step >= now.plan.end or spent or (patience and now.waited >= patience):
+        display.say(
+            f"the training had come to its end, after {now.step:,} steps in {duration(now.seconds)}; to go on, resume with more steps "
+            f"than that (train.steps) or a longer time in all (--time-limit)"
+        )
+    else:
+        display.note(f"going on from step {now.step:,}")
     threads = torch.get_num_threads()
     if threads != now.threads:
         display.say(f"note: {threads} CPU threads instead of {now.threads}; the last bits of the weights may come out differently")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tomllib
 from functools import cached_property
@@ -19,9 +18,13 @@ from ..core import Flow
 from ..models.build import build
 from .atomic import write_text
 from .directory import Config, Directory
+from .lock import LOCK, occupants, reserve
 
 if TYPE_CHECKING:
     from ..data import ImageSchema, Schema
+
+
+DESCRIPTION = ("config.toml", "schema.json")  # with them, a directory is a run
 
 
 class Run(Directory):
@@ -50,33 +53,35 @@ class Run(Directory):
         """A new directory; options that are ``None`` are left out of its config.toml.
 
         Raises:
-            ValueError: the path exists, and ``overwrite`` is False or it is not a run.
+            ValueError: the path exists, and ``overwrite`` is False or it is not a run; or a training is writing into it.
         """
         path = Path(path)
-        if path.exists() and any(path.iterdir() if path.is_dir() else [path]):
-            if not overwrite:
-                raise ValueError(f"{path}: exists; use --overwrite to replace it or --resume to go on, or choose another place")
-            if not _is_run(path):
-                raise ValueError(f"{path}: is not a run (no config.toml and schema.json), so it is not overwritten; choose another place")
-        config = {table: {k: v for k, v in values.items() if v is not None} for table, values in config.items()}
-        run = cls(path, config, schema)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staging = path.with_name(path.name + ".tmp")  # made complete first, so that nothing is half-written
-        shutil.rmtree(staging, ignore_errors=True)
-        try:
-            (staging / "state").mkdir(parents=True)
-            write_text(staging / "schema.json", json.dumps(schema.to_json(), indent=1) + "\n")
-            write_text(staging / "config.toml", tomli_w.dumps(config))
-            old = path.with_name(path.name + ".old")
-            if path.exists():
-                shutil.rmtree(old, ignore_errors=True)
-                os.replace(path, old)
-            os.replace(staging, path)
-            shutil.rmtree(old, ignore_errors=True)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
+        check_free(path, overwrite)
+        run = cls(path, {table: {k: v for k, v in values.items() if v is not None} for table, values in config.items()}, schema)
+        with reserve(path):
+            check_free(path, overwrite)  # again, now that nobody else can take it
+            write_text(path / "schema.json", json.dumps(schema.to_json(), indent=1) + "\n")
+            run.clear()
+            run.state.parent.mkdir()
+            write_text(path / "config.toml", tomli_w.dumps(run.config))  # last: with it the directory is a run
         return run
+
+    def clear(self) -> None:
+        """Remove what trainings write, and nothing else: the directory is as good as new for another one."""
+        for name in ("model.safetensors", "metrics.jsonl", "scores.json", "report.html"):
+            (self.path / name).unlink(missing_ok=True)
+        for name in ("state", "figures"):
+            folder = self.path / name
+            folder.unlink() if folder.is_symlink() else shutil.rmtree(folder, ignore_errors=True)
+
+    def discard(self) -> None:
+        """Remove the run: its files, and the directory if nothing else is in it."""
+        self.clear()
+        for name in DESCRIPTION:
+            (self.path / name).unlink(missing_ok=True)
+        if not occupants(self.path):
+            (self.path / LOCK).unlink(missing_ok=True)
+            self.path.rmdir()
 
     @classmethod
     def load(cls, path: str | Path) -> Run:
@@ -127,5 +132,22 @@ class Run(Directory):
         self.__dict__.pop("flow", None)
 
 
+def is_free(path: Path) -> bool:
+    """Whether there is nothing at ``path``, an empty directory, or a training that was killed before it was a run."""
+    inside = occupants(path)
+    began = (path / LOCK).exists() and inside <= {"state", "schema.json"}
+    return not path.exists() or (path.is_dir() and (not inside or began))
+
+
+def check_free(path: Path, overwrite: bool) -> None:
+    """Raise ValueError if there is something at ``path`` that a new run would have to replace, and may not."""
+    if is_free(path):
+        return
+    if not _is_run(path):
+        raise ValueError(f"{path}: is not a run (no config.toml and schema.json), so it is not overwritten; choose another place")
+    if not overwrite:
+        raise ValueError(f"{path}: exists; use --overwrite to replace it or --resume to go on, or choose another place")
+
+
 def _is_run(path: Path) -> bool:
-    return (path / "config.toml").is_file() and (path / "schema.json").is_file()
+    return all((path / name).is_file() for name in DESCRIPTION)

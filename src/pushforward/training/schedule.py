@@ -72,6 +72,7 @@ class Plan:
         every: steps between validations.
         warmup: steps of the linear warm-up.
         start, done: where the last decision was taken, and the progress at that step.
+        limit: the time limit in seconds that the steps are fitted to, if there is one.
     """
 
     asked: int | None
@@ -80,6 +81,7 @@ class Plan:
     warmup: int
     start: int
     done: float = 0.0
+    limit: float | None = None
 
     @property
     def end(self) -> float:
@@ -116,6 +118,22 @@ class Plan:
         self.steps, self.every = steps, every
         return True
 
+    def change(self, asked: int | None, limit: float | None, step: int, seconds: float) -> bool:
+        """Take a run that has come to ``step`` in ``seconds`` to other steps or another time limit; True if they are others.
+
+        From there progress is what it would be, had the new course been planned from the start.
+        """
+        if asked is not None and asked not in (self.steps, self.asked):
+            self.asked = self.steps = asked
+            self.done = max(0, step - self.warmup) / max(1, asked - self.warmup)
+        elif asked is None and limit is not None and limit != self.limit:
+            self.asked = self.steps = None  # to be decided when the speed is known
+            self.done = seconds / limit
+        else:
+            return False
+        self.start, self.done, self.limit = max(step, self.warmup), min(1.0, self.done), limit
+        return True
+
 
 def course(asked: int | None, usual: int, every: int | None, interval: Callable[[int], int], warmup: int, time_limit: float | None) -> Plan:
     """The course as far as it is known before the first step.
@@ -127,7 +145,7 @@ def course(asked: int | None, usual: int, every: int | None, interval: Callable[
     """
     total = None if time_limit else usual if asked is None else asked
     warmup = warmup if total is None else min(warmup, total // 10)
-    return Plan(asked=asked, steps=total, every=every or interval(total or asked or usual), warmup=warmup, start=warmup)
+    return Plan(asked, total, every or interval(total or asked or usual), warmup, start=warmup, limit=time_limit)
 
 
 def check_positive(who: str, **values: float | None) -> None:

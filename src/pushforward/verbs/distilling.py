@@ -21,15 +21,15 @@ from ..data import Data, Rows
 from ..doctor import diagnose
 from ..evaluation import Results, c2st, evaluate, likelihood_quantiles, settled
 from ..models import MODELS
-from ..models.build import build
 from ..nets import CausalNet
 from ..objectives import Distillation
 from ..report import write_report
 from ..training import Run
 from ..training import fit as train
+from ..training.fit import check_options
 from ..transforms import Autoregressive
 from ..words import nearest
-from .fitting import check_same, create, train_into
+from .resuming import check_same, create, holding, lengthen, train_into, untrained
 from .runs import data_of, keep_results, load, read_results
 
 TAUGHT_NUMBERS = 2**23  # of the teacher's samples to learn from, at most: 64 MB
@@ -93,39 +93,39 @@ def distill(
     if rows < 20:
         raise ValueError(f"distill: expected at least 20 rows of the teacher to learn from, got {rows}")
     recipe, training = signature.parse_options(options, MODELS[to], train)
-    student = Run.load(out) if resume and out is not None and Path(out).exists() else None
-    if student is None:
-        defaults = signature.defaults(MODELS[to])
-        inherited = {key: value for key, value in teacher.config["model"].items() if key in defaults}
-        rows = min(rows, max(20, TAUGHT_NUMBERS // math.prod(teacher.schema.shape)))
-        config = {
-            "data": dict(teacher.config["data"]),
-            "model": {"name": to} | defaults | inherited | recipe,
-            "train": signature.defaults(train) | {"lr": RATE} | training | {"seed": seed, "time_limit": time_limit},
-            "distill": {"teacher": str(teacher.path.resolve()), "rows": rows, "kl": kl},
-        }
-    else:
-        config = student.config
-        given = {"model": recipe | {"name": to}, "train": training, "distill": {"teacher": str(teacher.path.resolve())}}
-        check_same(student, given, teacher.config["data"]["source"])
-        config["train"] |= training | ({} if time_limit is None else {"time_limit": time_limit})
-    rows, seed = config["distill"]["rows"], config["train"]["seed"]
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        flow = build(config, teacher.schema)
-    objective = Distillation(flow, teacher.flow, shared=len(teacher.schema.layers()), kl=config["distill"]["kl"])
-    config["distill"]["kl"] = objective.kl
-    data = _data(teacher)
-    say(f"drawing {rows:,} samples of the teacher, {teacher.config['model']['name']}")
-    taught = _taught(teacher, data, rows, seed)
-    student = student or create(out, config, taught, overwrite)
-    say(f"{to}: {sum(p.numel() for p in flow.parameters()):,} parameters, {_plan(objective)}; training in {student.path}")
-    history = train_into(student, flow, taught, **config["train"], objective=objective, resume=resume, progress=progress)
-    if history.stopped == "interrupted":
-        say(f"stopped after {history.steps:,} steps, at a checkpoint in {student.path}; go on with --resume")
-        raise KeyboardInterrupt
-    say(f"trained {history.steps:,} steps in {history.seconds:.0f} s (ended by: {history.stopped}); comparing with the teacher")
-    _judge(student, teacher, data or taught, taught.test, history.seconds, report)
+    with holding(out, overwrite, resume) as student:
+        if student is None:
+            defaults = signature.defaults(MODELS[to])
+            inherited = {key: value for key, value in teacher.config["model"].items() if key in defaults}
+            rows = min(rows, max(20, TAUGHT_NUMBERS // math.prod(teacher.schema.shape)))
+            config = {
+                "data": dict(teacher.config["data"]),
+                "model": {"name": to} | defaults | inherited | recipe,
+                "train": signature.defaults(train) | {"lr": RATE} | training | {"seed": seed, "time_limit": time_limit},
+                "distill": {"teacher": str(teacher.path.resolve()), "rows": rows, "kl": kl},
+            }
+            course = config["train"]
+            check_options(**course)
+        else:
+            config = student.config
+            given = {"model": recipe | {"name": to}, "train": training, "distill": {"teacher": str(teacher.path.resolve())}}
+            check_same(student, given, teacher.config["data"]["source"])
+            course = lengthen(student, training, time_limit)
+        flow = untrained(config, teacher.schema)
+        objective = Distillation(flow, teacher.flow, shared=len(teacher.schema.layers()), kl=config["distill"].get("kl"))
+        config["distill"]["kl"] = objective.kl
+        data = _data(teacher)
+        rows = config["distill"]["rows"]
+        say(f"drawing {rows:,} samples of the teacher, {teacher.config['model']['name']}")
+        taught = _taught(teacher, data, rows, config["train"]["seed"])
+        student = student or create(out, config, taught, overwrite)
+        say(f"{to}: {sum(p.numel() for p in flow.parameters()):,} parameters, {_plan(objective)}; training in {student.path}")
+        history = train_into(student, flow, taught, **course, objective=objective, resume=resume, progress=progress)
+        if history.stopped == "interrupted":
+            say(f"stopped after {history.steps:,} steps, at a checkpoint in {student.path}; go on with --resume")
+            raise KeyboardInterrupt
+        say(f"trained {history.steps:,} steps in {history.seconds:.0f} s (ended by: {history.stopped}); comparing with the teacher")
+        _judge(student, teacher, data or taught, taught.test, history.seconds, report)
     return student
 
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from .. import options as signature
 from ..baselines import baselines, files
@@ -19,17 +14,20 @@ from ..data import Data, ImageSchema
 from ..doctor import diagnose
 from ..evaluation import Results, c2st, evaluate, likelihood_quantiles, verdict
 from ..models import MODELS
-from ..models.build import build
 from ..presets import read_preset
 from ..presets.recommend import alpha_for, recommend
 from ..report import write_report
-from ..training import History, Run
+from ..training import Run
 from ..training import fit as train
+from ..training.directory import Config
+from ..training.fit import check_options, check_rows
 from ..training.processes import Processes, count, first
 from ..words import nearest
-from .runs import data_of, keep_results
+from .resuming import check_same, create, holding, lengthen, train_into, untrained
+from .runs import data_of, keep_results, load
 from .sources import IN_MEMORY, as_images, read_source, settings_of, where
-from .watching import TrainingSheets
+
+INHERITED = ("columns", "context", "kinds", "missing", "weight", "bits", "size", "crop", "gray")  # from a run to start from
 
 
 def fit(
@@ -53,6 +51,7 @@ def fit(
     time_limit: float | None = None,
     seed: int = 0,
     samples: int = 1,
+    start: Run | str | Path | None = None,
     overwrite: bool = False,
     resume: bool = False,
     report: bool = True,
@@ -73,11 +72,13 @@ def fit(
         options: ``["model.steps=8", "train.lr=1e-3"]`` or a mapping with such names; they win over the preset.
         columns, context, kinds, missing, valid, test, weight: as :func:`pushforward.data.load` takes them.
         bits, size, crop, gray: of images, as :func:`pushforward.data.load_images` takes them, with context, valid and test.
-        time_limit: seconds of training; the schedule is fitted to it.
+        time_limit: seconds of training; the schedule is fitted to it. With ``resume``, seconds in all, those already trained included.
         seed: of splits, initial weights, order of rows and noise.
         samples: K, passes averaged for each row where the likelihood is not exact.
-        overwrite: replace a run that is there.
-        resume: go on with a run that was stopped, with its own settings; start it if it is not there.
+        start: a run whose weights to begin with, on these data: with its recipe, its options and its understanding of the columns.
+        overwrite: replace a run that is there; what no fit wrote stays in its directory.
+        resume: go on with a run that was stopped, with its own settings; start it if it is not there. One that had come to its end goes
+            on with a larger ``time_limit`` or more ``train.steps``.
         report: draw report.html and figures/.
         progress: say on stderr what was understood of the data and how training goes.
 
@@ -111,53 +112,93 @@ def fit(
         "valid": valid,
         "test": test,
     }
-    run = Run.load(out) if resume and out is not None and Path(out).exists() else None
-    if model is None and preset is None and run is not None:
-        model = run.config["model"]["name"]
+    with holding(out, overwrite, resume) as run:
+        if start is None and run is not None and not run.state.exists():  # killed before its first checkpoint
+            start = run.config.get("start", {}).get("run")
+        begin = None if start is None else load(start)
+        if run is not None:
+            (read, training), why = _go_on(run, data, model, preset, options, given, time_limit), ""
+            flow = untrained(run.config, run.schema, begin)
+        else:
+            config, read, why = _set_out(data, model, preset, options, given, time_limit, begin)
+            check_rows(read.train, read.valid)
+            training = config["train"]
+            check_options(**training)
+            flow = untrained(config, read.schema, begin)
+            run = create(out, config, read, overwrite)
+        name = run.config["model"]["name"]
+        for note in [*read.notes, *([why] if why else [])]:
+            say(note)
+        say(f"{name}: {sum(p.numel() for p in flow.parameters()):,} parameters; training in {run.path}")
+        history = train_into(run, flow, read, **training, initialize=begin is None, resume=resume, progress=progress)
+        if history.stopped == "interrupted":
+            say(f"stopped after {history.steps:,} steps, at a checkpoint in {run.path}; go on with --resume")
+            raise KeyboardInterrupt
+        Processes().wait()  # for the weights in the run
+        if first():
+            say(f"trained {history.steps:,} steps in {history.seconds:.0f} s (ended by: {history.stopped}); judging on the test rows")
+            _judge(run, read, run.flow, name, samples, history.seconds, report)
+    return run
+
+
+def _set_out(
+    data: Any,
+    model: str | None,
+    preset: str | Path | None,
+    options: Sequence[str] | Mapping[str, Any],
+    given: dict[str, Any],
+    time_limit: float | None,
+    begin: Run | None,
+) -> tuple[Config, Data, str]:
+    """Configuration and data of a new run, and why a model was chosen."""
+    schema = None
+    if begin is not None:
+        schema, preset = begin.schema, preset or begin.path / "config.toml"
+        given |= {name: value for name, value in begin.config["data"].items() if name in INHERITED and not given[name]}
     pictures = as_images(data, model_name(model, preset))
     settings = settings_of(pictures, given)
     read, why = None, ""
     if model is None and preset is None:
-        read = read_source(data, settings, pictures, valid, test)
+        read = read_source(data, settings, pictures, given["valid"], given["test"])
         model, preset, why = recommend(read)
     name, chosen = chosen_model(model, preset, options)
     recipe, training = signature.parse_options(chosen, MODELS[name], train)
-    if run is not None:
-        again = {key: value for key, value in settings.items() if value and value != "error"}
-        check_same(run, {"data": again, "model": recipe | {"name": name}, "train": training}, where(data))
-        if first():
-            (run.path / "scores.json").unlink(missing_ok=True)
-        in_memory = run.config["data"]["source"] == IN_MEMORY
-        read = read_source(data, run.config["data"], pictures, valid, test) if in_memory else data_of(run)
-        config = run.config
-        config["train"] |= training | ({} if time_limit is None else {"time_limit": time_limit})
+    read = read or read_source(data, settings, pictures, given["valid"], given["test"], schema)
+    if pictures and "alpha" not in recipe:
+        recipe["alpha"] = alpha_for(read)
+    config = {
+        "data": {"source": where(data), "name": read.name} | settings,
+        "model": {"name": name} | signature.defaults(MODELS[name]) | recipe,
+        "train": signature.defaults(train) | training | {"seed": given["seed"], "time_limit": time_limit},
+    }
+    if begin is not None:
+        config["start"] = {"run": str(begin.path.resolve())}
+    return config, read, why
+
+
+def _go_on(
+    run: Run,
+    data: Any,
+    model: str | None,
+    preset: str | Path | None,
+    options: Sequence[str] | Mapping[str, Any],
+    given: dict[str, Any],
+    time_limit: float | None,
+) -> tuple[Data, dict[str, Any]]:
+    """The data of a run to resume, and its options of training, of which only how long may change."""
+    name, chosen = chosen_model(model or (None if preset else run.config["model"]["name"]), preset, options)
+    recipe, training = signature.parse_options(chosen, MODELS[name], train)
+    pictures = isinstance(run.schema, ImageSchema)
+    again = {key: value for key, value in settings_of(pictures, given).items() if value and value != "error"}
+    check_same(run, {"data": again, "model": recipe | {"name": name}, "train": training}, where(data))
+    if run.config["data"]["source"] != IN_MEMORY:
+        read = data_of(run)
     else:
-        read = read or read_source(data, settings, pictures, valid, test)
-        if pictures and "alpha" not in recipe:
-            recipe["alpha"] = alpha_for(read)
-        config = {
-            "data": {"source": where(data), "name": read.name} | settings,
-            "model": {"name": name} | signature.defaults(MODELS[name]) | recipe,
-            "train": signature.defaults(train) | training | {"seed": seed, "time_limit": time_limit},
-        }
-    with torch.random.fork_rng():
-        torch.manual_seed(config["train"]["seed"])
-        flow = build(config, read.schema)
-    run = run or create(out, config, read, overwrite)
-    for note in [*read.notes, *([why] if why else [])]:
-        say(note)
-    name = config["model"]["name"]
-    say(f"{name}: {sum(p.numel() for p in flow.parameters()):,} parameters; training in {run.path}")
-    history = train_into(run, flow, read, **config["train"], resume=resume, progress=progress)
-    if history.stopped == "interrupted":
-        say(f"stopped after {history.steps:,} steps, at a checkpoint in {run.path}; go on with --resume")
-        raise KeyboardInterrupt
-    Processes().wait()  # for the weights in the run
-    if not first():
-        return run
-    say(f"trained {history.steps:,} steps in {history.seconds:.0f} s (ended by: {history.stopped}); judging on the test rows")
-    _judge(run, read, run.flow, name, samples, history.seconds, report)
-    return run
+        read = read_source(data, run.config["data"], pictures, given["valid"], given["test"], run.schema)
+    course = lengthen(run, training, time_limit)
+    if first():
+        (run.path / "scores.json").unlink(missing_ok=True)
+    return read, course
 
 
 def _judge(run: Run, data: Data, flow: Flow, name: str, samples: int, seconds: float, report: bool) -> None:
@@ -195,40 +236,3 @@ def chosen_model(model: str | None, preset: str | Path | None, options: Sequence
 
 def _listed(names: str | Sequence[str] | None) -> list[str] | None:
     return [names] if isinstance(names, str) else list(names) if names else None
-
-
-def create(out: str | Path | None, config: dict[str, dict[str, Any]], data: Data, overwrite: bool) -> Run:
-    """A run at ``out``; without one, in a temporary directory that goes with the object. Of many processes the first one writes it."""
-    if out is not None and not first():
-        return Run(out, config, data.schema)
-    if out is not None:
-        return Run.create(out, config, data.schema, overwrite=overwrite)
-    path = tempfile.mkdtemp(prefix="pushforward-")
-    run = Run.create(path, config, data.schema)
-    weakref.finalize(run, shutil.rmtree, path, ignore_errors=True)
-    return run
-
-
-def train_into(run: Run, flow: Flow, data: Data, **options: Any) -> History:
-    """Train the flow of a run; one that is refused before it began leaves nothing half-written."""
-    schema = data.schema
-    watch = TrainingSheets(run.path / "figures" / "training", schema, data.valid) if isinstance(schema, ImageSchema) else None
-    try:
-        return train(flow, data.train, data.valid, run=run, watch=watch, **options)
-    except ValueError:
-        if first() and not run.state.exists():
-            shutil.rmtree(run.path)
-        raise
-
-
-def check_same(run: Run, given: dict[str, dict[str, Any]], source: str | list[str] | None) -> None:
-    """Raise unless what was given again is what the run was started with; only the steps, their number and kind, may change."""
-    for table, values in given.items():
-        for key, value in values.items():
-            before = run.config[table].get(key)
-            if value != before and (table, key) not in (("train", "steps"), ("train", "compile")):
-                raise ValueError(
-                    f"{run.path}: was started with {table}.{key} = {before}, not {value}; leave it out to resume, or use --overwrite"
-                )
-    if source != run.config["data"]["source"]:
-        raise ValueError(f"{run.path}: was started on {run.config['data']['source']}, not on {source}; give that, or use --overwrite")

@@ -66,7 +66,7 @@ def data_of(run: Run) -> Data:
     source, valid, test = (settings.get(name) for name in ("source", "valid", "test"))
     if IN_MEMORY in (source, valid, test):
         raise ValueError(f"{run.path}: was fitted to data in memory, which can't be read again; give the data")
-    return read_source(source, settings, isinstance(run.schema, ImageSchema), valid, test)
+    return read_source(source, settings, isinstance(run.schema, ImageSchema), valid, test, run.schema)
 
 
 def rows_of(run: Run, data: Any) -> Rows:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..data import Data, is_images, load_images
+from ..data import Data, ImageSchema, Schema, is_images, load_images
 from ..data import load as load_data
 from ..data.image_density import PREFIX, absolute
 from ..models import IMAGE_MODELS
@@ -44,13 +44,25 @@ def settings_of(pictures: bool, given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: plain[name] for name in known} | {name: where(given[name]) for name in ("valid", "test")}
 
 
-def read_source(data: Any, settings: Mapping[str, Any], pictures: bool, valid: Any = None, test: Any = None) -> Data:
-    """The splits; ``settings`` as :func:`settings_of` gives them."""
-    known = IMAGES if pictures else TABLE
-    options = {key: settings[key] for key in known if settings.get(key) is not None}
-    if pictures and isinstance(options.get("size"), list):
+def read_source(
+    data: Any,
+    settings: Mapping[str, Any],
+    pictures: bool,
+    valid: Any = None,
+    test: Any = None,
+    schema: Schema | ImageSchema | None = None,
+) -> Data:
+    """The splits; ``settings`` as :func:`settings_of` gives them, ``schema`` that of a fitted run if rows are to be read as its own."""
+    options = {key: settings[key] for key in (IMAGES if pictures else TABLE) if settings.get(key) is not None}
+    if not pictures:
+        assert not isinstance(schema, ImageSchema)
+        return load_data(data, **options, valid=valid, test=test, schema=schema)
+    if isinstance(options.get("size"), list):
         options["size"] = tuple(options["size"])
-    return (load_images if pictures else load_data)(data, **options, valid=valid, test=test)
+    read = load_images(data, **options, valid=valid, test=test)
+    if schema is not None and read.schema != schema:
+        raise ValueError(f"fit: the images of {_called(data)} are {read.schema}, but the run's are {schema}; give images like the run's")
+    return read
 
 
 def where(source: Any) -> str | list[str] | None:

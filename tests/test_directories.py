@@ -14,10 +14,11 @@ import pushforward as pf
 from pushforward.training.atomic import replace
 from pushforward.training.lock import reserve
 
+ROWS = torch.randn(200, 2, generator=torch.Generator().manual_seed(0)).double().numpy()
 TINY = ("model.steps=1", "model.width=4", "model.depth=1")
 
 
-def fit(out: Path, *options: str, data: object = "moons", **more: object) -> pf.Run:
+def fit(out: Path, *options: str, data: object = ROWS, **more: object) -> pf.Run:
     return pf.fit(data, "maf", out=out, options=(*TINY, *(options or ["train.steps=3"])), report=False, progress=False, **more)
 
 
@@ -132,7 +133,7 @@ def test_train_longer_by_steps_or_by_time(run, capsys):
     assert time.perf_counter() - started < 30 and again.config["train"]["time_limit"] == before + 0.6
     last = run.metrics()[-1]["step"]
     capsys.readouterr()
-    pf.fit("moons", "maf", out=run.path, options=TINY, resume=True, report=False)
+    pf.fit(ROWS, "maf", out=run.path, options=TINY, resume=True, report=False)
     assert run.metrics()[-1]["step"] == last
     assert f"had come to its end, after {last:,} steps" in capsys.readouterr().err
 

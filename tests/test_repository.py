@@ -13,12 +13,12 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "pushforward"
 FILES = sorted(SOURCE.rglob("*.py"))
 LEVELS = [
-    ["kernels", "words"],
-    ["core", "univariate", "likelihoods", "nets"],
+    ["kernels", "words", "documents"],
+    ["options", "core", "univariate", "likelihoods", "nets"],
     ["distributions", "transforms"],
     ["models", "data", "objectives"],
     ["training", "evaluation", "baselines", "latent", "doctor", "compression", "plots", "report", "presets"],
-    ["options", "verbs", "estimator", "adapters"],
+    ["verbs", "estimator", "adapters"],
     ["cli"],
     ["__main__"],
 ]

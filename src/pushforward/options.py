@@ -85,13 +85,27 @@ def parse_options(
     settings = pairs if isinstance(pairs, Mapping) else read_pairs(pairs)
     rooms = {"model": options_of(model), "train": options_of(fit)}
     known = [f"{room}.{name}" for room, options in rooms.items() for name in options]
-    chosen: dict[str, dict[str, Any]] = {room: {} for room in rooms}
+    tables: dict[str, dict[str, Any]] = {room: {} for room in rooms}
     for name, value in settings.items():
         if name not in known:
             raise ValueError(_unknown(name, known, model.__name__))
         room, _, option = name.partition(".")
-        chosen[room][option] = _checked(name, value, rooms[room][option])
-    return chosen["model"], chosen["train"]
+        tables[room][option] = value
+    return parse_table("model", tables["model"], model), parse_table("train", tables["train"], fit)
+
+
+def parse_table(room: str, values: Mapping[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
+    """One table of options, ``model`` or ``train``, checked likewise.
+
+    Raises:
+        ValueError: an unknown name or a value of the wrong type.
+    """
+    options = options_of(function)
+    known = [f"{room}.{name}" for name in options]
+    for name in values:
+        if name not in options:
+            raise ValueError(_unknown(f"{room}.{name}", known, function.__name__))
+    return {name: _checked(f"{room}.{name}", value, options[name]) for name, value in values.items()}
 
 
 def _unknown(name: str, known: list[str], model: str) -> str:

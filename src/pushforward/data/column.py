@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +61,25 @@ class Column:
     def discrete(self) -> bool:
         """Whole numbers, which have probabilities instead of densities."""
         return self.kind in ("integer", "time")
+
+
+def check(column: Column) -> None:
+    """Raise DataError if a column, as somebody described it, can't be one."""
+    numbers = [column.mean, column.std, column.scale, column.minimum, column.maximum, column.low or 0.0, column.high or 0.0]
+    if column.kind not in KINDS:
+        raise DataError(f"column {column.name!r}: expected a kind among {', '.join(KINDS)}, got {column.kind!r}")
+    if not all(map(math.isfinite, numbers)) or column.std <= 0 or column.scale < 0 or column.distinct < 0:
+        raise DataError(f"column {column.name!r}: expected finite statistics and a positive standard deviation")
+    if not 1 <= column.step <= EXACT or not 1 <= (column.levels or 1) <= EXACT:
+        raise DataError(f"column {column.name!r}: expected a step and levels of at least 1, got {column.step} and {column.levels}")
+    if column.kind == "interval" and (column.low is None or column.high is None or not column.low < column.high):
+        raise DataError(f"column {column.name!r}: expected an interval's ends, got {column.low} and {column.high}")
+    if column.kind == "text" and not column.vocabulary:
+        raise DataError(f"column {column.name!r}: expected the values of a text column")
+    try:
+        arrow_type(column.dtype).to_pandas_dtype()
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise DataError(f"column {column.name!r}: there is no type {column.dtype!r}") from error
 
 
 def absent(values: pa.ChunkedArray) -> np.ndarray:

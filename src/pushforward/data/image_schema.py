@@ -10,10 +10,13 @@ import pyarrow as pa
 from torch import Tensor, nn
 
 from ..core import Transform
+from ..documents import validated
 from . import preprocess
-from .column import Column
+from .column import Column, check
 from .errors import DataError
 from .schema import Schema
+
+MOST = 2**28  # numbers of an image
 
 
 @dataclass(frozen=True)
@@ -100,13 +103,15 @@ class ImageSchema:
             DataError: it is not one.
         """
         try:
-            context = Schema.from_json({"columns": value["context"], "context": [], "image": None}).columns
-            size = value["size"]
-            channels, height, width = value["shape"]
-            rest = {name: value[name] for name in ("levels", "shift", "crop", "gray")}
-            return cls((channels, height, width), context=context, size=None if size is None else (size[0], size[1]), **rest)
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"ImageSchema: not the description of images ({error}); use what to_json gave") from error
+            found = validated(cls, value, "ImageSchema")
+        except ValueError as error:
+            raise DataError(f"not the description of images ({error})") from None
+        for column in found.context:
+            check(column)
+        sizes = (*found.shape, *(found.size or ()))
+        if min(sizes) < 1 or found.dim > MOST or not 2 <= found.levels <= 2**16 or not 0 <= found.shift < 8:
+            raise DataError(f"not the description of images: {found.levels} levels, shape {found.shape}, size {found.size}")
+        return found
 
 
 def schema_from_json(value: Mapping[str, Any]) -> Schema | ImageSchema:
@@ -115,4 +120,5 @@ def schema_from_json(value: Mapping[str, Any]) -> Schema | ImageSchema:
     Raises:
         DataError: it is neither.
     """
-    return ImageSchema.from_json(value) if value.get("data") == "images" else Schema.from_json(value)
+    images = isinstance(value, Mapping) and value.get("data") == "images"
+    return ImageSchema.from_json(value) if images else Schema.from_json(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from ..core import Transform
+from ..documents import validated
 from ..words import listing
 from . import preprocess
-from .column import Column, absent, decode, encode
+from .column import Column, absent, check, decode, encode
 from .errors import DataError
 from .tables import Source, read, select
 
@@ -124,10 +125,21 @@ class Schema:
             DataError: it is not one.
         """
         try:
-            image = value["image"]
-            return cls(_columns(value["columns"]), _columns(value["context"]), tuple(image) if image else None)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"Schema: not the description of a table's columns ({error}); use what to_json gave") from error
+            return validated(cls, value, "Schema").checked()
+        except ValueError as error:
+            raise DataError(f"not the description of a table's columns ({error})") from None
+
+    def checked(self) -> Schema:
+        """The schema itself.
+
+        Raises:
+            DataError: it has no columns, a name twice, or a column that can't be.
+        """
+        if not self.columns or len({column.name for column in self.columns}) < len(self.columns):
+            raise DataError("Schema: expected columns, each of a name of its own")
+        for column in (*self.columns, *self.context):
+            check(column)
+        return self
 
     def _columns(self, context: bool) -> list[Column]:
         return [*self.columns, *self.context] if context else self.columns
@@ -167,13 +179,3 @@ def _table(x: Tensor, columns: Sequence[Column]) -> pa.Table:
         raise DataError(f"Schema: expected rows of {len(columns)} numbers, got {tuple(x.shape)}")
     values = x.detach().cpu().double().numpy()
     return pa.table({column.name: decode(values[:, i], column) for i, column in enumerate(columns)})
-
-
-def _columns(values: Sequence[Mapping[str, Any]]) -> list[Column]:
-    known = {field.name for field in fields(Column)}
-    result = []
-    for value in values:
-        vocabulary = value.get("vocabulary")
-        options = {key: item for key, item in value.items() if key in known}
-        result.append(Column(**{**options, "vocabulary": None if vocabulary is None else tuple(vocabulary)}))
-    return result

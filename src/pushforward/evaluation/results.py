@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired
 
 import torch
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from ..core import Distribution
+from ..documents import validated
 from .likelihood import log_likelihood
 from .scores import Score
 from .two_sample import TwoSample
@@ -19,6 +22,43 @@ if TYPE_CHECKING:
 QUANTILES = 1000  # steps between the kept quantiles of the training rows' log-likelihoods
 MINUS_INFINITY = -1e300  # stands for -inf among them, which JSON has not
 RANGE_ROWS, RANGE_IMAGES = 50_000, 2_000  # training rows these are taken from, at most
+
+
+class _KeptScore(TypedDict):
+    """A score in scores.json."""
+
+    name: str
+    nats: float | None
+    stderr: float | None
+    kind: Literal["exact", "bound", "estimate", "code"]
+    samples: int
+    rows: int
+    standardized: NotRequired[float | None]
+    bits_per_dim: NotRequired[float | None]
+    bits_stderr: NotRequired[float | None]
+    train_seconds: NotRequired[float | None]
+    impossible: NotRequired[int]
+    possible_nats: NotRequired[float | None]
+    how: NotRequired[str]
+
+
+class _KeptTest(TypedDict):
+    """A two-sample test in scores.json."""
+
+    accuracy: float
+    stderr: float
+    rows: int
+
+
+class _Kept(TypedDict):
+    """A scores.json, which may come from a stranger."""
+
+    scores: Annotated[list[_KeptScore], Field(min_length=1)]
+    verdict: str
+    entropy: float | None
+    c2st: _KeptTest | None
+    quantiles: Annotated[list[float], Field(min_length=2)]
+    distillation: NotRequired[dict[str, Any] | None]
 
 
 @dataclass(frozen=True)
@@ -57,8 +97,9 @@ class Results:
         """The opposite of :meth:`to_json`, but for the scores of single rows, which are not kept.
 
         Raises:
-            KeyError, TypeError: something is missing, or is no dictionary.
+            ValueError: something is missing or of another type.
         """
+        validated(_Kept, found, "results", strict=True)
         return cls(
             [Score.from_json(score) for score in found["scores"]],
             found["verdict"],

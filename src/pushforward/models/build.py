@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_buffer_registration_hook, register_module_parameter_registration_hook
 
 from ..core import Flow
 from . import IMAGE_MODELS, MODELS
@@ -11,8 +17,10 @@ from . import IMAGE_MODELS, MODELS
 if TYPE_CHECKING:
     from ..data import ImageSchema, Schema
 
+USUAL = 1024  # widths, steps and bins up to here make no layer that is dangerous by itself
 
-def build(config: Mapping[str, Mapping[str, Any]], schema: Schema | ImageSchema) -> Flow:
+
+def build(config: Mapping[str, Mapping[str, Any]], schema: Schema | ImageSchema, most: int | None = None) -> Flow:
     """The flow that a configuration describes: the recipe's layers behind the data's own preprocessing.
 
     A recipe for images takes the whole numbers themselves, and gets their levels.
@@ -20,9 +28,10 @@ def build(config: Mapping[str, Mapping[str, Any]], schema: Schema | ImageSchema)
     Arguments:
         config: its ``model`` table holds the recipe's ``name`` and options.
         schema: of the data.
+        most: numbers that parameters and buffers may hold together, such as those of the file that they are to come from.
 
     Raises:
-        ValueError: an unknown recipe, or one for other data.
+        ValueError: an unknown recipe, one for other data, or a flow of more numbers.
     """
     options = dict(config["model"])
     name = options.pop("name")
@@ -35,5 +44,38 @@ def build(config: Mapping[str, Mapping[str, Any]], schema: Schema | ImageSchema)
         raise ValueError(f"build: {name} is not a model of {what}; choose one of {', '.join(fitting)}")
     if pictures:
         options["levels"] = cast("ImageSchema", schema).levels
+    if most is None:
+        return _assemble(name, options, schema)
+    largest = max((value for value in options.values() if isinstance(value, int)), default=0)
+    if largest > max(most, USUAL):
+        raise ValueError(f"build: an option of {largest:,} makes a flow of more than {most:,} numbers")
+    if largest > USUAL:  # first where tensors take no room
+        with _bounded(most), torch.device("meta"):
+            _assemble(name, options, schema)
+    with _bounded(most):
+        return _assemble(name, options, schema)
+
+
+def _assemble(name: str, options: Mapping[str, Any], schema: Schema | ImageSchema) -> Flow:
     flow = MODELS[name](schema.shape, context=schema.context_width, **options)
     return flow.prepend(*schema.layers(), shape=schema.shape, context=schema.context_shape, embed=schema.embed())
+
+
+@contextmanager
+def _bounded(most: int) -> Iterator[None]:
+    """ValueError as soon as what modules of this thread register holds more numbers."""
+    thread, total = threading.get_ident(), 0
+
+    def count(module: nn.Module, name: str, tensor: Tensor | None) -> None:
+        nonlocal total
+        if tensor is not None and threading.get_ident() == thread:
+            total += tensor.numel()
+            if total > 2 * most + USUAL:  # some are registered twice on their way
+                raise ValueError(f"build: the flow has more than {most:,} numbers")
+
+    handles = [register_module_parameter_registration_hook(count), register_module_buffer_registration_hook(count)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

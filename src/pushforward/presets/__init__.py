@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
+from ..documents import read_toml
 from ..words import nearest
 
 
@@ -27,9 +27,9 @@ def read_preset(preset: str | Path) -> dict[str, Any]:
         hint = nearest(str(preset), known) or ";"
         raise ValueError(f"there is no preset {str(preset)!r}{hint} the presets are {', '.join(known)}, or give a file")
     try:
-        tables = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"preset {path}: not a TOML file: {error}") from None
+        tables = read_toml(path)
+    except ValueError as error:
+        raise ValueError(f"preset {error}") from None
     for table, values in tables.items():
         if table not in ("model", "train", "data", "distill", "start") or not isinstance(values, dict):
             raise ValueError(

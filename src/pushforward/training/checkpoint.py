@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from ..documents import reason, validated
 from .atomic import write_tensors
 from .ema import Ema
 from .schedule import Plan
@@ -84,10 +85,9 @@ class Checkpoint:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if metadata.get("format") != FORMAT:
                 raise ValueError(f"format {metadata.get('format')!r} instead of {FORMAT!r}")
-            saved = {"compiled": ""} | json.loads(metadata["counters"])
-            counters = TrainerState(**{f.name: saved[f.name] for f in fields(TrainerState)} | {"plan": Plan(**saved["plan"])})
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}: truncated or not a checkpoint of a run ({error}); {remedy}") from None
+            counters = validated(TrainerState, json.loads(metadata["counters"]), "counters")
+        except (SafetensorError, OSError, ValueError, KeyError, RecursionError) as error:
+            raise ValueError(f"{path}: truncated or not a checkpoint of a run ({reason(error)}); {remedy}") from None
         now = {name: t for name, t in tensors.items() if not name.startswith(("good.", "best."))}
         return cls(counters, now, _section(tensors, "good.") or now, _section(tensors, "best."))
 
@@ -109,23 +109,46 @@ class Learner:
                 tensors[f"optimizer.{slot}.{name}"] = _copy(t)
         return tensors
 
-    def restore(self, tensors: Tensors) -> None:
-        """The opposite of :meth:`capture`.
+    def restore(self, tensors: Tensors, best: Tensors | None = None) -> None:
+        """The opposite of :meth:`capture`; ``best`` are weights of the flow that are to be loaded later, and are tried now.
 
         Raises:
             ValueError: the tensors are those of another model.
         """
         try:
-            self.objective.load_state_dict(_section(tensors, "model."))
-            self.average.module.load_state_dict(_section(tensors, "ema."))
-        except RuntimeError as error:
+            if best:
+                load_weights(self.average.part, best)
+            load_weights(self.objective, _section(tensors, "model."))
+            load_weights(self.average.module, _section(tensors, "ema."))
+        except (RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ValueError(f"fit: the checkpoint is that of another model ({reason}); resume with the run's own configuration") from None
         self.optimizer.state.clear()
         parameters = dict(self.objective.named_parameters())
         for key, tensor in _section(tensors, "optimizer.").items():
             slot, _, name = key.partition(".")
+            if name not in parameters or tensor.shape not in ((), parameters[name].shape):
+                raise ValueError(f"fit: the checkpoint is that of another model ({key}); resume with the run's own configuration")
             self.optimizer.state[parameters[name]][slot] = tensor.to(parameters[name].device, copy=True)
+
+
+def load_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """The opposite of :func:`weights`.
+
+    Raises:
+        RuntimeError: other names or shapes.
+        ValueError: a number that is not finite, or an index that points to nothing; the tensor is named.
+    """
+    own = module.state_dict()
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ValueError(f"{name} has numbers that are not finite")
+        mine = own.get(name)
+        if mine is None or mine.shape != tensor.shape or not mine.dim() or not mine.numel() or mine.is_floating_point():
+            continue
+        if tensor.is_floating_point() or tensor.min() < mine.min() or tensor.max() > mine.max():
+            raise ValueError(f"{name} is out of range")
+    module.load_state_dict(tensors)
 
 
 def weights(module: nn.Module) -> Tensors:

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tomli_w
+from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import TypedDict
 
+from ..documents import validated
 from .atomic import write_tensors, write_text
 from .checkpoint import weights
+
+
+class Record(TypedDict):
+    """A line of metrics.jsonl, as far as everybody relies on it."""
+
+    __pydantic_config__ = {"extra": "allow"}  # type: ignore[misc]
+
+    step: Annotated[int, Field(ge=0)]
+    loss: float | None
+    valid: float | None
+    lr: float
+
 
 Config = dict[str, dict[str, Any]]
 
@@ -59,13 +74,14 @@ class Directory:
             raise OSError(f"{path}: could not be written ({error.strerror}); free some space and resume") from error
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl; a last line torn by a crash is passed over."""
-        path = self.path / "metrics.jsonl"
-        records = []
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        """The lines of metrics.jsonl, up to the first that is none: a last line may be torn by a crash."""
+        records: list[dict[str, Any]] = []
+        for line in self._lines():
             try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
+                record = json.loads(line)
+                validated(Record, record, "metrics.jsonl", strict=True)
+                records.append(record)
+            except (ValueError, RecursionError):
                 break
         return records
 
@@ -73,7 +89,10 @@ class Directory:
         """Forget the metrics after a step (of a run that goes on from there), and return the others."""
         records = [record for record in self.metrics() if record["step"] <= step]
         text = "".join(json.dumps(record) + "\n" for record in records)
-        path = self.path / "metrics.jsonl"
-        if path.exists() and path.read_text(encoding="utf-8") != text:
-            write_text(path, text)
+        if self._lines() != text.splitlines():
+            write_text(self.path / "metrics.jsonl", text)
         return records
+
+    def _lines(self) -> list[str]:
+        path = self.path / "metrics.jsonl"
+        return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []

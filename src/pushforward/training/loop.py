@@ -119,7 +119,7 @@ def optimize(
         guard = NonFiniteGuard(optimizer, trainable, clip, now.tally, deferred=look > 1)
         learner = Learner(objective, average, optimizer)
         if saved:
-            learner.restore(saved.now)
+            learner.restore(saved.now, saved.best)
             greet(now, time_limit, patience, display)
         now.threads = torch.get_num_threads()
         checkpointer = Checkpointer(learner, now, run if processes.main else None, saved)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tomllib
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +14,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..core import Flow
+from ..documents import read_json
 from ..models.build import build
 from .atomic import write_text
+from .checkpoint import load_weights
+from .description import read_config
 from .directory import Config, Directory
 from .lock import LOCK, occupants, reserve
 
@@ -90,7 +92,7 @@ class Run(Directory):
         Raises:
             ValueError: not a run, or one of its files is damaged.
         """
-        from ..data import schema_from_json
+        from ..data import DataError, schema_from_json
 
         path = Path(path)
         if not path.exists():
@@ -98,14 +100,10 @@ class Run(Directory):
         if not _is_run(path):
             raise ValueError(f"{path}: is not a run (no config.toml and schema.json); give the directory that fit wrote")
         try:
-            config = tomllib.loads((path / "config.toml").read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path / 'config.toml'}: not valid TOML ({error}); put the original file back") from None
-        try:
-            schema = schema_from_json(json.loads((path / "schema.json").read_text(encoding="utf-8")))
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-            raise ValueError(f"{path / 'schema.json'}: not a schema ({error!r}); put the original file back") from None
-        return cls(path, config, schema)
+            schema = schema_from_json(read_json(path / "schema.json"))
+        except DataError as error:
+            raise ValueError(f"{path / 'schema.json'}: {error}") from None
+        return cls(path, read_config(path / "config.toml"), schema)
 
     @cached_property
     def flow(self) -> Flow:
@@ -114,16 +112,18 @@ class Run(Directory):
         Raises:
             ValueError: the weights are missing, truncated, or another model's.
         """
-        if not self.weights.exists():
+        if not self.weights.is_file():
             raise ValueError(f"{self.path}: has no model.safetensors yet; train it further with --resume")
-        flow = build(self.config, self.schema)
         try:
-            flow.load_state_dict(load_file(self.weights))
-        except SafetensorError as error:
+            tensors = load_file(self.weights)
+        except (SafetensorError, OSError, ValueError) as error:
             raise ValueError(f"{self.weights}: truncated or not a model ({error}); fit again, or put the original file back") from None
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())[:300]
-            raise ValueError(f"{self.weights}: does not fit the model in config.toml ({reason}); put the original file back") from None
+        try:
+            flow = build(self.config, self.schema, most=sum(t.numel() for t in tensors.values()))
+            load_weights(flow, tensors)
+        except (RuntimeError, ValueError) as error:
+            told = " ".join(str(error).split())[:300]
+            raise ValueError(f"{self.weights}: does not fit the model in config.toml ({told}); put the original file back") from None
         return flow.eval()
 
     def save_weights(self, tensors: dict[str, Tensor]) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ..data import Column, Data, ImageSchema, Rows, Schema, read, read_images
 from ..data.images import rows_of_images
+from ..documents import read_json
 from ..evaluation import Results
 from ..training import Run
 from ..training.atomic import write_text
@@ -46,9 +47,9 @@ def read_results(run: Run | str | Path) -> Results:
     if not path.is_file():
         raise ValueError(f"{path}: not there, so the run was not finished; go on with --resume")
     try:
-        return Results.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not valid JSON of results ({error!r}); put the original file back") from None
+        return Results.from_json(read_json(path))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def keep_results(run: Run, found: Results) -> None:

@@ -90,8 +90,9 @@ class MixtureQuantile(Univariate):
         slope = (weights - scales + log_density(u)).logsumexp(1)
         if self.kernel == "logistic":
             return below - above, slope - below - above
-        z = log_quantile(torch.minimum(below, above))
-        z = torch.where(below < above, z, -z)
+        left = below < above
+        z = log_quantile(torch.where(left, below, above))  # by minimum, the gradient at 0 would be half of either side's
+        z = torch.where(left, z, -z)
         return z, slope - log_normal(z)
 
 

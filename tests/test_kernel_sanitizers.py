@@ -29,6 +29,7 @@ def test_random_cases_without_a_report(seed, tmp_path):
         **os.environ,
         "CC": "gcc",
         "CFLAGS": FLAGS,
+        "PUSHFORWARD_COMPILE_SECONDS": "600",
         "XDG_CACHE_HOME": str(tmp_path),
         "LD_PRELOAD": f"{runtime('libasan.so')} {runtime('libubsan.so')}",
         "ASAN_OPTIONS": "detect_leaks=0",  # the interpreter's own

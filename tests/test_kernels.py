@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import os
 import shutil
-import subprocess
-import sys
 
 import kernel_numerics
 import pytest
@@ -17,7 +15,7 @@ import pushforward.nets as pn
 import pushforward.transforms as pt
 import pushforward.univariate as pu
 from pushforward import kernels
-from pushforward.kernels import build, library
+from pushforward.kernels import library
 from pushforward.models import maf, nsf
 
 pytestmark = pytest.mark.skipif(shutil.which(os.environ.get("CC", "cc")) is None, reason="there is no C compiler")
@@ -245,23 +243,3 @@ def test_flows_agree_without_kernels(recipe):
     with kernels.without():
         plain = run()
     assert_same(list(run()), list(plain), atol=1e-9, rtol=1e-9)
-
-
-def test_without_a_compiler(tmp_path):
-    """No compiler, and nowhere to write: the plain path, and one line that says so."""
-    code = (
-        "import torch; from pushforward import kernels; from pushforward.univariate import RationalQuadratic as R;"
-        "print([R(4).forward(torch.zeros(2, 1), torch.zeros(1, 11, 1))[0].sum().item() for _ in range(2)], kernels.path())"
-    )
-    environment = {"CC": "no-such-compiler", "HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("[0.0, 0.0] PyTorch's operations: there is no C compiler 'no-such-compiler'")
-    assert len(done.stderr.splitlines()) == 1 and "several times slower: there is no C compiler" in done.stderr
-
-
-def test_a_folder_that_others_can_write_to_is_not_trusted(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    (tmp_path / "pushforward").mkdir()
-    assert tmp_path / "pushforward" in list(build.folders())
-    (tmp_path / "pushforward").chmod(0o777)
-    assert tmp_path / "pushforward" not in list(build.folders())

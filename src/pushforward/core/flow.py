@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .distribution import Distribution, set_aside_infinite, settle
+from .distribution import Distribution, set_aside_infinite, clear_overflow
 from .memory import Memory
 from .term import Hooked, starting
 from .transform import Chain, Transform
@@ -80,7 +80,7 @@ class Flow(Distribution):
             context = None if context is None else context.repeat(samples, *(1 for _ in context.shape[1:]))
             terms = self._log_prob(x, context).unflatten(0, (samples, infinite.shape[0]))
             log_prob = terms.logsumexp(0) - math.log(samples) if self.stochastic_forward else terms.mean(0)
-        return settle(log_prob, rows).masked_fill(infinite, -torch.inf)
+        return clear_overflow(log_prob, rows).masked_fill(infinite, -torch.inf)
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         z, ldj = self.transform(x, context)

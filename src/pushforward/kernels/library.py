@@ -64,7 +64,7 @@ def loaded() -> Library | None:
             if state.library is None and not state.why:
                 try:
                     state.library = _load()
-                except OSError as error:
+                except (OSError, ValueError) as error:  # the latter of what stands in the environment
                     state.why = str(error)
                     log.warning("pushforward: without compiled kernels many models are several times slower: %s", error)
     return state.library
@@ -73,8 +73,8 @@ def loaded() -> Library | None:
 def _load() -> Library:
     for path in candidates():
         with contextlib.suppress(OSError, ValueError):
-            return Library(str(path))
-    raise OSError("the compiled library can't be loaded")
+            return Library(path)
+    raise AssertionError("candidates ends with an error")
 
 
 def switched_off() -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-FLAGS = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -Wall -Wextra -Werror -Wno-error=unknown-pragmas"
+FLAGS = "-O1 -g -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -Wall -Wextra -Werror -Wno-error=unknown-pragmas"
 CASES = 600
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc")]

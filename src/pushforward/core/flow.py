@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .distribution import Distribution, set_aside_infinite, clear_overflow
+from .distribution import Distribution, clear_overflow, set_aside_infinite
 from .memory import Memory
 from .term import Hooked, starting
 from .transform import Chain, Transform

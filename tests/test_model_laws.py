@@ -82,6 +82,13 @@ def test_far_out_is_a_number_or_nowhere(name, dtype, sizes):
 
 @models
 @contexts
+def test_no_rows_without_kernels(name, context):
+    with kernels.without():
+        test_few_rows(name, context, 0)
+
+
+@models
+@contexts
 @pytest.mark.parametrize("rows", [0, 1])
 def test_few_rows(name, context, rows):
     """Density with its gradient, both ways, and samples."""

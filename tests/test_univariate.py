@@ -116,6 +116,24 @@ def test_gradients_where_a_branch_ends(name, direction, path):
     torch.testing.assert_close(h_at, (h_left + h_right) / 2, atol=1e-4, rtol=1e-4)
 
 
+@directions
+@pytest.mark.parametrize("path", ["kernels", "plain"])
+@pytest.mark.parametrize("name", WITH_PARAMETERS)
+def test_no_rows(name, direction, path):
+    univariate = WITH_PARAMETERS[name]()
+    for shape, parameters in (
+        ((0, 3), (0, univariate.params, 3)),
+        ((0, 3), (1, univariate.params, 3)),
+        ((0, 2, 4), (0, univariate.params, 2, 4)),
+    ):
+        x, h = torch.zeros(shape).requires_grad_(), torch.zeros(parameters).requires_grad_()
+        with kernels.without() if path == "plain" else nullcontext():
+            out, slope = getattr(univariate, direction)(x, h)
+        assert out.shape == slope.shape == shape
+        by_x, by_h = torch.autograd.grad(out.sum() + slope.sum(), (x, h))
+        assert by_x.shape == shape and by_h.shape == parameters
+
+
 def test_spline_is_expressive():
     """Moderate parameters give slopes over three decades: the guarantee is not bought with stiffness."""
     torch.manual_seed(0)

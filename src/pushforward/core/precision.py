@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-Method = TypeVar("Method", bound=Callable[..., Any])  # of a tensor
+Pass = TypeVar("Pass", bound=Callable[..., Any])  # of a tensor
 
 
-def full_precision(method: Method) -> Method:
+def full_precision(method: Pass) -> Pass:
     """A layer's or a density's own arithmetic without autocast: that is for nets. Products of x in bfloat16 could not be undone, and torch
     has no solvers for it."""
 

@@ -1,4 +1,4 @@
-"""How far kernels and plain paths are from float64: ``python tests/kernel_numerics.py`` prints the table.
+"""How far kernels and plain paths are from float64's plain path: ``python tests/kernel_numerics.py`` prints the table.
 
 At a knot of a spline, a number moved by rounding is another number's density: float32 can't do better than the exact value somewhere
 within rounding. So a miss is the distance to all the values that float64 takes within 4 roundings of the largest number in play.
@@ -81,26 +81,28 @@ def misses(univariate: pu.Univariate, direction: str, case: Case, dtype: torch.d
     return result
 
 
-def line(name: str, direction: str, place: str, dtype: torch.dtype, found: dict[str, list[float]]) -> str:
-    columns = " | ".join(f"{a:.1e} / {b:.1e}" for a, b in zip(found["plain"], found["kernel"], strict=True))
-    return f"| {name} | {direction} | {place} | {str(dtype)[6:]} | {columns} |"
+def worst(dtype: torch.dtype, path: str, cases: dict[str, tuple[pu.Univariate, Case]], most: float) -> list[float]:
+    found = [misses(univariate, direction, case, dtype, most)[path] for direction, (univariate, case) in cases.items()]
+    return [max(kind) for kind in zip(*found, strict=True)]
+
+
+def row(name: str, both: dict[str, tuple[pu.Univariate, dict[str, Case]]], most: float) -> None:
+    """A line for each place, the worse of both directions."""
+    for place in dict.fromkeys(place for _, cases in both.values() for place in cases):
+        cases = {direction: (univariate, found[place]) for direction, (univariate, found) in both.items() if place in found}
+        plain, kernel, double = (worst(*how, cases, most) for how in ((DTYPES[0], "plain"), (DTYPES[0], "kernel"), (DTYPES[1], "kernel")))
+        columns = [f"{a:.1e}, {b:.1e}" for a, b in zip(plain, kernel, strict=True)]
+        print(f"| {name} | {place} | {' | '.join(columns)} | {double[0]:.1e} | {double[1]:.1e} | {max(double[2:]):.1e} |", flush=True)
 
 
 def main() -> None:
-    print("| map | direction | where | dtype | value | log derivative | gradient by the number | gradient by h |")
-    print("|---|---|---|---|---|---|---|---|")
-    for dtype in DTYPES:
-        for direction in DIRECTIONS:
-            for bins, floor, scale in SPLINES:
-                spline, cases = spline_cases(bins, floor, scale, direction)
-                for place, case in cases.items():
-                    name = f"spline, {bins} bins, floor {floor:g}, h {scale:g}"
-                    print(line(name, direction, place, dtype, misses(spline, direction, case, dtype, BOUND)))
-            for name in MIXTURES:
-                mixture, cases = mixture_cases(name, direction)
-                for place, case in cases.items():
-                    most = 0.1 if "CDF" in name and direction == "inverse" else 1.0
-                    print(line(name, direction, place, dtype, misses(mixture, direction, case, dtype, most)))
+    columns = ("map", "where", "value", "log derivative", "gradient of x", "gradient of h", "float64: value", "log derivative", "gradients")
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
+    for bins, floor, scale in SPLINES:
+        name = f"spline, {bins} bins, floor {floor:g}, h of {scale:g}"
+        row(name, {direction: spline_cases(bins, floor, scale, direction) for direction in DIRECTIONS}, BOUND)
+    for name in MIXTURES:
+        row(name, {direction: mixture_cases(name, direction) for direction in DIRECTIONS}, 0.1 if "CDF" in name else 1.0)
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def test_a_compiler_that_hangs_is_stopped_with_its_children(fake, monkeypatch, c
     start = time.monotonic()
     with pytest.raises(OSError, match="took too long and was stopped"):
         load()
-    assert time.monotonic() - start < 5 and caplog.text.count("compiling the kernels") <= len(build.CHOICES)
+    assert time.monotonic() - start < 5 and caplog.text.count("compiling the kernels") == 1
     for child in (fake / "children").read_text().split():
         state = Path(f"/proc/{child}/stat")
         assert not state.exists() or state.read_text().split()[2] == "Z"

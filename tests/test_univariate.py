@@ -118,6 +118,18 @@ def test_gradients_where_a_branch_ends(name, direction, path):
 
 @directions
 @pytest.mark.parametrize("path", ["kernels", "plain"])
+def test_slope_at_the_ends(direction, path):
+    """Is that of the tails, 1, also where rounding puts the value beyond the end."""
+    torch.manual_seed(0)
+    spline = pu.RationalQuadratic()
+    x, h = torch.tensor([[-5.0], [5.0]]).repeat(5000, 1).requires_grad_(), 5 * torch.randn(10_000, spline.params, 1)
+    with kernels.without() if path == "plain" else nullcontext():
+        out, _ = getattr(spline, direction)(x, h)
+    torch.testing.assert_close(torch.autograd.grad(out.sum(), x)[0], torch.ones_like(x), atol=1e-4, rtol=0)
+
+
+@directions
+@pytest.mark.parametrize("path", ["kernels", "plain"])
 @pytest.mark.parametrize("name", WITH_PARAMETERS)
 def test_no_rows(name, direction, path):
     univariate = WITH_PARAMETERS[name]()

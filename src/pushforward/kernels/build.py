@@ -36,6 +36,7 @@ def candidates() -> Iterator[str]:
     if not found:
         raise OSError("there is no folder that only this user can write to; name one in XDG_CACHE_HOME")
     end, why = time.monotonic() + float(os.environ.get("PUSHFORWARD_COMPILE_SECONDS", LIMIT)), ""
+    said = False
     for choice in CHOICES:
         flags = [*FLAGS, *choice, *shlex.split(os.environ.get("CFLAGS", ""))]
         key, content = made_from(command, flags), b""
@@ -48,6 +49,9 @@ def candidates() -> Iterator[str]:
                 before = "" if content else next(filter(None, (other.failed(key) for other in found)), "")
                 if before:
                     raise OSError(before)
+                if not said:
+                    log.warning("pushforward: compiling the kernels, once on this machine (about 10 s)")
+                    said = True
                 content = content or compiled(command, flags, cache, end)
                 path = cache.keep(key, content)
             except OSError as error:
@@ -84,7 +88,6 @@ def compiled(command: list[str], flags: list[str], cache: LibraryCache, end: flo
     Raises:
         OSError: the compiler fails, or has not come to an end by then; so that later processes need not wait for it, the cache remembers.
     """
-    log.warning("pushforward: compiling the kernels, once on this machine (about 10 s)")
     try:
         with cache.workplace() as work:
             files = [(str(source), str(work / f"{source.stem}.o")) for source in sorted(HERE.glob("*.c"))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,7 @@ def use(circumstance: str, **environment: str) -> None:
     done = subprocess.run([sys.executable, "-c", CODE], env={**os.environ, **environment}, capture_output=True, text=True, check=True)
     seconds, path = json.loads(done.stdout)
     said = "<br>".join(done.stderr.splitlines()) or "nothing"
+    said = re.sub(r"/\S*/", "", said)  # folders of this run
     print(f"| {circumstance} | {seconds:.2f} | {path.split(':')[0]} | {said} |", flush=True)
 
 

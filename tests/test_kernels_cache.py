@@ -218,3 +218,31 @@ def test_doing_without_in_many_threads():
     for worker in workers:
         worker.join()
     assert len(seen) == 8000 and all(seen) and not library.switched_off()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*fork")  # of threads, which the child leaves behind
+def test_a_forked_child_does_without_as_its_own_thread_does():
+    inside, over = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with kernels.without():
+            inside.set()
+            over.wait()
+
+    def child() -> int:
+        process = os.fork()
+        if process == 0:
+            os._exit(library.switched_off())
+        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+    worker = threading.Thread(target=other)
+    worker.start()
+    inside.wait()
+    try:
+        assert library.switched_off() and child() == 0
+        with kernels.without():
+            assert child() == 1
+    finally:
+        over.set()
+        worker.join()

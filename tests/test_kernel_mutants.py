@@ -20,8 +20,10 @@ JUDGES = [str(ROOT / "tests" / name) for name in ("test_kernels.py", "test_mixtu
 MUTANTS = [  # file, what stands there once, what stands there instead
     ("rational.h", "(inverse ? -log_slope : log_slope)", "log_slope"),
     ("rational.h", "            gs = -gs;\n", ""),
-    ("rational.h", "g_width = go * t - gs / width", "g_width = go * t + gs / width"),
-    ("rational.h", "g_width = -(along * t + gs / width)", "g_width = -(along * t - gs / width)"),
+    ("rational.h", "g_width = (both - gs) / width", "g_width = (both + gs) / width"),
+    ("rational.h", "g_height = (gs - both) / height", "g_height = (-gs - both) / height"),
+    ("rational.h", "to_x = go, to_z = -along;", "to_x = go, to_z = along;"),
+    ("rational.h", "to_x = -along, to_z = go;", "to_x = along, to_z = go;"),
     ("rational.h", "along = (g_f * f_t + gs * l_t) / width", "along = (g_f * f_t - gs * l_t) / width"),
     ("masked.c", "slope[i] = inverse ? -s : s", "slope[i] = s"),
     ("masked.c", "ldj[i] += slope[i]", "ldj[i] -= slope[i]"),

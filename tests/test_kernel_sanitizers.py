@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-FLAGS = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -Wall -Wextra -Werror -Wno-error=unknown-pragmas"
+FLAGS = "-O1 -g -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -Wall -Wextra -Werror -Wno-error=unknown-pragmas"
 CASES = 600
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc")]
@@ -29,6 +29,7 @@ def test_random_cases_without_a_report(seed, tmp_path):
         **os.environ,
         "CC": "gcc",
         "CFLAGS": FLAGS,
+        "PUSHFORWARD_COMPILE_SECONDS": "600",
         "XDG_CACHE_HOME": str(tmp_path),
         "LD_PRELOAD": f"{runtime('libasan.so')} {runtime('libubsan.so')}",
         "ASAN_OPTIONS": "detect_leaks=0",  # the interpreter's own

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -257,6 +258,69 @@ def test_operators_refuse_what_does_not_belong_together():
         torch.ops.pushforward.masked(*options[:3], [0, 1, 7], *options[4:], torch.randn(3, 4), None, weights)
     with pytest.raises(ValueError, match="permutation"):
         torch.ops.pushforward.masked(*options[:4], [0, 9, 5], *options[5:], torch.randn(3, 4), None, weights)
+
+
+def test_operators_refuse_sizes_beyond_their_memory():
+    """Arrays of C have room for 64 bins; gradients are read as far as x reaches."""
+    spline, gradient = torch.ops.pushforward.spline, torch.ops.pushforward.spline_gradient
+    for bins in (65, 200, 1, 0, -3):
+        x, h = torch.randn(2, 6), torch.randn(2, max(0, 3 * bins - 1), 6)
+        with pytest.raises((ValueError, RuntimeError)):
+            spline(x, h, bins, 3.0, 0.001, False)
+        with pytest.raises((ValueError, RuntimeError)):
+            gradient(x, h, x, x, bins, 3.0, 0.001, False)
+    x, h = torch.randn(2, 6), torch.randn(2, 11, 6)
+    assert gradient(x, h, x, x, 4, 3.0, 0.01, False)[0].shape == (2, 6)
+    for wrong in ((x[:1], x), (x, x[:, :3])):
+        with pytest.raises(ValueError, match="expected gradients"):
+            gradient(x, h, *wrong, 4, 3.0, 0.01, False)
+    with pytest.raises(ValueError, match="at most 64 bins"):
+        spline(x[0], h, 4, 3.0, 0.01, False)
+    net = pn.MADE(3, 2, width=5)
+    weights = [t.detach() for t in net.masked().weights]
+    y, layer = torch.randn(3, 4), (0, 5.0, 0.0, list(net.order), list(net.ends), False)
+    masked_gradient = torch.ops.pushforward.masked_gradient
+    assert masked_gradient(*layer, y, None, weights, y, y[0])[0].shape == (3, 4)
+    for wrong in ((y[:2], y[0]), (y, y[0, :3])):
+        with pytest.raises(ValueError, match="expected gradients"):
+            masked_gradient(*layer, y, None, weights, *wrong)
+
+
+BROKEN: dict[str, Callable[[torch.nn.Module], object]] = {
+    "a hidden layer": lambda net: net.hidden.__setitem__(0, torch.nn.Linear(4, 4).double()),
+    "the first layer": lambda net: setattr(net, "first", torch.nn.Linear(4, 9).double()),
+    "the last layer": lambda net: setattr(net, "last", torch.nn.Linear(9, 11).double()),
+    "a bias": lambda net: setattr(net.last, "bias", torch.nn.Parameter(torch.zeros(5).double())),
+    "the order": lambda net: setattr(net, "order", (0, 1)),
+}
+
+
+@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize("path", ["kernels", "plain"])
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_net_whose_parts_were_replaced(what, path, grad):
+    """By others that do not fit: an exception, whichever way it goes."""
+    layer = masked()
+    BROKEN[what](layer.net)
+    with (
+        torch.set_grad_enabled(grad),
+        kernels.without() if path == "plain" else nullcontext(),
+        pytest.raises((RuntimeError, ValueError, IndexError)),
+    ):
+        layer.inverse(rows()) if what == "the order" else layer(rows())
+
+
+@pytest.mark.parametrize("components", [64, 65, 130])
+def test_more_bins_and_components_than_the_kernel_has(components, calls):
+    """The plain path takes them."""
+    x = rows()
+    for curve in (pu.RationalQuadratic(components, floor=1e-3), pu.MixtureQuantile(components), pu.LogisticMixtureCDF(components)):
+        h = torch.randn(5, curve.params, 3, dtype=torch.float64)
+        calls.clear()
+        z, _ = curve.forward(x, h)
+        assert bool(calls) == (components <= library.MOST)
+        with kernels.without():
+            torch.testing.assert_close(z, curve.forward(x, h)[0], atol=1e-9, rtol=1e-9)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, grad, jacrev, jvp, vmap
 
+from pushforward import kernels
 from pushforward.core import Flow
 
 IMAGE = (1, 4, 8)  # squeezed twice it has two sites: of one, torch (2.13) has no float64 gradients of a convolution under vmap
@@ -19,6 +21,8 @@ MODELS: dict[str, tuple[str, Callable[[int], Flow]]] = {
     **{name: ("vector", lambda context, name=name: test_models.build(name, 3, context)) for name in test_models.NAMES},
     **{name: ("image", lambda context, name=name: test_image_models.build(name, IMAGE, context)) for name in test_image_models.SMALL},
 }
+
+FAR = [(torch.float32, (1e10, 1e20, 1e30, 1e36, 3e38)), (torch.float64, (1e200, 1e300))]
 
 models = pytest.mark.parametrize("name", MODELS)
 contexts = pytest.mark.parametrize("context", [0, 2])
@@ -53,6 +57,33 @@ def test_nothing_lies_at_infinity(name, where):
     log_prob[[0, 3]].sum().backward()
     assert kept.grad is None or (kept.grad.isfinite().all() and not kept.grad[1:3].any())
     assert all(p.grad is None or p.grad.isfinite().all() for p in flow.parameters())
+
+
+@models
+@pytest.mark.parametrize("dtype, sizes", FAR, ids=["float32", "float64"])
+def test_far_out_is_a_number_or_nowhere(name, dtype, sizes):
+    """Where squares or products overflow: -inf, never NaN; and a NaN of the parameters is not hidden near the data."""
+    flow, x, _ = build(name, 1)
+    flow, x = flow.to(dtype), x.to(dtype)
+    far = torch.cat(
+        [
+            t
+            for size in sizes
+            for t in (torch.full_like(x, size), torch.full_like(x, -size), x.flatten(1).index_fill(1, torch.tensor(0), size).view_as(x))
+        ]
+    )
+    with torch.no_grad():
+        for path in (nullcontext, kernels.without)[: 1 + (dtype == torch.float32)]:
+            with path():
+                assert (flow.log_prob(far) < 0).all()  # and so not NaN
+        next(p for p in flow.parameters() if p.numel()).fill_(torch.nan)
+        assert flow.log_prob(x).isnan().all()
+
+
+@models
+def test_no_rows_without_kernels(name):
+    with kernels.without():
+        test_few_rows(name, 0, 0)
 
 
 @models

@@ -72,6 +72,80 @@ def test_spline_at_its_knots(direction):
     torch.testing.assert_close(at[1][[0, -1]], torch.zeros(2, 1, dtype=torch.float64), atol=1e-12, rtol=0)
 
 
+WITH_PARAMETERS = {
+    "rational-quadratic": lambda: pu.RationalQuadratic(4, 3.0),
+    "rational-quadratic-odd": lambda: pu.RationalQuadratic(5, 3.0),
+    "linear-spline": lambda: pu.LinearSpline(4, 3.0),
+    "quadratic-spline": lambda: pu.QuadraticSpline(4, 3.0),
+    "cubic-spline": lambda: pu.CubicSpline(4, 3.0),
+    "bernstein": lambda: pu.Bernstein(6, 3.0),
+    "gaussian-mixture-cdf": pu.GaussianMixtureCDF,
+    "mixture-quantile": lambda: pu.MixtureQuantile(3),
+    "mixture-quantile-logistic": lambda: pu.MixtureQuantile(3, "logistic"),
+    "odd-polynomial": pu.OddPolynomial,
+    "sum-of-squares": pu.SumOfSquares,
+    "deep-sigmoidal": lambda: pu.DeepSigmoidal(5),
+    "dense-sigmoidal": lambda: pu.DenseSigmoidal(3, 3),
+    "unconstrained-monotonic": lambda: pu.UnconstrainedMonotonic(4, 8, bound=3.0),
+    "linear-tails": lambda: pu.LinearTails(pu.SumOfSquares(), 3.0),
+    "affine": pu.Affine,
+}
+
+
+@directions
+@pytest.mark.parametrize("path", ["kernels", "plain"])
+@pytest.mark.parametrize("name", WITH_PARAMETERS)
+def test_gradients_where_a_branch_ends(name, direction, path):
+    """At 0, at knots, in the middle of bins, at the ends, where every map starts: no half of a gradient is lost to a tie."""
+    univariate = WITH_PARAMETERS[name]()
+    torch.manual_seed(0)
+    y = torch.tensor([0.0, 0.3, 0.6, 0.75, 1.2, 1.5, 1.8, 2.25, 2.4, 3.0, 4.0], dtype=torch.float64)
+    y = torch.cat([-y, y]) * (0.1 if "cdf" in name and direction == "inverse" else 1)
+    y = y + (0.5 if "cdf" in name and direction == "inverse" else 0)
+
+    def gradients(shift: float) -> list[torch.Tensor]:
+        x = (y + shift).unsqueeze(1).requires_grad_()
+        h = torch.tensor(univariate.identity, dtype=torch.float64).reshape(1, -1, 1).expand(len(y), -1, -1).clone().requires_grad_()
+        out, slope = getattr(univariate, direction)(x, h)
+        return [*torch.autograd.grad(out.sum(), (x, h)), slope.detach().exp()]
+
+    with kernels.without() if path == "plain" else nullcontext():
+        (left, h_left, _), (right, h_right, _), (at, h_at, slope) = (gradients(shift) for shift in (-1e-6, 1e-6, 0.0))
+    torch.testing.assert_close(at, slope, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(at, (left + right) / 2, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(h_at, (h_left + h_right) / 2, atol=1e-4, rtol=1e-4)
+
+
+@directions
+@pytest.mark.parametrize("path", ["kernels", "plain"])
+def test_slope_at_the_ends(direction, path):
+    """Is that of the tails, 1, also where rounding puts the value beyond the end."""
+    torch.manual_seed(0)
+    spline = pu.RationalQuadratic()
+    x, h = torch.tensor([[-5.0], [5.0]]).repeat(5000, 1).requires_grad_(), 5 * torch.randn(10_000, spline.params, 1)
+    with kernels.without() if path == "plain" else nullcontext():
+        out, _ = getattr(spline, direction)(x, h)
+    torch.testing.assert_close(torch.autograd.grad(out.sum(), x)[0], torch.ones_like(x), atol=1e-4, rtol=0)
+
+
+@directions
+@pytest.mark.parametrize("path", ["kernels", "plain"])
+@pytest.mark.parametrize("name", WITH_PARAMETERS)
+def test_no_rows(name, direction, path):
+    univariate = WITH_PARAMETERS[name]()
+    for shape, parameters in (
+        ((0, 3), (0, univariate.params, 3)),
+        ((0, 3), (1, univariate.params, 3)),
+        ((0, 2, 4), (0, univariate.params, 2, 4)),
+    ):
+        x, h = torch.zeros(shape).requires_grad_(), torch.zeros(parameters).requires_grad_()
+        with kernels.without() if path == "plain" else nullcontext():
+            out, slope = getattr(univariate, direction)(x, h)
+        assert out.shape == slope.shape == shape
+        by_x, by_h = torch.autograd.grad(out.sum() + slope.sum(), (x, h))
+        assert by_x.shape == shape and by_h.shape == parameters
+
+
 def test_spline_is_expressive():
     """Moderate parameters give slopes over three decades: the guarantee is not bought with stiffness."""
     torch.manual_seed(0)

@@ -3,6 +3,7 @@
 from .condition import Conditioned
 from .distribution import Distribution, set_aside_infinite
 from .flow import Flow
+from .precision import full_precision
 from .term import DataDependent, Hooked
 from .transform import Chain, Inverse, Transform, join, sum_event, zeros
 
@@ -15,6 +16,7 @@ __all__ = [
     "Hooked",
     "Inverse",
     "Transform",
+    "full_precision",
     "join",
     "set_aside_infinite",
     "sum_event",

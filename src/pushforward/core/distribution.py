@@ -17,6 +17,7 @@ from .transform import Transform
 if TYPE_CHECKING:
     from .condition import Conditioned
 
+DISTANT = 1e9  # beyond this a density that is no number is one that overflowed
 CHUNK = 2**20  # numbers drawn at a time by `sample`: large enough to be fast, small enough to stay in memory
 
 
@@ -141,6 +142,15 @@ class Distribution(Term):
             raise ValueError(f"{type(self).__name__}: expected context (*batch, {', '.join(map(str, self.context_shape))}), got {got}")
         batch = context.shape[: context.dim() - event]
         return context.reshape(-1, *self.context_shape), batch
+
+
+def clear_overflow(log_prob: Tensor, x: Tensor) -> Tensor:
+    """Log densities ``(B,)`` with ``-inf`` for NaN in rows of x so far out that numbers overflowed on the way; a NaN in x itself stays one.
+
+    Near the data a NaN stays too: there, parameters or arithmetic are at fault.
+    """
+    far = x.detach().abs().flatten(1).amax(1) > DISTANT
+    return log_prob.masked_fill(log_prob.isnan() & far, -torch.inf)
 
 
 def set_aside_infinite(x: Tensor) -> tuple[Tensor, Tensor]:

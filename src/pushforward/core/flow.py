@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .distribution import Distribution, set_aside_infinite
+from .distribution import Distribution, clear_overflow, set_aside_infinite
 from .memory import Memory
 from .term import Hooked, starting
 from .transform import Chain, Transform
@@ -64,12 +64,13 @@ class Flow(Distribution):
 
         ``samples=K`` averages K passes: log-mean-exp for a bound (the importance-weighted bound), mean for an estimate.
         A model that is both is refused, since log-mean-exp over unbiased noise overstates. An exact one needs no second pass.
-        At infinity it is ``-inf``; of a NaN, NaN.
+        At infinity it is ``-inf``, and where numbers overflow on the way from beyond 1e9; of a NaN, NaN.
         """
         self.check(x, context)
         if context is not None and self.context_shape is not None:
             context = self.embedding(context)
         x, infinite = set_aside_infinite(x)
+        rows = x
         if samples == 1 or self.kind == "exact":
             log_prob = self._log_prob(x, context)
         elif self.stochastic_forward and self.estimate:
@@ -79,7 +80,7 @@ class Flow(Distribution):
             context = None if context is None else context.repeat(samples, *(1 for _ in context.shape[1:]))
             terms = self._log_prob(x, context).unflatten(0, (samples, infinite.shape[0]))
             log_prob = terms.logsumexp(0) - math.log(samples) if self.stochastic_forward else terms.mean(0)
-        return log_prob.masked_fill(infinite, -torch.inf)
+        return clear_overflow(log_prob, rows).masked_fill(infinite, -torch.inf)
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         z, ldj = self.transform(x, context)

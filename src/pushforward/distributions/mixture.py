@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core import Distribution, set_aside_infinite
+from ..core import Distribution, full_precision, set_aside_infinite
 
 
 class GaussianMixture(Distribution):
@@ -85,6 +85,7 @@ class GaussianMixture(Distribution):
         self.mean.copy_(mean)
         self.precision.copy_(factor.tril(-1) + diagonal.diag_embed())
 
+    @full_precision
     def _joint(self, x: Tensor) -> Tensor:
         """log pi_k N(x; mu_k, Sigma_k), ``(B, D) -> (B, K)``."""
         factor, log_det = self._factor()

@@ -38,6 +38,9 @@ class Mixture(NamedTuple):
         return 3 * self.components
 
 
+LEAST_SIZES = {Spline: 2, Mixture: 1}  # bins or components at least
+
+
 def spline(plain: Plain, x: Tensor, h: Tensor, kind: Spline, inverse: bool) -> tuple[Tensor, Tensor]:
     """``plain(x, h)``: value and log derivative of a spline, x ``(B, C, *rest)`` and h ``(B or 1, params, C, *rest)`` in any layout."""
     return dispatch(SplineMap(plain, kind, inverse), x, h)
@@ -53,13 +56,12 @@ class ScalarMap(Kernel):
 
     kind: Spline | Mixture
     name: str
-    least: int  # bins or components
 
     def __init__(self, plain: Plain, kind: Spline | Mixture, inverse: bool):
         self.plain, self.kind, self.inverse = plain, kind, inverse
 
     def fits(self, x: Tensor, h: Tensor) -> bool:
-        if not self.least <= self.kind[0] <= MOST or h.dim() != x.dim() + 1 or x.dim() < 2 or not x.numel():
+        if not LEAST_SIZES[type(self.kind)] <= self.kind[0] <= MOST or h.dim() != x.dim() + 1 or x.dim() < 2 or not x.numel():
             return False
         return h.shape[1] == self.kind.params and all(m in (1, n) for m, n in zip((h.shape[0], *h.shape[2:]), x.shape))
 
@@ -80,7 +82,7 @@ class ScalarMap(Kernel):
 
 
 class SplineMap(ScalarMap):
-    name, least = "spline", 2
+    name = "spline"
 
     def traced(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         layout = Layout(x, h)
@@ -92,7 +94,7 @@ class MixtureMap(ScalarMap):
     """torch.compile fuses the plain path. The gradient of the inverse is taken at the x that was found."""
 
     kind: Mixture
-    name, least = "mixture", 1
+    name = "mixture"
 
     def __init__(self, plain: Plain, kind: Mixture, inverse: bool):
         super().__init__(plain, kind, inverse)
@@ -123,6 +125,8 @@ def differentiate_numbers(
     name: str, kind: Spline | Mixture, inverse: bool, x: Tensor, h: Tensor, g_out: Tensor, g_slope: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The gradients of numbers and parameters, the latter's for each block."""
+    if not x.shape == g_out.shape == g_slope.shape:
+        raise ValueError(f"kernels: expected gradients of shape {tuple(x.shape)}, got {tuple(g_out.shape)} and {tuple(g_slope.shape)}")
     g_x, g_h = torch.empty_like(x), x.new_empty(x.shape[0], h.shape[1], x.shape[1])
     tensors: dict[str, Tensor | None] = {"x": x, "g_out": g_out, "g_slope": g_slope, "g_x": g_x, "g_h": g_h}
     call(f"{name}_gradient", "numbers", described(kind, inverse, x, h), tensors, {})
@@ -131,6 +135,8 @@ def differentiate_numbers(
 
 def described(kind: Spline | Mixture, inverse: bool, x: Tensor, h: Tensor) -> dict[str, Any]:
     """All but the numbers: parameters may be strided from block to block."""
+    if x.dim() != 2 or not LEAST_SIZES[type(kind)] <= kind[0] <= MOST:
+        raise ValueError(f"kernels: expected (blocks, numbers) and at most {MOST} bins or components, got {tuple(x.shape)} and {kind}")
     blocks, numbers = x.shape
     expected = blocks, kind.params, numbers
     if h.shape[0] not in (1, blocks) or h.shape[1:] != expected[1:] or h.dtype is not x.dtype or not h[:1].is_contiguous():

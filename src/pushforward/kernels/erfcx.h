@@ -10,7 +10,7 @@ static inline float tanh_float(float x) {
     y = y < -40 ? -40 : y;
     float n = floorf(y * 1.44269504f + 0.5f), r = (y - n * 0.693359375f) + n * 2.12194440e-4f;
     float p = r * (1 + r * (0.5f + r * (1 / 6.f + r * (1 / 24.f + r * (1 / 120.f + r * (1 / 720.f + r * (1 / 5040.f)))))));
-    uint32_t bits = (uint32_t)((int32_t)n + 127) << 23; /* unsigned: n may be no number */
+    uint32_t bits = (uint32_t)((int32_t)(x == x ? n : 0) + 127) << 23;
     float scale;
     memcpy(&scale, &bits, sizeof scale);
     float e = scale * p + (scale - 1);
@@ -24,7 +24,7 @@ static inline double tanh_double(double x) {
     double p = 1 / 479001600. + r * (1 / 6227020800.);
     p = 1 / 5040. + r * (1 / 40320. + r * (1 / 362880. + r * (1 / 3628800. + r * (1 / 39916800. + r * p))));
     p = r * (1 + r * (0.5 + r * (1 / 6. + r * (1 / 24. + r * (1 / 120. + r * (1 / 720. + r * p))))));
-    uint64_t bits = (uint64_t)((int64_t)(int32_t)n + 1023) << 52;
+    uint64_t bits = (uint64_t)((int64_t)(int32_t)(x == x ? n : 0) + 1023) << 52;
     double scale;
     memcpy(&scale, &bits, sizeof scale);
     double e = scale * p + (scale - 1);

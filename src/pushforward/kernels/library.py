@@ -49,12 +49,15 @@ class LibraryState:
         self.library: Library | None = None
         self.why = ""
         self.asked_not_to = 0
+        self.own = threading.local()  # how much of it is this thread's, the only one that a forked child has
         self.forked = False
 
 
 state = LibraryState()
 if hasattr(os, "register_at_fork"):  # OpenMP's threads do not live on in a child
-    os.register_at_fork(after_in_child=lambda: vars(state).update(forked=True, lock=threading.Lock()))
+    os.register_at_fork(
+        after_in_child=lambda: vars(state).update(forked=True, lock=threading.Lock(), asked_not_to=getattr(state.own, "asked", 0))
+    )
 
 
 def loaded() -> Library | None:
@@ -64,7 +67,7 @@ def loaded() -> Library | None:
             if state.library is None and not state.why:
                 try:
                     state.library = _load()
-                except OSError as error:
+                except (OSError, ValueError) as error:  # the latter of what stands in the environment
                     state.why = str(error)
                     log.warning("pushforward: without compiled kernels many models are several times slower: %s", error)
     return state.library
@@ -73,8 +76,8 @@ def loaded() -> Library | None:
 def _load() -> Library:
     for path in candidates():
         with contextlib.suppress(OSError, ValueError):
-            return Library(str(path))
-    raise OSError("the compiled library can't be loaded")
+            return Library(path)
+    raise AssertionError("candidates ends with an error")
 
 
 def switched_off() -> bool:
@@ -91,13 +94,17 @@ def without() -> Iterator[None]:
         ...     kernels.path()
         "PyTorch's operations, as was asked for"
     """
-    with state.lock:
-        state.asked_not_to += 1
+    ask(1)
     try:
         yield
     finally:
-        with state.lock:
-            state.asked_not_to -= 1
+        ask(-1)
+
+
+def ask(more: int) -> None:
+    with state.lock:
+        state.asked_not_to += more
+        state.own.asked = getattr(state.own, "asked", 0) + more
 
 
 def path() -> str:

@@ -109,6 +109,8 @@ def differentiate_layer(
     kind: AffineMap | Spline, net: MaskedLayout, x: Tensor, given: Tensor | None, weights: Sequence[Tensor], g_out: Tensor, g_ldj: Tensor
 ) -> tuple[Tensor, Tensor | None, list[Tensor]]:
     """The gradients of x, given and weights, from those of ``evaluate_layer(..., inverse=False)``; of what a mask hides, zero."""
+    if g_out.shape != x.shape or g_ldj.shape != x.shape[1:]:
+        raise ValueError(f"kernels: expected gradients of x {tuple(x.shape)} and ldj, got {tuple(g_out.shape)} and {tuple(g_ldj.shape)}")
     g_x, g_given, g_weights = empty_like(x), None if given is None else empty_like(given), [empty_like(t) for t in weights]
     numbers = sizes(kind, net, x, weights) | {"copies": 1 + SHARE_OF_COPIES // max(1, sum(t.nbytes for t in weights))}
     (lists, own), (g_lists, g_own) = by_place(weights), by_place(g_weights, "g_")

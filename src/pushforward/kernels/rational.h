@@ -30,25 +30,38 @@ static inline void NAME(locate)(NAME(Tile) *restrict w, const REAL *restrict y, 
     }
     EACH {
         w->inside[i] = ABS(y[i]) <= bound;
-        w->y[i] = y[i] > bound ? bound : y[i] < -bound ? -bound : y[i];
+        w->y[i] = w->inside[i] != 0 ? y[i] : 0; /* what comes of a number outside is not used, and must be finite */
     }
-    REAL knot[2][TILE];
-    for (int axis = 0; axis < 2; axis++) EACH knot[axis][i] = -bound;
+    /* The knots of a bin and of its neighbours, with an imaginary bin at either end. The last knot is the bound itself, where the tail begins,
+       and no sum; sums are told what rounding took off them (Kahan). */
+    REAL knot[2][4][TILE], lost[2][TILE];
+    for (int axis = 0; axis < 2; axis++) EACH {
+        knot[axis][1][i] = knot[axis][2][i] = -3 * bound;
+        knot[axis][3][i] = -bound;
+        lost[axis][i] = 0;
+    }
     const REAL *gates = h + 2 * bins * row;
-    for (int j = 0; j < bins; j++) {
-        const int before = j ? j - 1 : 0, after = j < bins - 1 ? j + 1 : j, right = j < bins - 1 ? j : bins - 2;
+    for (int j = -1; j < bins; j++) {
+        const int before = j ? j - 1 : 0, right = j < bins - 1 ? j : bins - 2;
+        for (int axis = 0; axis < 2; axis++) {
+            for (int place = 0; place < 3; place++) EACH knot[axis][place][i] = knot[axis][place + 1][i];
+            if (j < bins - 2) EACH {
+                REAL size = w->e[axis][j + 1][i] * w->rate[axis][i] + least - lost[axis][i], next = knot[axis][2][i] + size;
+                lost[axis][i] = (next - knot[axis][2][i]) - size;
+                knot[axis][3][i] = next;
+            }
+            else EACH knot[axis][3][i] = j == bins - 2 ? bound : 3 * bound;
+        }
+        if (j < 0) continue;
         EACH {
-            int here = j == 0 || w->y[i] > knot[inverse][i];
+            int here = j == 0 || w->y[i] > knot[inverse][1][i];
             w->k[i] = here ? j : w->k[i];
             w->gate[0][i] = here ? gates[before * row + i] : w->gate[0][i];
             w->gate[1][i] = here ? gates[right * row + i] : w->gate[1][i];
             for (int axis = 0; axis < 2; axis++) {
-                REAL rate = w->rate[axis][i], size = w->e[axis][j][i] * rate + least;
-                w->left[axis][i] = here ? knot[axis][i] : w->left[axis][i];
-                w->size[axis][0][i] = here ? w->e[axis][before][i] * rate + least : w->size[axis][0][i];
-                w->size[axis][1][i] = here ? size : w->size[axis][1][i];
-                w->size[axis][2][i] = here ? w->e[axis][after][i] * rate + least : w->size[axis][2][i];
-                knot[axis][i] += size;
+                w->left[axis][i] = here ? knot[axis][1][i] : w->left[axis][i];
+                for (int side = 0; side < 3; side++)
+                    w->size[axis][side][i] = here ? knot[axis][side + 1][i] - knot[axis][side][i] : w->size[axis][side][i];
             }
         }
     }
@@ -92,58 +105,68 @@ static inline void NAME(differentiate)(const NAME(Tile) *restrict w, const REAL 
                                        REAL *restrict g_y, REAL *restrict g_h, ptrdiff_t row, int n, int bins, REAL bound, REAL floor,
                                        int inverse) {
     const REAL least = 2 * bound * floor, free = 2 * bound * (1 - bins * floor);
-    REAL g_left[2][TILE], g_size[2][3][TILE], g_gate[2][TILE], mean[2][TILE];
+    REAL g_knot[2][4][TILE], g_gate[2][TILE], mean[2][TILE];
     EACH {
         REAL t = w->t[i], s = 1 - t, q = t * s, a = w->ends[0][i], b = w->ends[1][i];
         REAL width = w->size[0][1][i], height = w->size[1][1][i];
-        REAL go = w->inside[i] * g_out[i], gs = w->inside[i] * g_slope[i];
+        REAL go = w->inside[i] != 0 ? g_out[i] : 0, gs = w->inside[i] != 0 ? g_slope[i] : 0;
         REAL bottom = 1 + (a + b - 2) * q, top = b * t * t + 2 * q + a * s * s, value = (t * t + a * q) / bottom;
         /* derivatives of the piece f and of its log derivative l */
         REAL f_t = top / (bottom * bottom), f_a = q * (1 - value) / bottom, f_b = -q * value / bottom;
         REAL l_t = 2 * (b * t + (s - t) - a * s) / top - 2 * (a + b - 2) * (s - t) / bottom;
         REAL l_a = s * s / top - 2 * q / bottom, l_b = t * t / top - 2 * q / bottom;
-        REAL along, g_width, g_height, g_f;
+        REAL along, g_f, to_x, to_z; /* the last two: of the bin's place on either axis */
         if (inverse) {
             g_f = -(go * width - gs * l_t) / f_t;
             along = -g_f / height;
             gs = -gs;
-            g_left[0][i] = go, g_left[1][i] = -along;
-            g_width = go * t - gs / width, g_height = gs / height - along * value;
+            to_x = go, to_z = -along;
         } else {
             g_f = go * height;
             along = (g_f * f_t + gs * l_t) / width;
-            g_left[0][i] = -along, g_left[1][i] = go;
-            g_width = -(along * t + gs / width), g_height = go * value + gs / height;
+            to_x = -along, to_z = go;
         }
         g_y[i] = w->inside[i] != 0 ? along : g_out[i];
         REAL g_ends[2] = {(g_f * f_a + gs * l_a) * a, (g_f * f_b + gs * l_b) * b}, both = 0; /* of their logarithms */
+        REAL g_size[2][2];
         for (int side = 0; side < 2; side++) {
             REAL gate = w->gate[side][i];
             int edge = w->k[i] == side * (bins - 1);
             REAL g_mean = g_ends[side] * (1 - (REAL)0.5 * w->mean[side][i]);
             both += edge ? g_ends[side] : g_mean;
             g_mean = edge ? 0 : g_mean;
-            g_size[0][2 * side][i] = -g_mean / w->size[0][2 * side][i];
-            g_size[1][2 * side][i] = g_mean / w->size[1][2 * side][i];
+            g_size[0][side] = -g_mean / w->size[0][2 * side][i];
+            g_size[1][side] = g_mean / w->size[1][2 * side][i];
             REAL g_tilt = g_ends[side] * (TILT * TILT - 1) * gate * (1 - gate) / ((1 + (TILT - 1) * gate) * (TILT - (TILT - 1) * gate));
             g_gate[side][i] = edge ? 0 : g_tilt;
         }
-        g_size[0][1][i] = g_width + both / width, g_size[1][1][i] = g_height - both / height;
+        /* By knots, not by sizes: what moves a bin and what stretches it cancel at its far end. */
+        REAL g_width = (both - gs) / width, g_height = (gs - both) / height;
+        g_knot[0][1][i] = to_x * s - g_width + g_size[0][0], g_knot[0][2][i] = to_x * t + g_width - g_size[0][1];
+        g_knot[1][1][i] = to_z * (1 - value) - g_height + g_size[1][0], g_knot[1][2][i] = to_z * value + g_height - g_size[1][1];
+        for (int axis = 0; axis < 2; axis++) g_knot[axis][0][i] = -g_size[axis][0], g_knot[axis][3][i] = g_size[axis][1];
     }
-    /* Back through the softmax: a bin's left end moves with all the sizes before it. */
+    /* Back through sums and softmax: a size moves all the knots after it, but for the last. */
     for (int axis = 0; axis < 2; axis++) {
         EACH {
-            REAL sum = g_left[axis][i] * (w->left[axis][i] + (REAL)bound - least * w->k[i]);
-            for (int j = 0; j < 3; j++) sum += g_size[axis][j][i] * (w->size[axis][j][i] - least);
+            REAL knot = w->left[axis][i] + bound - w->size[axis][0][i], sum = 0;
+            for (int place = 0; place < 4; place++) {
+                REAL number = w->k[i] + place - 1;
+                REAL g = number < bins ? g_knot[axis][place][i] : 0;
+                g_knot[axis][place][i] = g;
+                sum += g * (knot - least * number);
+                knot += place < 3 ? w->size[axis][place][i] : 0;
+            }
             mean[axis][i] = sum / free;
+            for (int place = 2; place >= 0; place--) g_knot[axis][place][i] += g_knot[axis][place + 1][i]; /* of it and those after it */
         }
         for (int j = 0; j < bins; j++) EACH {
-            REAL place = j - w->k[i], g = -mean[axis][i];
-            g += place < 0 ? g_left[axis][i] : 0;
-            g += place == -1 ? g_size[axis][0][i] : 0;
-            g += place == 0 ? g_size[axis][1][i] : 0;
-            g += place == 1 ? g_size[axis][2][i] : 0;
-            g_h[(axis * bins + j) * row + i] = g * w->e[axis][j][i] * w->rate[axis][i];
+            REAL place = j - w->k[i];
+            REAL g = place < 2 ? g_knot[axis][3][i] : 0;
+            g = place < 1 ? g_knot[axis][2][i] : g;
+            g = place < 0 ? g_knot[axis][1][i] : g;
+            g = place < -1 ? g_knot[axis][0][i] : g;
+            g_h[(axis * bins + j) * row + i] = (g - mean[axis][i]) * w->e[axis][j][i] * w->rate[axis][i];
         }
     }
     for (int j = 0; j < bins - 1; j++) EACH {

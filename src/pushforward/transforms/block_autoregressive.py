@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core import Transform, sum_event
+from ..core import Transform, full_precision, sum_event
 from ..univariate.bisection import invert
 
 SPREAD = 3.0  # standardized data lie within +-3
@@ -36,7 +36,7 @@ class BlockAutoregressive(Transform):
     (3) Slopes are not kept as logarithms.
 
     Caveats: x comes back to ``|z| eps / c_i``, times what an error in the features before it does to z_i: with many features
-    and large weights float32 runs short. bfloat16 autocast rounds x itself.
+    and large weights float32 runs short. Its layers are the map itself, and take no part in autocast.
 
     Reference: Block Neural Autoregressive Flow, De Cao, Titov, Aziz, 2019, arXiv:1904.04676.
 
@@ -76,12 +76,14 @@ class BlockAutoregressive(Transform):
         self.embed = nn.Linear(context, depth * dim * width) if context else None
         self.straight = nn.Parameter(torch.zeros(dim, 1))
 
+    @full_precision
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         self._check(x)
         weights = [layer.weights() for layer in self.layers]
         z, slope, _ = evaluate(x.t(), self._offsets(context), weights, self._least())
         return z.t(), sum_event(slope.t())
 
+    @full_precision
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         self._check(z)
         offsets, weights, least = self._offsets(context), [layer.weights() for layer in self.layers], self._least()

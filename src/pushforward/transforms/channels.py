@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from ..core import Transform, zeros
-
-Pass = TypeVar("Pass", bound=Callable[..., tuple[Tensor, Tensor]])  # forward or inverse of a layer
-
-
-def full_precision(direction: Pass) -> Pass:
-    """A layer's forward or inverse without autocast: that is for nets. Products of x in bfloat16 could not be undone."""
-
-    @functools.wraps(direction)
-    def run(self: Transform, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        kind = x.device.type
-        if kind == "meta" or not torch.is_autocast_enabled(kind):
-            return direction(self, x, context)
-        with torch.autocast(kind, enabled=False):
-            return direction(self, x, context)
-
-    return run  # type: ignore[return-value]
+from ..core import zeros
 
 
 def on_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

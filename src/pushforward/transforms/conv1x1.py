@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..core import Transform
+from ..core import Transform, full_precision
 from ..univariate.bisection import wide
-from .channels import full_precision, mix, on_rows, per_row
+from .channels import mix, on_rows, per_row
 from .checks import expect_channels
 
 

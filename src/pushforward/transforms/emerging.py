@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core import Transform
+from ..core import Transform, full_precision
 from ..univariate.bisection import wide
-from .channels import full_precision, on_rows, per_row, total
+from .channels import on_rows, per_row, total
 from .checks import expect_channels
 
 

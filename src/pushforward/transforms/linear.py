@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..core import Transform
-from .channels import full_precision, mix, on_rows, per_row, solve_triangular, total
+from ..core import Transform, full_precision
+from .channels import mix, on_rows, per_row, solve_triangular, total
 from .checks import expect_channels
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..core import Transform, zeros
-from .channels import full_precision, mix, solve_triangular
+from ..core import Transform, full_precision, zeros
+from .channels import mix, solve_triangular
 from .checks import expect_channels
 
 

@@ -8,9 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..core import Transform, zeros
+from ..core import Transform, full_precision, zeros
 from ..univariate.bisection import wide
-from .channels import full_precision
 from .checks import expect_channels
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..core import Transform
-from .channels import full_precision, mix, per_row, total, unmix
+from ..core import Transform, full_precision
+from .channels import mix, per_row, total, unmix
 from .checks import expect_channels
 from .orthogonal import Householder
 from .triangular import Triangular

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core import Transform, sum_event
+from ..core import Transform, full_precision, sum_event
 from .amortized import Amortized
 from .orthogonal import Householder, Orthogonal
 from .planar import check_floor, log_slope, steer, unbend
@@ -86,14 +86,22 @@ class Sylvester(Transform):
         self.h = Amortized("Sylvester", dim, start, net)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        outer, inner, product, bias = self._unpack(x, context)
+        return self._there(x, self.h(x, context).to(x.dtype))
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self._back(z, self.h(z, context).to(z.dtype))
+
+    @full_precision
+    def _there(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        outer, inner, product, bias = self._unpack(h)
         frame = self._frame()
         bend = torch.tanh(torch.einsum("bij,bj->bi", inner, self._into(x, frame)) + bias)
         move = torch.einsum("bij,bj->bi", outer, bend)
         return x + self._out_of(move, frame), sum_event(log_slope(product, bend))
 
-    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        outer, inner, product, bias = self._unpack(z, context)
+    @full_precision
+    def _back(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        outer, inner, product, bias = self._unpack(h)
         frame = self._frame()
         image = self._into(z, frame)  # y + R tanh(S y + b), of y = Q^T x
         y, s, slopes = image, bias.expand_as(image), []
@@ -104,9 +112,8 @@ class Sylvester(Transform):
             slopes.append(slope)
         return z + self._out_of(y - image, frame), sum_event(torch.stack(slopes, 1))
 
-    def _unpack(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _unpack(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """R and S, (1 or B, M, M), and the products of their diagonals and b, (1 or B, M)."""
-        h = self.h(x, context)
         numbers, bias = torch.tanh(h[:, : -self.rank] / self.bound) * self.bound, h[:, -self.rank :]
         square, diagonal = numbers.split([self.rank**2, self.rank], 1)
         square = square.unflatten(1, (self.rank, self.rank))  # above the diagonal R, below it S^T

@@ -36,7 +36,8 @@ def with_tails(curve: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], x: Tens
     inside = y.abs() <= bound
     # clamped before the maths: a NaN that `where` hides in the value would still poison the gradient
     out, slope = curve(y.clamp(-bound, bound), h.to(y.dtype))
-    return torch.where(inside, out.clamp(-bound, bound), y).to(x.dtype), torch.where(inside, slope, 0.0)
+    out = out + (out.clamp(-bound, bound) - out).detach()  # what rounding put beyond the bound keeps its gradient
+    return torch.where(inside, out, y).to(x.dtype), torch.where(inside, slope, 0.0)
 
 
 def shares(logits: Tensor, floor: float) -> Tensor:

@@ -31,6 +31,8 @@ class MixtureQuantile(Univariate):
 
     Both tails are computed from the logarithms of K and of 1 - K, so that x comes back from where the CDF alone has rounded to
     1: from any x in float64 and float32, to the digits that z has. Where z is flat (between far components) it can say little.
+    Of a Gaussian kernel's tail the log derivative is the difference of two numbers near ``z^2 / 2`` and has their rounding, in float32 0.1
+    at 1e3 (so has the base's own log density there); beyond 1e18 (float64: 1e148) the map is constant.
 
     References: Flow++, Ho, Chen, Srinivas, Duan, Abbeel, 2019, arXiv:1902.00275 (logistic kernel); Gaussianization Flows, Meng,
     Song, Song, Ermon, 2020, arXiv:2003.01941 (to a normal base).
@@ -84,14 +86,16 @@ class MixtureQuantile(Univariate):
 
     def _map(self, x: Tensor, mixture: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         weights, means, scales = mixture
-        u = (x.unsqueeze(1) - means) * (-scales).exp()
+        far = torch.finfo(x.dtype).max ** 0.48  # whose square is a number
+        u = ((x.unsqueeze(1) - means) * (-scales).exp()).clamp(-far, far)
         log_cdf, log_density = (log_normal_cdf, log_normal) if self.kernel == "gaussian" else (F.logsigmoid, log_logistic)
         below, above = (weights + log_cdf(u)).logsumexp(1), (weights + log_cdf(-u)).logsumexp(1)
         slope = (weights - scales + log_density(u)).logsumexp(1)
         if self.kernel == "logistic":
             return below - above, slope - below - above
-        z = log_quantile(torch.minimum(below, above))
-        z = torch.where(below < above, z, -z)
+        left = below < above
+        z = log_quantile(torch.where(left, below, above))  # by minimum, the gradient at 0 would be half of either side's
+        z = torch.where(left, z, -z)
         return z, slope - log_normal(z)
 
 

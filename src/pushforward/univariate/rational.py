@@ -65,5 +65,5 @@ def root(s: Tensor, a: Tensor, b: Tensor) -> Tensor:
     that nothing cancels.
     """
     u = a * (1 - s) - b * s
-    r = u.abs() + (u.square() + 4 * s * (1 - s)).sqrt()
+    r = torch.where(u >= 0, u, -u) + (u.square() + 4 * s * (1 - s)).sqrt()  # by abs, the gradient at 0 would be neither side's
     return torch.where(u >= 0, 2 * s / (2 * s + r), r / (2 * (1 - s) + r))

@@ -85,7 +85,7 @@ def c2st(flow: Distribution, rows: Rows, *, limit: int = 5000, seed: int = 0) ->
     with settled(flow, seed):
         like, context = entering(flow, real, raw)
         fake = flow.sample((len(real),)) if flow.context_shape is None else flow.sample((), context)
-    sides = [part.cpu().double().flatten(1).numpy() for part in (like, fake)]
+    sides = [np.nan_to_num(part.cpu().double().flatten(1).numpy(), nan=np.nan) for part in (like, fake)]  # trees only ask what is larger
     if raw is not None and flow.context_shape is not None:
         sides = [np.concatenate([side, raw.flatten(1).numpy()], 1) for side in sides]
     fold = np.tile(np.arange(len(real)) % FOLDS, 2)

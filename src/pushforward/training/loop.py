@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ..core import Flow
+from ..signals import StopSignals
 from ..words import duration
 from .allocator import keep_freed_memory
 from .batches import Batches, Validation
@@ -25,7 +26,6 @@ from .history import History, Stop, record
 from .notices import announce, farewell, greet, keep_choice
 from .processes import Processes
 from .schedule import Plan
-from .signals import StopSignals
 
 if TYPE_CHECKING:
     from .directory import Directory

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +25,7 @@ from ..report import write_report
 from ..training import History, Run
 from ..training import fit as train
 from ..training.processes import Processes, count, first
-from ..words import nearest
+from ..words import nearest, tell
 from .runs import data_of, keep_results
 from .sources import IN_MEMORY, as_images, read_source, settings_of, where
 from .watching import TrainingSheets
@@ -96,7 +95,7 @@ def fit(
     if out is None and count() > 1:
         raise ValueError("fit: many processes share one run directory; say where it is by out")
     progress = progress and first()
-    say: Callable[[str], None] = (lambda text: print(text, file=sys.stderr, flush=True)) if progress else (lambda text: None)
+    say: Callable[[str], None] = tell if progress else (lambda text: None)
     given = {
         "columns": _listed(columns),
         "context": _listed(context),

@@ -52,7 +52,7 @@ def test_csv_files_that_are_refused(tmp_path, content, words):
 
 def test_text_of_another_encoding_as_context(tmp_path):
     (tmp_path / "t.csv").write_bytes("\n".join(["x;city", *(f"{a};Zürich" for a, _ in X)]).encode("latin-1"))
-    refused(tmp_path / "t.csv", "'city'", "must be UTF-8", context="city")
+    refused(tmp_path / "t.csv", "'city'", "text of a file must be UTF-8", context="city")
 
 
 def test_csv_files_that_are_right(tmp_path):

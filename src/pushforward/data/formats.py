@@ -186,7 +186,7 @@ def exact(where: str, array: np.ndarray) -> np.ndarray:
     dtype = array.dtype.newbyteorder("=")
     if dtype.kind == "f" and dtype.itemsize > 8:  # long double
         dtype = np.dtype(np.float64)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             same = array == array.astype(dtype)
         if not (same | (array != array)).all():
             raise DataError(f"{where} holds {array.dtype} numbers of more digits than float64 has; round them to float64")

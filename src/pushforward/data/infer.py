@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from ..words import listing, nearest
 from . import times
-from .column import EXACT, KINDS, NUMBER, Column, is_string, numbers, strings
+from .column import EXACT, KINDS, NUMBER, Column, called, is_string, numbers, strings
 from .errors import DataError
 
 
@@ -49,8 +49,7 @@ def infer(
             )
         return _text(name, values)
     if not (is_string(dtype) or pa.types.is_integer(dtype) or pa.types.is_floating(dtype) or pa.types.is_boolean(dtype)):
-        hint = " (text of a CSV file must be UTF-8)" if pa.types.is_binary(dtype) else ""
-        raise DataError(f"{where}: column {name!r} holds {dtype}, which is neither a number nor a time nor text{hint}; leave it out")
+        raise DataError(f"{where}: column {name!r} holds {called(dtype)}, which is neither a number nor a time nor text; leave it out")
     if kind == "time":
         if not pa.types.is_integer(dtype):
             raise DataError(f"{where}: column {name!r} holds {dtype}; for the kind 'time' give timestamps or whole seconds since 1970")

@@ -110,7 +110,7 @@ def opened(where: str, item: bytes | Path) -> Iterator[Image.Image]:
         DataError: it is of another format, or damaged, or made to fill the memory.
     """
     with reading(f"{where}:", "an image", "replace it or leave it out"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # what is twice as large is refused
+        warnings.simplefilter("ignore")  # what is large or odd; what is too much is refused
         try:
             image = Image.open(io.BytesIO(item) if isinstance(item, bytes) else item, formats=FORMATS)
         except UnidentifiedImageError:

@@ -38,7 +38,7 @@ def refused(source, *words: str, **options) -> str:
     [
         (f"größe;höhe\n{ROWS}".encode("latin-1"), ["not UTF-8", "Latin-1", "größe;höhe", "write the file as UTF-8"]),
         (f"größe;höhe\n{ROWS}".encode("utf-16"), ["written in UTF-16", "write the file as UTF-8"]),
-        (f"a;b\n{ROWS}".encode("utf-16-le"), ["written in UTF-16"]),
+        (f"a;b\n{ROWS}".encode("utf-16-le"), ["NUL bytes, as UTF-16 has"]),
         (f"a;b\n{ROWS}".encode("utf-32"), ["written in UTF-32"]),
         (b"a\x1b[31m;a\x1b[31m\n1;2\n", ["more than one column", r"a\x1b[31m"]),
         (b"a" * 3000 + b"\n" + b"x\n" * 40, ["no column of numbers"]),

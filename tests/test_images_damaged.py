@@ -116,3 +116,10 @@ def test_arrays_of_images_from_elsewhere():
     assert np.array_equal(data.train.x, load_images(x).train.x)
     with pytest.raises(DataError, match="some of these are masked"):
         load_images(np.ma.masked_equal(x, x[0, 0, 0]))
+
+
+def test_more_pixels_than_memory(tmp_path, monkeypatch):
+    whole = folder_with(tmp_path / "images", encoded(pictures(1)[0]))
+    monkeypatch.setattr("os.sysconf", lambda name: 2**11)  # a machine of 4 MiB
+    with pytest.raises(DataError, match=r"reading 31 images of 900 x 900 pixels needs .* give a smaller size"):
+        load_images(whole, size=900)

@@ -90,10 +90,12 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 def _read_csv(path: Path) -> Source:
     with path.open("rb") as file:
         start = file.readline(HEADER)
-    if found := next((name for mark, name in ENCODINGS.items() if start.startswith(mark)), "UTF-16" if b"\0" in start else None):
+    if found := next((name for mark, name in ENCODINGS.items() if start.startswith(mark)), None):
         raise DataError(f"load: {path} is written in {found}; write the file as UTF-8")
+    if b"\0" in start:
+        raise DataError(f"load: the header of {path} holds NUL bytes, as UTF-16 has; write the file as UTF-8")
     try:
-        first = start.decode("utf-8-sig").rstrip("\r\n")
+        first = codecs.getincrementaldecoder("utf-8-sig")().decode(start).rstrip("\r\n")  # which may end within a letter
     except UnicodeDecodeError as error:
         seen = printable(start[max(0, error.start - 10) :][:30].decode("cp1252", "replace"))
         guess = f"it looks like Latin-1 or Windows-1252 ({seen!r})"

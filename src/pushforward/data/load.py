@@ -248,10 +248,10 @@ def _check(schema: Schema, splits: Mapping[str, Rows], where: str) -> None:
     for part, rows in splits.items():
         if rows.weight is not None and not rows.weight.sum() > 0:
             raise DataError(f"{where}: all weights of the {part} rows are zero; give other rows for it (valid, test), or another seed")
-        for i, column in enumerate(schema.columns):
+        given = [] if rows.context is None else list(rows.context.T.numpy())
+        for column, x in zip([*schema.columns, *schema.context], [*rows.x.T.numpy(), *given]):
             if column.kind != "real":
                 continue
-            x = rows.x[:, i].numpy()
             with np.errstate(over="ignore"):
                 furthest = int(np.abs((x - column.mean) / column.std).argmax())
             if abs(x[furthest] - column.mean) / column.std > OUTERMOST:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..words import listing
-from .errors import DataError, reading
+from .errors import DataError, check_memory, reading
 
 Encoded = tuple[str, bytes | Path]  # what to call it in an error; the file's bytes, or the file
 
@@ -75,6 +75,8 @@ def decode(name: str, encoded: Callable[[], Iterable[Encoded]], reading: Reading
     height, width = _target(name, sizes, reading)
     colours = {mode for mode in modes if mode not in GRAY}
     channels = reading.channels or (3 if colours else 1)
+    what = f"{name}: reading {count:,} images of {width} x {height} pixels"
+    check_memory(what, count * channels * height * width, "give a smaller size, as size=32 (--size 32)")
     x = np.empty((count, channels, height, width), np.uint8)
     seen_through = 0
     for i, (where, item) in enumerate(encoded()):

@@ -144,6 +144,7 @@ def started(*arguments: object) -> subprocess.Popen:
         if int(status.get("SigCgt", "0"), 16) >> (signal.SIGTERM - 1) & 1:
             break
         time.sleep(0.002)
+    assert process.poll() is None, "it never listened"
     return process
 
 

@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+import pushforward
 from pushforward.data import DataError, load
 from pushforward.data.formats import parquet_batches
+
+SOURCE = Path(pushforward.__file__).parent
 
 X = np.random.default_rng(0).normal(size=(60, 2))
 ROWS = "\n".join(f"{a};{b}" for a, b in X)
@@ -155,6 +159,15 @@ def test_batches_of_parquet_are_checked(tmp_path):
     pq.write_table(pa.table({"x": X[:0, 0], "y": X[:0, 1]}), tmp_path / "none.parquet")
     (batch,) = parquet_batches(tmp_path / "none.parquet", 25, ["y"])
     assert len(batch) == 0 and batch.schema.names == ["y"]
+
+
+def test_there_is_one_door():
+    """Whoever reads somebody's bytes with a library goes through the functions that check them."""
+    for path in SOURCE.rglob("*.py"):
+        text, name = path.read_text(encoding="utf-8"), str(path.relative_to(SOURCE))
+        for call in ("read_table(", "iter_batches(", "open_stream(", "read_csv(", "np.load("):
+            assert call not in text or name in ("data/formats.py", "data/image_files.py"), f"{name} calls {call}"
+        assert text.count("Image.open(") == text.count("formats="), f"{name} opens images of any format"
 
 
 # --- objects ---

@@ -10,13 +10,14 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 
 
 class EndSignals:
-    """While it is entered, SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt; :attr:`number` is the signal that came.
+    """While it is entered, SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt; :attr:`number` is the signal that came, to here or within.
 
     Outside the main thread, where Python allows no handlers, signals are left alone; so is a SIGHUP that is ignored, as by nohup.
     """
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self.raised = False
         self._previous: dict[int, object] = {}
 
     def __enter__(self):
@@ -36,7 +37,7 @@ class EndSignals:
         return None if self.number is None else "Ctrl-C" if self.number == signal.SIGINT else signal.Signals(self.number).name
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.number = number
+        self.number, self.raised = number, True
         raise KeyboardInterrupt
 
 

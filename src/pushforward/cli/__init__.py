@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from ..signals import EndSignals
+from ..words import tell
 
 __all__ = ["main"]
 
@@ -24,4 +25,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except BaseException:  # imports make other exceptions of an interrupt
             if signals.number is None:
                 raise
+            if signals.raised:  # else training has told
+                tell(f"pushforward: stopped by {signals.received}; a fit that was begun goes on with --resume")
             sys.exit(128 + signals.number)

@@ -29,10 +29,10 @@ def infer(
     kind, low, high = parse(declared, name, where) if declared else (None, None, None)
     dtype = values.type
     if pa.types.is_temporal(dtype):
-        if kind not in (None, "time") or not (pa.types.is_timestamp(dtype) or pa.types.is_date(dtype)):
-            raise DataError(
-                f"{where}: column {name!r} holds {dtype}, which can't be of the kind {kind or 'time'!r}; declare 'time' or leave it out"
-            )
+        if not (pa.types.is_timestamp(dtype) or pa.types.is_date(dtype)):
+            raise DataError(f"{where}: column {name!r} holds {dtype}, which is no point in time; convert it to a number, as of seconds")
+        if kind not in (None, "time"):
+            raise DataError(f"{where}: column {name!r} holds {dtype}, which can't be of the kind {kind!r}; declare 'time'")
         return _time(name, values, None, where)
     if is_string(dtype) and kind in (None, "time"):
         format = times.time_format(values)

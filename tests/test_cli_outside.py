@@ -188,22 +188,30 @@ def test_signals_while_it_trains(number, made, tmp_path):
 BARE = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "TERM": "dumb"}
 
 
+@pytest.fixture(scope="module")
+def spelled(tmp_path_factory):
+    """A table with an umlaut in a name, and a run fitted to it."""
+    folder = tmp_path_factory.mktemp("spelled")
+    rng = np.random.default_rng(0)
+    pq.write_table(pa.table({"größe": rng.normal(size=200), "b": rng.normal(size=200)}), folder / "t.parquet")
+    main_quietly("fit", str(folder / "t.parquet"), "-o", str(folder / "run"), *QUICK)
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", ["fit", "sample", "score", "evaluate", "doctor", "list", "gallery", "distill", "dry run"])
-def test_without_umlauts_a_home_or_a_terminal(verb, made, tmp_path):
-    table = pa.table({"größe": np.random.default_rng(0).normal(size=200), "b": np.random.default_rng(1).normal(size=200)})
-    pq.write_table(table, tmp_path / "t.parquet")
-    main_quietly("fit", str(tmp_path / "t.parquet"), "-o", str(tmp_path / "run"), *QUICK)
+def test_without_umlauts_a_home_or_a_terminal(verb, spelled, tmp_path):
+    run, table = spelled / "run", spelled / "t.parquet"
     arguments = {
-        "fit": ["fit", tmp_path / "t.parquet", "-o", tmp_path / "other", *QUICK],
-        "dry run": ["fit", tmp_path / "t.parquet", "--dry-run", "--time-limit", "1s"],
-        "sample": ["sample", tmp_path / "run", "-n", "3"],
-        "score": ["score", tmp_path / "run", tmp_path / "t.parquet", "-o", tmp_path / "o.csv"],
-        "evaluate": ["evaluate", tmp_path / "run"],
-        "doctor": ["doctor", tmp_path / "run"],
+        "fit": ["fit", table, "-o", tmp_path / "other", *QUICK],
+        "dry run": ["fit", table, "--dry-run", "--time-limit", "1s"],
+        "sample": ["sample", run, "-n", "3"],
+        "score": ["score", run, table, "-o", tmp_path / "o.csv"],
+        "evaluate": ["evaluate", run],
+        "doctor": ["doctor", run],
         "list": ["list", "models"],
         "gallery": ["gallery", "--data", "moons", "--models", "gaussian", "--time-limit", "1s", "-o", tmp_path / "g.png"],
-        "distill": ["distill", tmp_path / "run", "-o", tmp_path / "student", "--rows", "100", *QUICK],
+        "distill": ["distill", run, "-o", tmp_path / "student", "--rows", "100", *QUICK],
     }[verb]
     environment = {key: value for key, value in os.environ.items() if key != "HOME"} | BARE
     done = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, env=environment)

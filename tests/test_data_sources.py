@@ -159,6 +159,8 @@ ERRORS = {
     "integer": (lambda: load(table(), kinds={"a": "integer"}), "row 0 of column 'a'.*whole numbers"),
     "too big": (lambda: load(table(c=[2**60 + i for i in range(40)])), "beyond 2\\*\\*53"),
     "times as numbers": (lambda: load(table(c=[datetime.date(2020, 1, 1)] * 40), kinds={"c": "real"}), "can't be of the kind 'real'"),
+    "durations": (lambda: load(table(c=[datetime.timedelta(1)] * 40), columns=["c"]), "holds duration.*convert it to a number"),
+    "time of day": (lambda: load(table(c=[datetime.time(1)] * 40), kinds={"c": "time"}), "holds time64.*convert it to a number"),
     "duplicate names": (lambda: load(pa.table([REAL, REAL], names=["a", "a"])), "more than one column is called 'a'"),
     "list": (lambda: load(table(c=[[1]] * 40), columns=["c"]), "neither a number nor a time nor text"),
 }

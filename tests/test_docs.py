@@ -91,7 +91,7 @@ def test_links_lead_somewhere(page):
 def test_commands_name_what_there_is(page):
     from typer.main import get_command
 
-    from pushforward.cli.app import app
+    from pushforward.cli.commands import app
 
     verbs = get_command(app).commands  # type: ignore[attr-defined]
     presets = {path.stem for path in (ROOT / "src/pushforward/presets").glob("*.toml")}

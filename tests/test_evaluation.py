@@ -246,6 +246,19 @@ def test_c2st_compares_integers_as_integers():
     assert abs(result.accuracy - 0.5) < 4 * result.stderr
 
 
+def test_samples_at_infinity_are_told_apart_too():
+    """They are the largest, which is all that trees ask."""
+    flow = Flow(Normal((1,)), Standardize(0.0, 1.7e308)).double()
+    assert not flow.sample((100,)).isfinite().all()
+    assert c2st(flow, Rows(torch.randn(100, 1, dtype=torch.float64))).accuracy > 0.9
+
+
+def test_weights_of_nothing():
+    rows = Rows(torch.randn(5, 1), weight=torch.zeros(5))
+    with pytest.raises(ValueError, match="nor all zero"):
+        evaluate(Flow(Normal((1,))), rows)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "gaussian", "mixture"), [("kin40k", -12.751, -11.236), ("protein", -5.309, 1.788)])
 def test_reference_figures(name, gaussian, mixture):

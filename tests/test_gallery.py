@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from pushforward.cli import app
+from pushforward.cli.commands import app
 from pushforward.verbs import gallery
 
 

@@ -115,8 +115,8 @@ ERRORS = {
     "name": (lambda folder: "image:fase", "did you mean 'face'"),
     "option": (lambda folder: "image:face?drak", r"unknown option 'drak'; write image:face, or image:face\?dark"),
     "constant": (lambda folder: f"image:{_bad(folder, 'a.npy', np.ones((4, 5)))}", "all 20 pixels are 1"),
-    "no picture": (lambda folder: f"image:{_bad(folder, 'a.png', b'text')}", r"can't be read as a picture \(not a known format\)"),
-    "cut off": (lambda folder: f"image:{_bad(folder, 'a.png', _cut(folder))}", "can't be read as a picture"),
+    "no picture": (lambda folder: f"image:{_bad(folder, 'a.png', b'text')}", r"can't be read as an image \(of no known format\)"),
+    "cut off": (lambda folder: f"image:{_bad(folder, 'a.png', _cut(folder))}", "can't be read as an image"),
     "no array": (lambda folder: f"image:{_bad(folder, 'a.npy', b'text')}", "can't be read as .npy"),
     "three axes": (
         lambda folder: f"image:{_bad(folder, 'a.npy', np.ones((4, 5, 3)))}",

@@ -25,7 +25,8 @@ def modules(code: str) -> set[str]:
 
 HELP = """
 import io
-from pushforward.cli import app, main
+from pushforward.cli import main
+from pushforward.cli.commands import app
 sys.stdout = io.StringIO()
 names = [c.name or c.callback.__name__.strip("_") for c in app.registered_commands]
 assert sorted(names) == sorted({verbs}), names

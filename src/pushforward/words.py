@@ -1,8 +1,9 @@
-"""Small things that are said everywhere: names, near misses and durations."""
+"""Small things that are said everywhere: names, near misses, durations, and other people's text."""
 
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
 
 
@@ -18,10 +19,29 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def printable(text: object, limit: int = 60) -> str:
+    """Somebody's text on one line that no terminal obeys: control characters escaped, the middle of what is too long left out.
+
+    Example::
+
+        >>> printable("price\x1b[31m")
+        'price\\\\x1b[31m'
+    """
+    words = str(text)
+    if len(words) > limit:
+        words = f"{words[: limit - limit // 3 - 5]} ... {words[-(limit // 3) :]}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
+
+
+def tell(sentence: str) -> None:
+    """A sentence to who waits, on stderr, :func:`printable` whatever names are in it."""
+    print(printable(sentence, 1000), file=sys.stderr, flush=True)
+
+
 def listing(names: Iterable[str], limit: int = 8) -> str:
-    """Names separated by commas, the tail of a long list as a count."""
+    """Names separated by commas, each :func:`printable`, the tail of a long list as a count."""
     names = list(names)
-    shown = ", ".join(names[:limit])
+    shown = ", ".join(printable(name) for name in names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit:,} more"
 
 

@@ -1,6 +1,30 @@
 """The command line: a thin layer over :mod:`pushforward.verbs`, which is imported when a verb runs so that --help is quick."""
 
-from . import images, train, use
-from .app import app, main
+from __future__ import annotations
 
-__all__ = ["app", "images", "main", "train", "use"]
+import io
+import sys
+from collections.abc import Sequence
+
+from ..signals import EndSignals
+from ..words import tell
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; a signal ends it without a traceback, from the first import on, with 128 + its number."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without umlauts is no reason to fail
+    with EndSignals() as signals:
+        try:
+            from .commands import run
+
+            run(arguments)
+        except BaseException:  # imports make other exceptions of an interrupt
+            if signals.number is None:
+                raise
+            if signals.raised:  # else training has told
+                tell(f"pushforward: stopped by {signals.received}; a fit that was begun goes on with --resume")
+            sys.exit(128 + signals.number)

@@ -14,6 +14,11 @@ from typing import Annotated, Any
 
 import typer
 
+from ..words import printable
+
+SENTENCE = 600  # characters, whatever a file holds
+NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")  # as PyTorch says it
+
 app = typer.Typer(
     help="Fit, judge and sample normalizing flows on your data.",
     no_args_is_help=True,
@@ -29,23 +34,34 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Out = Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="Write .parquet, .csv, .tsv, .arrow, .feather or .npy.")]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; input that can't be used ends it with one sentence and exit code 2.
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Run the verb; input that can't be used ends it with one sentence and exit code 2.
 
-    A ValueError is about the input if this package raised it; anything else is a bug and keeps its traceback, and with
-    PUSHFORWARD_DEBUG=1 everything does.
+    A ValueError is about the input if this package raised it; so is what the memory does not suffice for. Anything else is a bug and keeps
+    its traceback, and with PUSHFORWARD_DEBUG=1 everything does.
     """
     try:
         app(arguments, prog_name="pushforward")
-    except (ValueError, OSError, FloatingPointError) as error:
-        if os.environ.get("PUSHFORWARD_DEBUG") or not (isinstance(error, OSError) or _ours(error)):
+    except (ValueError, OSError, FloatingPointError, MemoryError, RuntimeError) as error:
+        small = isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY)
+        if os.environ.get("PUSHFORWARD_DEBUG") or not (small or isinstance(error, OSError) or _ours(error)):
             raise
-        print(f"pushforward: {' '.join(str(error).split())}", file=sys.stderr)
+        reason = printable(" ".join(str(error).split()), SENTENCE)
+        if small and not _ours(error):
+            reason = f"the memory does not suffice ({printable(reason, 200)}); ask for less at a time"
+        print(f"pushforward: {reason}", file=sys.stderr)
         sys.exit(1 if isinstance(error, FloatingPointError) else 2)
+
+
+def seed_option(of: str) -> Any:
+    """The option --seed, within what NumPy, PyTorch and scikit-learn all take."""
+    return typer.Option(metavar="N", min=0, max=2**32 - 1, help=f"Of {of}.")
 
 
 def _ours(error: BaseException) -> bool:
     """Whether this package raised it, rather than something that it called."""
+    if not isinstance(error, ValueError | FloatingPointError):
+        return False
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from .app import Json, RunArgument, app, print_json
+from .app import Json, RunArgument, app, print_json, seed_option
 
 PictureOut = Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The picture, .png.", show_default=False)]
 ImageData = Annotated[str | None, typer.Option("--data", metavar="DATA", help="Images to choose from.", show_default="those of the run")]
-Seed = Annotated[int, typer.Option(help="Of the choice of images and of noise.")]
+Seed = Annotated[int, seed_option("the choice of images and of noise")]
 
 
 @app.command("interpolate")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .app import Json, RunArgument, Samples, app, example, print_json
+from .app import Json, RunArgument, Samples, app, example, print_json, seed_option
 
 Lists = Annotated[list[str] | None, typer.Option(metavar="A,B,C", help="Columns to model; all numbers and times otherwise.")]
 
@@ -47,7 +47,7 @@ def fit_command(
     ] = None,
     gray: Annotated[bool, typer.Option("--gray", help="Images: drop the colours.")] = False,
     time_limit: Annotated[str | None, typer.Option(metavar="TIME", help="Of training, all sittings together: 90s, 2m, 1h30m.")] = None,
-    seed: Annotated[int, typer.Option(help="Of splits, weights and order.")] = 0,
+    seed: Annotated[int, seed_option("splits, weights and order")] = 0,
     samples: Samples = 1,
     start: Annotated[Path | None, typer.Option("--from", metavar="RUN", help="Begin with the weights of this run, on DATA.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
@@ -134,7 +134,7 @@ def distill_command(
     ] = None,
     rows: Annotated[int, typer.Option(metavar="N", min=20, help="Samples of the teacher to learn from.")] = 50_000,
     time_limit: Annotated[str | None, typer.Option(metavar="TIME", help="Of training: 90s, 2m, 1h30m.")] = None,
-    seed: Annotated[int, typer.Option(help="Of samples, weights and order.")] = 0,
+    seed: Annotated[int, seed_option("samples, weights and order")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a student that was stopped.")] = False,
     report: Annotated[bool, typer.Option(help="Draw report.html.")] = True,
@@ -175,7 +175,7 @@ def gallery_command(
     data: Annotated[list[str] | None, typer.Option(metavar="A,B", help="Data of two columns.", show_default="all toys")] = None,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Directory of the pictures.")] = Path("gallery"),
     time_limit: Annotated[str, typer.Option(metavar="TIME", help="Of training, for each fit.")] = "30s",
-    seed: Annotated[int, typer.Option(help="Of weights and rows.")] = 0,
+    seed: Annotated[int, seed_option("weights and rows")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No talk on stderr.")] = False,
 ) -> None:
     """Fit models to data of two columns, draw them beside each other, print the gaps to the entropy."""

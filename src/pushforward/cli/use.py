@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from .app import Json, Out, RunArgument, Samples, app, print_json
+from ..words import printable
+from .app import Json, Out, RunArgument, Samples, app, print_json, seed_option
 
 
 @app.command("evaluate")
@@ -46,7 +47,7 @@ def sample_command(
     temperature: Annotated[
         str, typer.Option(metavar="T", help="Factor of the latents; below 1 nearer to the middle. Of images several: 0.5,0.7,1.")
     ] = "1",
-    seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
+    seed: Annotated[int, seed_option("the samples")] = 0,
 ) -> None:
     """Draw samples in the columns and types of the data; to stdout as CSV without -o.
 
@@ -82,7 +83,7 @@ def score_command(
         typer.Option("-o", "--out", metavar="FILE", help="The copy: .parquet, .csv, .tsv, .arrow, .feather or .npy.", show_default=False),
     ],
     samples: Samples = 1,
-    seed: Annotated[int, typer.Option(help="Of the noise of dequantization.")] = 0,
+    seed: Annotated[int, seed_option("the noise of dequantization")] = 0,
     figure: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Of images: the most and least likely, .png.", show_default="OUT with .png")
     ] = None,
@@ -102,7 +103,8 @@ def score_command(
         print_json({"run": str(run), "out": str(out)} | picture | found)
         return
     bits = "" if scored.bits_per_dim is None else f", {scored.bits_per_dim:.4f} bits per dim"
-    print(f"{scored.rows:,} rows in {out}: mean log-likelihood {scored.nats:.4f} nats{bits} ({scored.kind})")
+    figures = f"mean log-likelihood {scored.nats:.4f} nats{bits} ({scored.kind})" if scored.rows > scored.missing else "none with figures"
+    print(f"{scored.rows:,} rows in {out}: {figures}")
     print(f"{scored.unusual:,} unusual, less likely than all but 0.1 % of the training rows (column 'unusual')")
     if scored.figure is not None:
         print(f"The most and the least likely images: {scored.figure}")
@@ -125,7 +127,7 @@ def doctor_command(
     if as_json:
         print_json(diagnosis.to_json())
     else:
-        print("\n".join(diagnosis.lines()))
+        print("\n".join(printable(line, 1000) for line in diagnosis.lines()))
 
 
 @app.command("list")

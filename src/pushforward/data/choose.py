@@ -11,9 +11,10 @@ import pyarrow as pa
 from ..words import listing
 from .column import absent
 from .errors import DataError
+from .formats import Source
 from .infer import is_data, parse
 from .schema import check_complete
-from .tables import Source, select
+from .tables import select
 from .times import fractions
 
 
@@ -66,7 +67,7 @@ def complete(source: Source, chosen: Chosen, missing: str) -> tuple[pa.Table, np
     n = table.num_rows
     gaps = np.logical_or.reduce([absent(table[name]) for name in chosen.names])
     if gaps.any() and missing == "error":
-        check_complete(source.name, table)
+        check_complete(source.name, table, "drop those rows (missing='drop', --missing drop) or fill them in")
     kept, notes = np.flatnonzero(~gaps), []
     if len(kept) < n:
         table = table.filter(pa.array(~gaps))

@@ -166,7 +166,7 @@ def numbers(values: pa.ChunkedArray, name: str, where: str, rows: np.ndarray | N
             )
         values = pc.utf8_trim_whitespace(values)
     elif not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_boolean(values.type)):
-        raise DataError(f"{where}: column {name!r} holds {values.type} instead of numbers; convert it")
+        raise DataError(f"{where}: column {name!r} holds {called(values.type)} instead of numbers; convert it")
     try:
         return values.cast(pa.float64()).to_numpy()
     except pa.ArrowInvalid as error:
@@ -182,6 +182,11 @@ def strings(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def is_string(dtype: pa.DataType) -> bool:
     return pa.types.is_string(dtype) or pa.types.is_large_string(dtype)
+
+
+def called(dtype: pa.DataType) -> str:
+    """A type as an error calls it."""
+    return "bytes (the text of a file must be UTF-8)" if pa.types.is_binary(dtype) else str(dtype)
 
 
 def arrow_type(name: str) -> pa.DataType:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from .tables import Source
+from .formats import Source
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.random import Generator
 
 from ..words import listing, nearest
-from .errors import DataError
+from .errors import DataError, reading
+from .formats import read_array
+from .pixels import opened
 
 PREFIX = "image:"
 
@@ -65,7 +67,7 @@ def image_density(source: str) -> ImageDensity:
     """The density that ``image:PATH``, ``image:PATH?dark`` or ``image:NAME`` stands for.
 
     A pixel's probability is proportional to its brightness (of colours, the luminance), with ``?dark`` to how much darker it is than the
-    brightest; transparent pixels count less. PATH is a picture that Pillow reads (PNG, JPEG, ...), or a .npy array
+    brightest; transparent pixels count less. PATH is a picture (PNG, JPEG, WebP, BMP, GIF, TIFF, PPM), or a .npy array
     ``(H, W)`` of brightness, not negative. NAME is a picture that comes along (:data:`PICTURES`).
 
     Raises:
@@ -112,10 +114,8 @@ def _parse(source: str) -> tuple[str, str]:
 
 
 def _array(path: Path) -> np.ndarray:
-    try:
-        shade = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} can't be read as .npy ({error}); write the file again") from None
+    with reading(str(path), ".npy"):
+        shade = read_array(path)
     if shade.ndim != 2 or shade.dtype.kind not in "biuf" or not shade.size:
         raise DataError(f"{path}: expected the brightness of pixels, numbers (height, width), got {shade.dtype} {shade.shape}")
     shade = shade.astype(np.float64)
@@ -126,15 +126,11 @@ def _array(path: Path) -> np.ndarray:
 
 def _picture(path: Path) -> np.ndarray:
     """The luminance times the opacity of each pixel."""
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    try:
-        with Image.open(path) as picture:
-            upright = ImageOps.exif_transpose(picture)  # as a camera was held
-            if upright.mode.startswith(("I", "F")):  # more than 8 bits
-                return np.asarray(upright, np.float64)
-            shade, opacity = np.moveaxis(np.asarray(upright.convert("RGBA").convert("LA"), np.float64), -1, 0)
-            return shade * opacity / 255
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = f"{type(error).__name__}: {error}" if not isinstance(error, Image.UnidentifiedImageError) else "not a known format"
-        raise DataError(f"{path} can't be read as a picture ({reason}); give a PNG or JPEG file, or a .npy array") from None
+    with opened(str(path), path) as picture:
+        upright = ImageOps.exif_transpose(picture)  # as a camera was held
+        if upright.mode.startswith(("I", "F")):  # more than 8 bits
+            return np.asarray(upright, np.float64)
+        shade, opacity = np.moveaxis(np.asarray(upright.convert("RGBA").convert("LA"), np.float64), -1, 0)
+        return shade * opacity / 255

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..words import listing
-from .errors import DataError
+from .errors import DataError, reading
+from .formats import exact, parquet_batches, read_array, read_arrays
 from .pixels import Encoded
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -74,17 +75,16 @@ def from_parquet(paths: Sequence[Path], name: str | None = None) -> ImageSource:
     for path, schema in zip(paths, schemas):
         if any(wanted not in schema.names for wanted in (column, *kept)):
             raise DataError(f"{path}: has columns {listing(schema.names)}, unlike {paths[0].name}; give files of one data set")
-    tables = [pq.read_table(path, columns=kept) for path in paths]
-    rows = sum(pq.read_metadata(path).num_rows for path in paths)
+    tables = [pa.Table.from_batches(parquet_batches(path, ROWS, kept)) for path in paths] if kept else []
     labels = named_labels(pa.concat_tables(tables), schemas[0].metadata) if kept else pa.table({})
+    rows = sum(pq.read_metadata(path).num_rows for path in paths)
 
     def pieces() -> Iterator[tuple[str, int, pa.Array]]:
         for path in paths:
             start = 0
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(ROWS, columns=[column]):
-                    yield path.name, start, batch.column(0)
-                    start += len(batch)
+            for batch in parquet_batches(path, ROWS, [column]):
+                yield path.name, start, batch.column(column)
+                start += len(batch)
 
     return ImageSource(name, rows, labels, encoded=lambda: structs(pieces()), places=_places(pieces()))
 
@@ -133,6 +133,10 @@ def from_array(name: str, x: np.ndarray, labels: pa.Table | None = None) -> Imag
     Raises:
         DataError: other shapes, fractions, or numbers outside 0..255.
     """
+    x = exact(name, x)
+    if np.ma.is_masked(x):
+        raise DataError(f"{name}: images have no missing pixels, and some of these are masked; fill them in")
+    x = np.asarray(x)
     if x.dtype.kind not in "bui":
         raise DataError(f"{name}: images are whole numbers from 0 to 255, got {x.dtype}; multiply by 255 if they lie in [0, 1], and round")
     if x.ndim not in (3, 4):
@@ -154,8 +158,7 @@ def from_array(name: str, x: np.ndarray, labels: pa.Table | None = None) -> Imag
 
 def from_npz(path: Path) -> ImageSource:
     """An .npz file with one array of images, and vectors of as many labels."""
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {key: file[key] for key in file.files}
+    arrays = read_arrays(path)
     images = [key for key, array in arrays.items() if array.ndim >= 3]
     if len(images) != 1:
         raise DataError(f"{path}: expected one array of images, got {listing(images) or 'none'}; write one, and labels beside it")
@@ -167,12 +170,13 @@ def from_npz(path: Path) -> ImageSource:
 def named_labels(table: pa.Table, metadata: dict[bytes, bytes] | None) -> pa.Table:
     """The table with codes replaced by their names, where the Hub's metadata have them; a code without a name is missing."""
     try:
-        features = json.loads((metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
-    except (json.JSONDecodeError, AttributeError):
-        features = {}
+        features = json.loads((metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        known_names = {name: features[name]["names"] for name in table.column_names if "names" in (features.get(name) or {})}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # other metadata than the Hub's
+        known_names = {}
     for i, name in enumerate(table.column_names):
-        names = (features.get(name) or {}).get("names")
-        if isinstance(names, list) and pa.types.is_integer(table[name].type):
+        names = known_names.get(name)
+        if isinstance(names, list) and all(isinstance(word, str) for word in names) and pa.types.is_integer(table[name].type):
             codes = table[name]
             known = pc.and_(pc.greater_equal(codes, 0), pc.less(codes, len(names)))
             words = pa.array(names, pa.string()).take(pc.if_else(known, codes, None).cast(pa.int64()).combine_chunks())
@@ -204,10 +208,10 @@ def _places(pieces: Iterable[tuple[str, int, pa.Array]]) -> list[str] | None:
 def _schema(path: Path) -> pa.Schema:
     if not path.is_file():
         raise DataError(f"load: there is no file {path}; check the path")
-    try:
-        return pq.read_schema(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"load: {path} can't be read as .parquet ({str(error).splitlines()[0]}); write the file again") from None
+    with reading(f"load: {path}", ".parquet"):
+        schema = pq.read_schema(path)
+        schema.names  # noqa: B018 -- names that are no text are refused here
+        return schema
 
 
 def _is_label(kind: pa.DataType) -> bool:
@@ -248,14 +252,8 @@ def open_image_file(path: Path) -> ImageSource:
         return from_parquet([path])
     if not path.is_file():
         raise DataError(f"load: there is no file {path}; check the path")
-    try:
-        if path.suffix.lower() == ".npz":
-            return from_npz(path)
-        return from_array(path.name, np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"load: {path} can't be read as {path.suffix} ({error}); write the file again") from None
+    with reading(f"load: {path}", path.suffix):
+        return from_npz(path) if path.suffix.lower() == ".npz" else from_array(path.name, read_array(path))
 
 
 def holds_images(path: Path) -> bool:
@@ -272,8 +270,8 @@ def holds_images(path: Path) -> bool:
             return _is_images(np.load(path, mmap_mode="r", allow_pickle=False))
         with np.load(path, allow_pickle=False) as file:
             return any(_is_images(file[key]) for key in file.files)
-    except (OSError, ValueError, pa.ArrowInvalid, EOFError):
-        return False  # what is wrong with it is said when it is read
+    except Exception:  # what is wrong with it is said when it is read
+        return False
 
 
 def _is_images(x: Any) -> bool:

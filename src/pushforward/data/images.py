@@ -133,7 +133,7 @@ def load_images(
         further.append(rows_of_images(read, schema))
     train, held_out, final = split(rows, seed, further)
     if train.context is not None:
-        measured = [measure(column, train.context[:, i].numpy()) for i, column in enumerate(columns)]
+        measured = [measure(column, train.context[:, i].numpy(), name) for i, column in enumerate(columns)]
         schema = replace(schema, context=measured)
     sizes = f"{name}: {len(train):,} images to train, {len(held_out):,} to validate, {len(final):,} to test; {_described(schema)}."
     return Data(name, schema, train, held_out, final, None, [sizes, *_told(first, schema), *notes, *_doubts(train, schema)])

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from ..words import listing, nearest
 from . import times
-from .column import KINDS, NUMBER, Column, is_string, numbers, strings
+from .column import EXACT, KINDS, NUMBER, Column, called, is_string, numbers, strings
 from .errors import DataError
 
 
@@ -29,10 +29,10 @@ def infer(
     kind, low, high = parse(declared, name, where) if declared else (None, None, None)
     dtype = values.type
     if pa.types.is_temporal(dtype):
-        if kind not in (None, "time") or not (pa.types.is_timestamp(dtype) or pa.types.is_date(dtype)):
-            raise DataError(
-                f"{where}: column {name!r} holds {dtype}, which can't be of the kind {kind or 'time'!r}; declare 'time' or leave it out"
-            )
+        if not (pa.types.is_timestamp(dtype) or pa.types.is_date(dtype)):
+            raise DataError(f"{where}: column {name!r} holds {dtype}, which is no point in time; convert it to a number, as of seconds")
+        if kind not in (None, "time"):
+            raise DataError(f"{where}: column {name!r} holds {dtype}, which can't be of the kind {kind!r}; declare 'time'")
         return _time(name, values, None, where)
     if is_string(dtype) and kind in (None, "time"):
         format = times.time_format(values)
@@ -49,7 +49,7 @@ def infer(
             )
         return _text(name, values)
     if not (is_string(dtype) or pa.types.is_integer(dtype) or pa.types.is_floating(dtype) or pa.types.is_boolean(dtype)):
-        raise DataError(f"{where}: column {name!r} holds {dtype}, which is neither a number nor a time nor text; leave it out")
+        raise DataError(f"{where}: column {name!r} holds {called(dtype)}, which is neither a number nor a time nor text; leave it out")
     if kind == "time":
         if not pa.types.is_integer(dtype):
             raise DataError(f"{where}: column {name!r} holds {dtype}; for the kind 'time' give timestamps or whole seconds since 1970")
@@ -98,7 +98,8 @@ def _number(
     x = numbers(values, name, where, rows)
     dtype = "double" if is_string(values.type) else str(values.type)
     if kind is None:
-        whole, same = (x == np.floor(x)).all(), (x == x[0]).all()
+        counts = np.abs(x).max() <= EXACT or not pa.types.is_floating(values.type)  # larger floats are measured, not counted
+        whole, same = counts and (x == np.floor(x)).all(), (x == x[0]).all()
         kind = "integer" if whole else "constant" if same else "real"
     if kind != "integer" and not pa.types.is_floating(values.type):
         dtype = "double"

@@ -16,15 +16,17 @@ from .choose import Chosen, choose, complete
 from .column import Column
 from .embedded import EMBEDDED
 from .errors import DataError
+from .formats import READERS, Source
 from .image_density import PICTURES, PREFIX, image_density
 from .infer import infer
 from .notes import describe, warn
 from .preprocess import measure
 from .schema import Schema, stack
-from .tables import READERS, Source, read
+from .tables import read
 from .toy import ENTROPY, SIZES, TOYS
 
 FEWEST = 20  # rows below which there is nothing to fit
+OUTERMOST = float(np.finfo(np.float32).max)  # standard deviations from the mean: what the nets' dtype holds
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ def load(
     further = [None if extra is None else _further(read(extra), understood, chosen, missing, notes) for extra in (valid, test)]
     train, held_out, final = split(rows, seed, further, opened.drawn)
     schema = schema or _measure(understood, train, where)
+    _check(schema, {"train": train, "validation": held_out, "test": final}, where)
     sizes = f"{where}: {len(train):,} rows to train, {len(held_out):,} to validate, {len(final):,} to test; {len(schema.columns)} columns."
     notes = [sizes, *opened.notes, *describe(schema.columns, schema.context), *notes, *warn(schema.columns, train.x.numpy())]
     return Data(where, schema, train, held_out, final, opened.entropy if whole else None, notes)
@@ -233,11 +236,30 @@ def split(rows: Rows, seed: int, given: list[Rows | None], drawn: bool = False) 
 
 def _measure(schema: Schema, train: Rows, where: str) -> Schema:
     """The schema with the statistics of the train split."""
-    columns = [measure(column, train.x[:, i].numpy()) for i, column in enumerate(schema.columns)]
+    columns = [measure(column, train.x[:, i].numpy(), where) for i, column in enumerate(schema.columns)]
     for column in columns:
         if column.distinct == 1 and not column.discrete:
             raise DataError(
                 f"{where}: the real column {column.name!r} is always {column.minimum:g} in training, which has no density; leave it out"
             )
-    context = [] if train.context is None else [measure(column, train.context[:, i].numpy()) for i, column in enumerate(schema.context)]
+    given = [] if train.context is None else list(train.context.T.numpy())
+    context = [measure(column, codes, where) for column, codes in zip(schema.context, given)]
     return replace(schema, columns=columns, context=context)
+
+
+def _check(schema: Schema, splits: Mapping[str, Rows], where: str) -> None:
+    """Raise DataError for what would only come to light after training: a split that weighs nothing, numbers beyond the nets' dtype."""
+    for part, rows in splits.items():
+        if rows.weight is not None and not rows.weight.sum() > 0:
+            raise DataError(f"{where}: all weights of the {part} rows are zero; give other rows for it (valid, test), or another seed")
+        given = [] if rows.context is None else list(rows.context.T.numpy())
+        for column, x in zip([*schema.columns, *schema.context], [*rows.x.T.numpy(), *given]):
+            if column.kind != "real":
+                continue
+            with np.errstate(over="ignore"):
+                furthest = int(np.abs((x - column.mean) / column.std).argmax())
+            if abs(x[furthest] - column.mean) / column.std > OUTERMOST:
+                raise DataError(
+                    f"{where}: column {column.name!r} holds {x[furthest]:g} in the {part} rows, where {column.std:.3g} is the standard "
+                    "deviation of training; drop such rows, or rescale the column"
+                )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import struct
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,9 +14,11 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..words import listing
-from .errors import DataError
+from .errors import DataError, check_memory, reading
 
 Encoded = tuple[str, bytes | Path]  # what to call it in an error; the file's bytes, or the file
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # of pixels; Pillow starts Ghostscript for others, whatever they are called
 
 GRAY = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L")
 ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
@@ -61,25 +63,29 @@ def decode(name: str, encoded: Callable[[], Iterable[Encoded]], reading: Reading
     """
     sizes: Counter[tuple[int, int]] = Counter()
     modes: Counter[str] = Counter()
+    moving = 0
     for where, item in encoded():
-        with _opened(where, item) as image:
+        with opened(where, item) as image:
             sizes[_upright_size(image)] += 1
             modes[image.mode] += 1
+            moving += getattr(image, "is_animated", False) and image.format != "MPO"  # a photograph with a preview
     count = sum(sizes.values())
     if not count:
         raise DataError(f"{name}: there are no images; give at least one")
     height, width = _target(name, sizes, reading)
     colours = {mode for mode in modes if mode not in GRAY}
     channels = reading.channels or (3 if colours else 1)
+    what = f"{name}: reading {count:,} images of {width} x {height} pixels"
+    check_memory(what, count * channels * height * width, "give a smaller size, as size=32 (--size 32)")
     x = np.empty((count, channels, height, width), np.uint8)
     seen_through = 0
     for i, (where, item) in enumerate(encoded()):
-        with _opened(where, item) as image:
+        with opened(where, item) as image:
             plain, mixed = _plain(where, image, channels)
             seen_through += mixed
             pixels = np.asarray(_fit(where, plain, reading))
         x[i] = pixels if channels == 1 else pixels.transpose(2, 0, 1)
-    return x, _notes(modes, colours, channels, seen_through)
+    return x, _notes(modes, colours, channels, seen_through, moving)
 
 
 def refit(name: str, x: np.ndarray, reading: Reading) -> np.ndarray:
@@ -99,13 +105,20 @@ def refit(name: str, x: np.ndarray, reading: Reading) -> np.ndarray:
 
 
 @contextmanager
-def _opened(where: str, item: bytes | Path) -> Iterator[Image.Image]:
-    try:
-        with Image.open(io.BytesIO(item) if isinstance(item, bytes) else item) as image:
+def opened(where: str, item: bytes | Path) -> Iterator[Image.Image]:
+    """An encoded image while it is read: the one door through which images enter; only formats meant for pixels pass.
+
+    Raises:
+        DataError: it is of another format, or damaged, or made to fill the memory.
+    """
+    with reading(f"{where}:", "an image", "replace it or leave it out"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is large or odd; what is too much is refused
+        try:
+            image = Image.open(io.BytesIO(item) if isinstance(item, bytes) else item, formats=FORMATS)
+        except UnidentifiedImageError:
+            raise DataError(f"{where}: can't be read as an image (of no known format); use one of {listing(FORMATS)}") from None
+        with image:
             yield image
-    except (UnidentifiedImageError, OSError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        reason = "of no known format" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
-        raise DataError(f"{where}: can't be read as an image ({reason}); replace it or leave it out") from None
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
@@ -168,7 +181,7 @@ def _centre(image: Image.Image, width: int, height: int) -> Image.Image:
     return image.crop((left, top, left + width, top + height))
 
 
-def _notes(modes: Counter[str], colours: set[str], channels: int, seen_through: int) -> list[str]:
+def _notes(modes: Counter[str], colours: set[str], channels: int, seen_through: int, moving: int) -> list[str]:
     total = sum(modes.values())
     gray = total - sum(modes[mode] for mode in colours)
     notes = []
@@ -178,6 +191,8 @@ def _notes(modes: Counter[str], colours: set[str], channels: int, seen_through: 
         notes.append(f"{total - gray:,} of {total:,} images have colours and were turned to gray.")
     if any(mode.startswith("I;16") for mode in modes):
         notes.append("Images of 16 bits were cut to their upper 8.")
+    if moving:
+        notes.append(f"{moving:,} of {total:,} images have several frames, of which the first was taken.")
     if seen_through:
         notes.append(f"{seen_through:,} of {total:,} images are partly transparent and were laid on white.")
     return notes

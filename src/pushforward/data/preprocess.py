@@ -14,33 +14,43 @@ from ..core import Chain, Transform
 from ..transforms import Cast, Columns, Dequantize, Elementwise, Standardize
 from ..univariate import Log, Logit
 from .column import Column
+from .errors import DataError
 
 POINTS = 2000  # of the midpoint rule within one level
+LEAST = 1e-150  # a deviation whose square has all its digits
 
 
-def measure(column: Column, x: np.ndarray) -> Column:
+def measure(column: Column, x: np.ndarray, where: str) -> Column:
     """The column with the statistics of its train split ``(N,)``, taken in float64 after its transformation.
 
     Dequantized integers have mean + 1/2 and variance + 1/12, the exact moments of x + u; levels the moments of ``logit((x + u) / levels)``,
     by quadrature over u. A column that never changes in the train split is given the deviation 1.
+
+    Raises:
+        DataError: the numbers of a column named ``where`` are so large or so small that their squares leave float64.
     """
-    mean, std = 0.0, 1.0
-    if column.levels is not None:
-        mean, std = _level_moments(x, column.levels)
-    elif column.discrete:
-        mean, std = float(x.mean()) + 0.5, math.sqrt(float(x.var()) + 1 / 12)
-    elif column.kind != "text":
-        z = x
-        if column.kind == "positive":
-            z = np.log(x)
-        elif column.kind == "interval":
-            assert column.low is not None and column.high is not None
-            z = np.log((x - column.low) / (column.high - x))
-        mean, std = float(z.mean()), float(z.std())
-    distinct = len(np.unique(x))
+    mean, std, distinct = 0.0, 1.0, len(np.unique(x))
+    with np.errstate(over="ignore", under="ignore"):
+        scale = float(x.std()) if distinct > 1 else 0.0
+        if column.levels is not None:
+            mean, std = _level_moments(x, column.levels)
+        elif column.discrete:
+            mean, std = float(x.mean()) + 0.5, math.sqrt(float(x.var()) + 1 / 12)
+        elif column.kind != "text":
+            z = x
+            if column.kind == "positive":
+                z = np.log(x)
+            elif column.kind == "interval":
+                assert column.low is not None and column.high is not None
+                z = np.log((x - column.low) / (column.high - x))
+            mean, std = float(z.mean()), float(z.std())
     if distinct == 1 and not column.discrete:
         std = 1.0
-    scale = float(x.std()) if distinct > 1 else 0.0
+    if not (math.isfinite(mean) and LEAST < std < math.inf and math.isfinite(scale)):
+        raise DataError(
+            f"{where}: the numbers of column {column.name!r}, from {x.min():g} to {x.max():g}, are too large or too close together for "
+            "their deviation to be taken; drop the extreme rows, or rescale the column to numbers near 1"
+        )
     return replace(column, mean=mean, std=std, scale=scale, minimum=float(x.min()), maximum=float(x.max()), distinct=distinct)
 
 

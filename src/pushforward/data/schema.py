@@ -18,7 +18,8 @@ from ..words import listing
 from . import preprocess
 from .column import Column, absent, check, decode, encode
 from .errors import DataError
-from .tables import Source, read, select
+from .formats import Source
+from .tables import read, select
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ class Schema:
         source = read(table)
         columns = self._columns(context)
         arranged = self._arrange(source, columns)
-        check_complete(source.name, arranged)
+        remedy = "drop those rows or fill them in; only a run that was fitted with missing='drop' (--missing drop) passes over them"
+        check_complete(source.name, arranged, remedy)
         x = stack(arranged, self.columns, source.name)
         return x, stack(arranged, self.context, source.name) if context and self.context else None
 
@@ -155,14 +157,14 @@ class Schema:
         return source.table.select(range(len(names))).rename_columns(names)
 
 
-def check_complete(where: str, table: pa.Table) -> None:
+def check_complete(where: str, table: pa.Table, remedy: str) -> None:
     """Raise DataError with the count per column if a value is null, NaN or infinite."""
     counts = {name: int(absent(table[name]).sum()) for name in table.column_names}
     found = [f"{name} {count:,}" for name, count in counts.items() if count]
     if found:
         raise DataError(
             f"{where}: missing, NaN or infinite values in {len(found)} of {len(counts)} columns "
-            f"(rows of {table.num_rows:,}: {listing(found)}); drop those rows (missing='drop', --missing drop) or fill them in"
+            f"(rows of {table.num_rows:,}: {listing(found)}); {remedy}"
         )
 
 

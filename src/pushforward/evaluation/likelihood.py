@@ -48,7 +48,7 @@ def evaluate(
         seed: of the noise of stochastic layers; the generator's state is restored.
 
     Raises:
-        ValueError: there are no rows.
+        ValueError: there are no rows, or their weights are negative or all zero.
 
     Example::
 
@@ -56,6 +56,8 @@ def evaluate(
         >>> f"{score.nats:.2f} +- {score.stderr:.2f}, {score.words()}"
         '-9.31 +- 0.02, exact'
     """
+    if rows.weight is not None and ((rows.weight < 0).any() or not (rows.weight > 0).any()):
+        raise ValueError("evaluate: weights must not be negative, nor all zero; give other rows, or leave the column of weights out")
     log_prob = log_likelihood(flow, rows, samples=samples, batch=batch, seed=seed)
     dim = math.prod(flow.shape)
     options: dict[str, Any] = {"schema": schema, "weight": rows.weight, "train_seconds": train_seconds}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..data import Rows
 
 FOLDS = 5
+OUTMOST = 1e200  # infinity, to trees that only ask what is larger and would add up what they see
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def c2st(flow: Distribution, rows: Rows, *, limit: int = 5000, seed: int = 0) ->
     with settled(flow, seed):
         like, context = entering(flow, real, raw)
         fake = flow.sample((len(real),)) if flow.context_shape is None else flow.sample((), context)
-    sides = [part.cpu().double().flatten(1).numpy() for part in (like, fake)]
+    sides = [np.clip(part.cpu().double().flatten(1).numpy(), -OUTMOST, OUTMOST) for part in (like, fake)]
     if raw is not None and flow.context_shape is not None:
         sides = [np.concatenate([side, raw.flatten(1).numpy()], 1) for side in sides]
     fold = np.tile(np.arange(len(real)) % FOLDS, 2)

@@ -70,7 +70,7 @@ def progress(steps: Sequence[int], paths: Sequence[Path], most: int = 6) -> Figu
         if i is None:
             ax.set_visible(False)
             continue
-        with Image.open(paths[i]) as image:
+        with Image.open(paths[i], formats=("PNG",)) as image:
             ax.imshow(np.asarray(image.convert("RGB")), interpolation="antialiased")
         ax.set_title(f"step {steps[i]:,}", fontsize=9)
     return picture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -37,7 +38,7 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
         if isinstance(error, OSError):
             kept = "the previous one is kept" if path.exists() else "nothing was written"
             reason = error.strerror or error
-            raise OSError(f"{path}: could not be written ({reason}); {kept}; free some space or choose another place") from error
+            raise OSError(f"{path}: could not be written ({reason}); {kept}; {remedy(error)}") from error
         raise
     _sync(path.parent)  # the rename itself
 
@@ -45,6 +46,15 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
 def is_temporary(path: Path) -> bool:
     """Whether a file is one that :func:`replace` was writing."""
     return TEMPORARY.fullmatch(path.name) is not None
+
+
+def remedy(error: OSError) -> str:
+    """What helps against an error of writing."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "free some space or choose another place"
+    if error.errno == errno.ENOENT:
+        return "its folder is no longer there: make it again or choose another place"
+    return "choose a place that can be written"
 
 
 def write_text(path: Path, text: str) -> None:

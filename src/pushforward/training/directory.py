@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from typing_extensions import TypedDict
 
 from ..documents import validated
-from .atomic import write_tensors, write_text
+from .atomic import remedy, write_tensors, write_text
 from .checkpoint import weights
 
 
@@ -71,7 +71,7 @@ class Directory:
             with open(path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
-            raise OSError(f"{path}: could not be written ({error.strerror}); free some space and resume") from error
+            raise OSError(f"{path}: could not be written ({error.strerror}); {remedy(error)}") from error
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl, up to the first that is none: a last line may be torn by a crash."""

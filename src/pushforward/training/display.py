@@ -9,7 +9,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from ..words import duration
+from ..words import duration, printable, tell
 from .checkpoint import TrainerState
 
 REDRAW = 0.25  # seconds between looks at the bar
@@ -81,6 +81,6 @@ class Display:
         if not self.speaks:
             return
         if self._bar:
-            self._bar.console.print(sentence, markup=False, highlight=False)
+            self._bar.console.print(printable(sentence, 1000), markup=False, highlight=False)
         else:
-            print(sentence, file=sys.stderr, flush=True)
+            tell(sentence)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ..core import Flow
+from ..signals import StopSignals
 from ..words import duration
 from .allocator import keep_freed_memory
 from .batches import Batches, Validation
@@ -26,7 +27,6 @@ from .lock import reserve
 from .notices import announce, farewell, greet, keep_choice
 from .processes import Processes
 from .schedule import Plan
-from .signals import StopSignals
 
 if TYPE_CHECKING:
     from .directory import Directory

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from ..plots import Exhibit, exhibition, save, wall
 from ..presets import read_preset
 from ..training import History
 from ..training import fit as train
-from ..words import nearest
+from ..words import nearest, tell
 from .listing import list_presets
 
 SHOWN = 50_000  # rows in a picture
@@ -64,7 +63,7 @@ def gallery(
     for each in read:
         if each.schema.shape != (2,) or each.schema.context:
             raise ValueError(f"gallery: {each.name} has columns {[c.name for c in each.schema.columns]}; choose data of two columns")
-    say: Callable[[str], None] = (lambda text: print(text, file=sys.stderr, flush=True)) if progress else (lambda text: None)
+    say: Callable[[str], None] = tell if progress else (lambda text: None)
     folder = Path(out)
     shown, lines = {}, ["| data | " + " | ".join(models) + " |", "|---" * (len(models) + 1) + "|"]
     for each in read:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -28,7 +27,7 @@ from ..training import Run
 from ..training import fit as train
 from ..training.fit import check_options
 from ..transforms import Autoregressive
-from ..words import nearest
+from ..words import nearest, tell
 from .resuming import check_same, create, holding, lengthen, train_into, untrained
 from .runs import data_of, keep_results, load, read_results
 
@@ -86,7 +85,7 @@ def distill(
         >>> results(student)["distillation"]["c2st"]["accuracy"]
         0.507
     """
-    say: Callable[[str], None] = (lambda text: print(text, file=sys.stderr, flush=True)) if progress else (lambda text: None)
+    say: Callable[[str], None] = tell if progress else (lambda text: None)
     teacher = load(run)
     if to not in MODELS:
         raise ValueError(f"unknown model {to!r}{nearest(to, MODELS) or ';'} the models are {', '.join(MODELS)}")

@@ -11,7 +11,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from ..training.atomic import replace
-from ..words import nearest
+from ..words import nearest, printable
 
 TABLE_ENDINGS = (".csv", ".tsv", ".parquet", ".arrow", ".feather", ".npy")
 
@@ -31,13 +31,16 @@ def write_tables(path: Path, tables: Iterable[pa.Table]) -> None:
 
     Raises:
         OSError: the disk is full; nothing is left behind.
-        ValueError: text or times in an .npy file.
+        ValueError: text or times in an .npy file, lists in a CSV file.
     """
     if path.suffix.lower() == ".npy":
         numbers = np.concatenate([_numbers(path, table) for table in tables])
         replace(path, lambda temporary: _save_npy(temporary, numbers))
-    else:
+        return
+    try:
         replace(path, lambda temporary: _stream(temporary, path.suffix.lower(), tables))
+    except pa.ArrowException as error:
+        raise ValueError(f"{path}: can't hold these columns ({printable(error, 120)}); leave some out, or use .parquet") from error
 
 
 def _stream(path: Path, ending: str, tables: Iterable[pa.Table]) -> None:

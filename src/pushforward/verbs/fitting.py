@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from ..training import fit as train
 from ..training.directory import Config
 from ..training.fit import check_options, check_rows
 from ..training.processes import Processes, count, first
-from ..words import nearest
+from ..words import nearest, tell
 from .resuming import check_same, create, holding, lengthen, train_into, untrained
 from .runs import data_of, keep_results, load
 from .sources import IN_MEMORY, as_images, read_source, settings_of, where
@@ -97,7 +96,7 @@ def fit(
     if out is None and count() > 1:
         raise ValueError("fit: many processes share one run directory; say where it is by out")
     progress = progress and first()
-    say: Callable[[str], None] = (lambda text: print(text, file=sys.stderr, flush=True)) if progress else (lambda text: None)
+    say: Callable[[str], None] = tell if progress else (lambda text: None)
     given = {
         "columns": _listed(columns),
         "context": _listed(context),

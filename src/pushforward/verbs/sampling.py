@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,14 @@ from typing import Any
 from .. import latent
 from ..data import ImageSchema
 from ..data.context import context_rows
+from ..data.errors import check_memory
 from ..evaluation import settled
 from ..training import Run
 from .files import check_ending, write_tables
 from .image_samples import sample_images
 from .runs import load
+
+BYTES = 16  # of a number that is drawn and decoded, at least
 
 
 def sample(
@@ -50,6 +54,8 @@ def sample(
     run = load(run)
     if n < 1:
         raise ValueError(f"sample: expected a number of samples of at least 1, got {n}")
+    dim = math.prod(run.schema.shape)
+    check_memory(f"sample: {n:,} samples of {dim:,} numbers", BYTES * n * dim, "draw fewer at a time, each time with another seed")
     degrees = [float(degree) for degree in temperature] if isinstance(temperature, Sequence) else [float(temperature)]
     if isinstance(run.schema, ImageSchema):
         return sample_images(run, n, out, context=context, temperature=degrees, seed=seed)

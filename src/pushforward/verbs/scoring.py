@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet
 
-from ..data import DataError, ImageSchema, Rows, Schema, read
-from ..data.tables import Source
+from ..data import ImageSchema, Rows, Schema, read
+from ..data.formats import Source, parquet_batches
 from ..evaluation import log_likelihood
 from ..training import Run
 from .files import check_ending, write_tables
@@ -32,7 +31,7 @@ class Scored:
         table: the rows with the added columns; None if they were written to a file.
         rows: how many; ``missing`` of them have no figures, because a value is missing.
         unusual: how many are less likely than all but 0.1 % of the training rows.
-        nats: mean log-likelihood of the scored rows.
+        nats: mean log-likelihood of the scored rows; NaN if there are none.
         kind: "exact", "bound" or "estimate".
         bits_per_dim: of images, the mean.
         figure: the picture of the most and the least likely images, if one was written.
@@ -123,7 +122,7 @@ def _pieces(run: Run, data: Any, quantiles: np.ndarray, scored: Scored, options:
             raise ValueError(f"{source.name}: already has a column {clash[0]!r}; rename or drop it")
         absent = schema.missing(source) if drops else np.zeros(source.table.num_rows, bool)
         values = np.full(source.table.num_rows, np.nan)
-        if not absent.all():
+        if not absent.all():  # nor are there no rows
             complete = source.table.filter(pa.array(~absent)) if absent.any() else source.table
             rows = Rows(*schema.encode(Source(source.name, complete, source.named)))
             values[~absent] = log_likelihood(run.flow, rows, **options).numpy()
@@ -131,7 +130,7 @@ def _pieces(run: Run, data: Any, quantiles: np.ndarray, scored: Scored, options:
         scored.rows, scored.missing = scored.rows + len(values), scored.missing + int(absent.sum())
         scored.unusual += int(added["unusual"].to_numpy(zero_copy_only=False)[~absent].sum())
         total += float(values[~absent].sum())
-        scored.nats = total / max(1, scored.rows - scored.missing)
+        scored.nats = total / (scored.rows - scored.missing) if scored.rows > scored.missing else math.nan
         table = source.table
         for name, column in added.items():
             table = table.append_column(name, column)
@@ -148,15 +147,10 @@ def _sources(data: Any) -> Iterator[Source]:
     """The table in parts, each called so that an error says where it is."""
     if isinstance(data, str | Path) and Path(data).suffix.lower() == ".parquet" and Path(data).is_file():
         path, start = Path(data), 0
-        try:
-            file = pyarrow.parquet.ParquetFile(path)
-        except pa.ArrowInvalid as error:
-            raise DataError(f"score: {path} can't be read as .parquet ({str(error).splitlines()[0]}); write the file again") from None
-        with file:
-            for part in file.iter_batches(ROWS_AT_ONCE):
-                name = f"{path.name} (from row {start:,})" if start else path.name
-                yield Source(name, read(pa.Table.from_batches([part])).table)
-                start += part.num_rows
+        for part in parquet_batches(path, ROWS_AT_ONCE):
+            name = f"{path.name} (from row {start:,})" if start else path.name
+            yield Source(name, read(pa.Table.from_batches([part])).table)
+            start += part.num_rows
         return
     whole = read(data)
     for start in range(0, max(1, whole.table.num_rows), ROWS_AT_ONCE):

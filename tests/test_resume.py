@@ -280,7 +280,7 @@ def test_damaged_and_foreign_files(whole, table, tmp_path):
         train(run, table, resume=True)
     with pytest.raises(ValueError, match="expected a model among"):
         build({"model": {"name": "nsff"}}, table.schema)
-    for file, match in (("config.toml", "not a TOML file"), ("schema.json", "not a schema")):
+    for file, match in (("config.toml", "not a TOML file"), ("schema.json", "not valid JSON")):
         (run.path / file).write_text("{ [")
         with pytest.raises(ValueError, match=match):
             Run.load(run.path)

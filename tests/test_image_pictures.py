@@ -16,7 +16,7 @@ from pushforward import latent, plots, verbs
 from pushforward.cli import main
 from pushforward.data import Column, DataError, ImageSchema, load_images
 from pushforward.models.build import build
-from pushforward.plots.strips import to_bytes
+from pushforward.plots import to_bytes
 from pushforward.training import Run
 
 RNG = np.random.default_rng(0)

@@ -13,7 +13,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "pushforward"
 FILES = sorted(SOURCE.rglob("*.py"))
 LEVELS = [
-    ["kernels", "words"],
+    ["kernels", "lazy", "words"],
     ["core", "univariate", "likelihoods", "nets"],
     ["distributions", "transforms"],
     ["models", "data", "objectives"],

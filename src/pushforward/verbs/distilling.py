@@ -24,7 +24,6 @@ from ..models import MODELS
 from ..models.build import build
 from ..nets import CausalNet
 from ..objectives import Distillation
-from ..report import write_report
 from ..training import Run
 from ..training import fit as train
 from ..transforms import Autoregressive
@@ -245,6 +244,8 @@ def _judge(student: Run, teacher: Run, data: Data, test: Rows, seconds: float, r
     keep_results(student, results)
     if report:
         lines = {"Beside the teacher": "\n".join(comparison(found))}
+        from ..report import write_report  # draws, and matplotlib takes a second to import
+
         write_report(student, data, results, diagnose(student.flow, data.test, student.schema), lines)
 
 

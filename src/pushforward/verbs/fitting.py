@@ -22,7 +22,6 @@ from ..models import MODELS
 from ..models.build import build
 from ..presets import read_preset
 from ..presets.recommend import alpha_for, recommend
-from ..report import write_report
 from ..training import History, Run
 from ..training import fit as train
 from ..training.processes import Processes, count, first
@@ -172,6 +171,8 @@ def _judge(run: Run, data: Data, flow: Flow, name: str, samples: int, seconds: f
     found = Results(scores, verdict(scores), data.entropy, test, likelihood_quantiles(flow, data.train, samples))
     keep_results(run, found)
     if report:
+        from ..report import write_report  # draws, and matplotlib takes a second to import
+
         write_report(run, data, found, diagnose(flow, data.test, run.schema))
 
 

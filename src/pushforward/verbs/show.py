@@ -6,14 +6,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from ..evaluation import Score
 
 
 def print_scores(scores: Sequence[Score | Mapping[str, Any]]) -> None:
     """Print scores (or their JSON) as a table on stdout, the figures with their units and what kind of figure each is."""
+    from rich.console import Console
+    from rich.table import Table
+
     rows = [s.to_json() if isinstance(s, Score) else s for s in scores]
 
     standardized = any(s["standardized"] is not None for s in rows)

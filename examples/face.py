@@ -21,7 +21,7 @@ from pushforward.data.image_density import ImageDensity, image_density
 from pushforward.evaluation import evaluate
 from pushforward.models import mixture_cdf
 from pushforward.plots import save
-from pushforward.plots.plane import density
+from pushforward.plots.density import density
 from pushforward.plots.style import bare, figure, number, style
 from pushforward.training import fit
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from ..core import Flow
 from ..data import ImageSchema, Rows
 from ..distributions import Normal
 from ..evaluation import entering, log_likelihood, settled
 from .curves import learning_curves, likelihoods, score_dots, short_name
+from .density import Contexts, contexts_of
 from .image_pictures import image_figures
 from .images import extremes, sheets
-from .plane import densities, profile, warp
+from .plane import COARSE, CURVE, densities, profile, warp
 from .style import shorten
 from .tables import conditionals, marginals, pairs, telling, uniformity
 
@@ -99,7 +99,7 @@ def _fit(flow: Flow, data: Data) -> list[Picture]:
     if schema.image is not None:
         found = _images(flow, data, rows, samples)
     elif len(schema.columns) == 1:
-        found = [Picture("density", "Density", note + "The curve is the model's density itself.", _profile(flow, data, rows))]
+        found = [_profile(flow, data, rows, note)]
     elif len(schema.columns) == 2:
         found = _plane(flow, data, rows, samples, note)
     else:
@@ -124,19 +124,25 @@ def _images(flow: Flow, data: Data, rows: Rows, samples: Rows) -> list[Picture]:
     ]
 
 
-def _contexts(rows: Rows, most: int = 16) -> Tensor | None:
-    """A few contexts, over which a density is averaged."""
-    return None if rows.context is None else rows.context[:most]
+def _contexts(flow: Flow, rows: Rows, points: int) -> tuple[Contexts | None, str]:
+    """What a conditional density is averaged over, so that it is of the same rows as the data beside it; and that in words."""
+    if rows.context is None:
+        return None, "the model's density itself"
+    contexts = contexts_of(flow, rows.context, points)
+    return contexts, f"the mixture of the model's densities given {contexts.words}"
 
 
-def _profile(flow: Flow, data: Data, rows: Rows) -> Figure:
-    return profile(flow, rows.x.numpy(), data.schema.columns[0], _contexts(rows))
+def _profile(flow: Flow, data: Data, rows: Rows, note: str) -> Picture:
+    contexts, words = _contexts(flow, rows, CURVE)
+    drawn = profile(flow, rows.x.numpy(), data.schema.columns[0], contexts)
+    return Picture("density", "Density", f"{note}The curve is {words}.", drawn)
 
 
 def _plane(flow: Flow, data: Data, rows: Rows, samples: Rows, note: str) -> list[Picture]:
     columns, x = data.schema.columns, rows.x.numpy()
-    words = note + "The three share one colour scale: equal colours are equal densities."
-    found = [Picture("density", "Density", words, densities(flow, x, _finite(samples).x.numpy(), columns, _contexts(rows)))]
+    contexts, words = _contexts(flow, rows, COARSE**2)
+    words = f"{note}The density is {words}. The three share one colour scale: equal colours are equal densities."
+    found = [Picture("density", "Density", words, densities(flow, x, _finite(samples).x.numpy(), columns, contexts))]
     if isinstance(flow.base, Normal) and flow.base.shape == flow.shape:
         given = None if rows.context is None else rows.context[:4000]
         words = WARP if given is None else WARP + " The lines belong to the context of one row."

@@ -13,7 +13,7 @@ from ..evaluation import entering
 
 EVALUATIONS = 2**20  # densities in a figure, which take a spline flow ten seconds
 NOISY = 8  # passes averaged where the likelihood is not exact
-AT_ONCE = 2**14  # rows
+POINTS_AT_ONCE = 2**14  # rows
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ def density(flow: Flow, points: np.ndarray, contexts: Contexts | None = None) ->
     x = torch.from_numpy(np.ascontiguousarray(points))
     total = torch.zeros(len(x), dtype=torch.float64)
     draws = 1 if flow.kind == "exact" else NOISY
-    some = max(1, AT_ONCE // len(x))  # contexts at once
+    some = max(1, POINTS_AT_ONCE // len(x))  # contexts at once
     for part in [None] if contexts is None else torch.arange(len(contexts.weights)).split(some):
-        for start in range(0, len(x), AT_ONCE):
-            rows, weight = x[start : start + AT_ONCE], torch.ones(1, dtype=torch.float64)
+        for start in range(0, len(x), POINTS_AT_ONCE):
+            rows, weight = x[start : start + POINTS_AT_ONCE], torch.ones(1, dtype=torch.float64)
             here, given = len(rows), None
             if part is not None and contexts is not None:
                 weight = contexts.weights[part]

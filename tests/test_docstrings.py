@@ -43,6 +43,7 @@ NOT_RUN = {
 RANDOM = {  # run, and what they print is not compared: it depends on the data or on the machine
     "baselines.baselines",
     "doctor.diagnosis.diagnose",
+    "evaluation.calibration.calibration",
     "doctor.normalized.check_normalized",
     "evaluation.likelihood.evaluate",
     "evaluation.two_sample.c2st",

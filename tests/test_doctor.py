@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import json
 import math
 
@@ -17,10 +18,20 @@ from pushforward.distributions import Normal
 from pushforward.doctor import check_normalized, diagnose
 from pushforward.doctor.columns import doubts
 from pushforward.doctor.walk import log_det
+from pushforward.evaluation import calibration
 from pushforward.kernels import masked_layer
 from pushforward.models import MODELS, VECTOR_MODELS
 from pushforward.transforms import Autoregressive, Cast, Columns, Dequantize, Elementwise, LULinear, Permute, Slice, Standardize
 from pushforward.univariate import Affine, RationalQuadratic
+
+CALIBRATION = importlib.import_module("pushforward.evaluation.calibration")
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    """Slow samplers would take seconds each; calibration has tests of its own."""
+    for name, few in {"GIVEN_ROWS": 20, "FREE_ROWS": 50, "SHARED": 2, "FEWEST_DRAWS": 100}.items():
+        monkeypatch.setattr(CALIBRATION, name, few)
 
 
 class Flawed(Transform):
@@ -275,3 +286,13 @@ def test_data_units_are_integrated_too():
     """A density over columns of very different scale, behind its preprocessing."""
     flow = Flow(Normal((2,)), Columns(([0], Standardize(1e6, 3.0)), ([1], Standardize(0.0, 1e-4))), Cast())
     assert check_normalized(flow).mass == pytest.approx(1, abs=1e-6)
+
+
+def test_a_flow_that_is_too_sure():
+    """Rows three times as wide as the flow believes."""
+    flow = Flow(Normal((2,)))
+    report = diagnose(flow, Rows(3 * rows(2, 500).x), ranked=calibration(flow, Rows(3 * rows(2, 500).x)))
+    (text,) = (finding.text for finding in report.findings if finding.severity == "warn" and "90 % intervals" in finding.text)
+    assert "samples too narrow: column 0" in text and report.to_json()["calibration"]["words"] == text
+    sound = diagnose(flow, rows(2, 500))
+    assert any(finding.severity == "ok" and finding.text.startswith("calibrated: 90 % intervals") for finding in sound.findings)

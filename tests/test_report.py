@@ -20,7 +20,7 @@ from pushforward import Flow
 from pushforward.data import load
 from pushforward.distributions import Normal
 from pushforward.doctor import Diagnosis, Finding
-from pushforward.evaluation import Results, Score, TwoSample, evaluate, verdict
+from pushforward.evaluation import Results, Score, TwoSample, calibration, evaluate, verdict
 from pushforward.nets import MLP
 from pushforward.plots import learning_curves, save, score_dots, sheets, telling, uniformity
 from pushforward.plots.style import edges, limits, number
@@ -115,7 +115,8 @@ def test_report(name, tmp_path):
         Score("Gaussian", -9.0, 0.1, "exact", 1, len(data.test)),
     ]
     before, state = dict(matplotlib.rcParams), torch.get_rng_state()
-    path = write_report(run, data, Results(scores, verdict(scores), c2st=TwoSample(0.75, 0.01, 50)))
+    ranked = calibration(run.flow, data.test, data.schema.names)
+    path = write_report(run, data, Results(scores, verdict(scores), c2st=TwoSample(0.75, 0.01, 50), calibration=ranked))
     assert dict(matplotlib.rcParams) == before and torch.equal(torch.get_rng_state(), state)
     assert path == tmp_path / "report.html"
     text = path.read_text(encoding="utf-8")
@@ -128,7 +129,9 @@ def test_report(name, tmp_path):
         assert column.name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") in text
     assert "a<b>" not in text and "<i>" not in text
     figures = {file.stem: file for file in (tmp_path / "figures").iterdir()}
-    assert set(figures) == EXPECTED[name] | {"learning", "scores", "uniformity", "likelihoods"}
+    sure = {"coverage", "ranks"} if data.schema.context else {"coverage"}
+    assert set(figures) == EXPECTED[name] | sure | {"learning", "scores", "uniformity", "likelihoods"}
+    assert "in the central interval of each column" in text
     assert len(page.loads) == len(figures)
     for file in figures.values():
         assert pixels(file).std() > 0.03, file.name

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..core import Distribution
+from .calibration import Calibration
 from .likelihood import log_likelihood
 from .scores import Score
 from .two_sample import TwoSample
@@ -31,6 +32,7 @@ class Results:
         entropy: of the data's own distribution, in nats, where it is known.
         c2st: whether samples can be told from test rows; None where that was not asked.
         quantiles: :func:`likelihood_quantiles` of the training rows.
+        calibration: coverage of intervals and ranks; None for images, for few rows, and where scores.json does not have it.
         distillation: how a student compares with its teacher; None for other runs.
     """
 
@@ -40,6 +42,7 @@ class Results:
     c2st: TwoSample | None = None
     quantiles: list[float] = field(default_factory=list)
     distillation: dict[str, Any] | None = None
+    calibration: Calibration | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As a dictionary that JSON can hold."""
@@ -49,6 +52,7 @@ class Results:
             "entropy": self.entropy,
             "c2st": None if self.c2st is None else self.c2st.to_json(),
             "quantiles": self.quantiles,
+            "calibration": None if self.calibration is None else self.calibration.to_json(),
         }
         return found if self.distillation is None else found | {"distillation": self.distillation}
 
@@ -66,6 +70,7 @@ class Results:
             None if found["c2st"] is None else TwoSample.from_json(found["c2st"]),
             found["quantiles"],
             found.get("distillation"),
+            Calibration.from_json(found["calibration"]) if found.get("calibration") else None,
         )
 
 

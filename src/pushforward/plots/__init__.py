@@ -12,6 +12,7 @@ from ..lazy import names_of
 if TYPE_CHECKING:
     from .board import reconstructions, strips, temperatures
     from .contact import contact_sheet, to_bytes
+    from .coverage import coverage, rank_histograms
     from .curves import learning_curves, likelihoods, score_dots
     from .gallery import Exhibit, exhibition, wall
     from .images import extremes, sheets
@@ -25,6 +26,7 @@ __all__ = [
     "Picture",
     "conditionals",
     "contact_sheet",
+    "coverage",
     "densities",
     "exhibition",
     "extremes",
@@ -34,6 +36,7 @@ __all__ = [
     "pairs",
     "pictures",
     "profile",
+    "rank_histograms",
     "reconstructions",
     "save",
     "score_dots",
@@ -51,6 +54,7 @@ __all__ = [
 __getattr__ = names_of(
     __name__,
     {
+        "coverage": "coverage rank_histograms",
         "curves": "learning_curves likelihoods score_dots",
         "gallery": "Exhibit exhibition wall",
         "images": "extremes sheets",

@@ -17,7 +17,7 @@ from ..baselines import baselines, files
 from ..core import Flow
 from ..data import Data, ImageSchema
 from ..doctor import diagnose
-from ..evaluation import Results, c2st, evaluate, likelihood_quantiles, verdict
+from ..evaluation import Results, c2st, calibration, evaluate, likelihood_quantiles, verdict
 from ..models import MODELS
 from ..models.build import build
 from ..presets import read_preset
@@ -168,12 +168,14 @@ def _judge(run: Run, data: Data, flow: Flow, name: str, samples: int, seconds: f
     )
     scores = [score, *others]
     test = c2st(flow, data.test) if len(data.test) >= 20 and not pictures else None  # trees on pixels would say little, and take hours
-    found = Results(scores, verdict(scores), data.entropy, test, likelihood_quantiles(flow, data.train, samples))
+    ranked = None if pictures else calibration(flow, data.test, data.schema.names)
+    quantiles = likelihood_quantiles(flow, data.train, samples)
+    found = Results(scores, verdict(scores), data.entropy, test, quantiles, calibration=ranked)
     keep_results(run, found)
     if report:
         from ..report import write_report  # draws, and matplotlib takes a second to import
 
-        write_report(run, data, found, diagnose(flow, data.test, run.schema))
+        write_report(run, data, found, diagnose(flow, data.test, run.schema, ranked=ranked))
 
 
 def model_name(model: str | None, preset: str | Path | None) -> str | None:

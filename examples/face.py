@@ -1,6 +1,6 @@
 """A face as a density of the plane: the picture, the density that a 2-D autoregressive flow learns from points of it, and new points.
 
-    python examples/face.py                     # three minutes; the picture goes to docs/figures
+    python examples/face.py                     # three minutes; the picture goes to runs/figures, or to --out
     python examples/face.py --image photo.png --dark
 
 Prints the gap between the entropy of the picture and the negative log-likelihood on new points.
@@ -63,7 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--image", default="face", help="a picture's path; the portrait that matplotlib brings otherwise")
     parser.add_argument("--dark", action="store_true", help="points fall where the picture is dark")
-    parser.add_argument("--out", type=Path, default=Path("docs/figures"), help="folder of the picture")
+    parser.add_argument("--out", type=Path, default=Path("runs/figures"), help="folder of the picture")
     parser.add_argument("--steps", type=int, default=6000, help="of training, with 1,024 points each")
     chosen = parser.parse_args()
     source = f"image:{chosen.image}{'?dark' if chosen.dark else ''}"

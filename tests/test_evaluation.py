@@ -265,7 +265,7 @@ def test_results_come_back_from_their_file():
     for told, more in ((TwoSample(0.5, 0.01, 100), {}), (None, {"distillation": {"student": "iaf"}})):
         kept = Results(scores, "a is best", -1.5, told, [-1e300, 0.0], **more)
         found = json.loads(json.dumps(kept.to_json()))
-        assert list(found) == ["scores", "verdict", "entropy", "c2st", "quantiles", *more]
+        assert list(found) == ["scores", "verdict", "entropy", "c2st", "quantiles", "calibration", *more]
         found["scores"][0]["of another version"] = 1
         back = Results.from_json(found)
         assert back.scores[0] == scores[0] and back.c2st == told and back.to_json() == kept.to_json()

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from figures import cut_words, words_stay_inside  # noqa: F401  (the second is on by itself)
 from scipy import stats
 
 from pushforward import Flow, Transform
+from pushforward.data import load
 from pushforward.distributions import Normal
+from pushforward.plots import Exhibit, exhibition, save, wall
 from pushforward.plots.density import EVALUATIONS, contexts_of, density
+from pushforward.plots.style import figure, style
 
 
 class Shift(Transform):
@@ -54,3 +61,37 @@ def test_what_a_density_costs_is_bounded():
 def test_an_unconditional_density_is_itself():
     points = np.random.default_rng(0).normal(size=(20_000, 1))
     np.testing.assert_allclose(density(Flow(Normal((1,))).double(), points), stats.norm.pdf(points[:, 0]))
+
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_write_where_they_are_told(path):
+    """No figure of the pages is drawn anew because somebody tried an example."""
+    text = path.read_text()
+    assert "docs/" not in text and ('"--out"' in text) == ("save(" in text)
+
+
+def test_titles_of_many_panels_are_whole(tmp_path):
+    """Six maps in a row, with titles of twenty letters; seven models on a wall, with names and options as long as they may be."""
+    example = runpy.run_path(str(EXAMPLES[[path.stem for path in EXAMPLES].index("one_dimensional")]))
+    flows = example["maps"]()
+    rng = np.random.default_rng(0)
+    save(example["side_by_side"](flows, dict.fromkeys(flows, 0.018), example["draw"](500, rng)), tmp_path / "maps.png")
+    data = load("moons")
+    flow = Flow(Normal((2,)), *data.schema.layers()).eval()
+    exhibits = [Exhibit(f"mixture_cdf:components={i}0,width=512", flow, -12345.678, gap) for i, gap in enumerate([None, 0.018] * 3)]
+    x = data.test.x[:300].numpy()
+    save(wall({"a name of data that is long": (x, data.schema.columns, exhibits)}), tmp_path / "wall.png")
+    save(exhibition("a name of data that is long", x, data.schema.columns, exhibits[:2]), tmp_path / "one.png")
+
+
+def test_cut_words_are_found(tmp_path):
+    """What the check is for: titles that run out of the figure, and into each other."""
+    with style():
+        picture = figure(4, 2)
+        for ax in picture.subplots(1, 2):
+            ax.set_title("far too long for two inches")
+    found = cut_words(picture)
+    assert "far too long for two inches" in found and any(" over " in words for words in found)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from figures import words_stay_inside  # noqa: F401  (on by itself)
 from PIL import Image
 
 from pushforward import latent, plots, verbs

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from figures import words_stay_inside  # noqa: F401  (on by itself)
 
 import pushforward.plots
 import pushforward.report

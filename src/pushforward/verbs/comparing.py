@@ -73,7 +73,7 @@ def gallery(
             flow, score, _ = fitted(each, chosen[model], time_limit=time_limit, seed=seed, progress=progress)
             gap = None if each.entropy is None else -each.entropy - score.nats
             exhibits.append(plots.Exhibit(model, flow, score.nats, gap))
-            say(f"{name}, {exhibits[-1].title}")
+            say(f"{name}, {exhibits[-1].title.replace(chr(10), ': ')}")
         x = each.test.x[:SHOWN].numpy()
         plots.save(plots.exhibition(name, x, each.schema.columns, exhibits), folder / f"{name}.png")
         shown[name] = (x, each.schema.columns, exhibits)

@@ -16,6 +16,7 @@ from pushforward.core import Distribution, Flow
 from pushforward.data import Rows, load
 from pushforward.distributions import Normal
 from pushforward.evaluation import Results, Score, TwoSample, c2st, evaluate, log_likelihood, summarize, verdict
+from pushforward.training import DensityFit, History
 from pushforward.transforms import Cast, Coupling, Dequantize, Elementwise, Standardize
 from pushforward.univariate import Additive, Affine
 
@@ -270,3 +271,19 @@ def test_results_come_back_from_their_file():
         back = Results.from_json(found)
         assert back.scores[0] == scores[0] and back.c2st == told and back.to_json() == kept.to_json()
         assert back.scores[1].nats == -math.inf and math.isnan(back.scores[1].stderr) and back.scores[1].words() == impossible.words()
+
+
+def test_fits_say_what_they_are_and_when_not_to_trust_them():
+    """One line each, without the records; a heavy tail of the weights is said."""
+    estimates = {"log_z": torch.tensor(1.5), "log_z_stderr": torch.tensor(0.1), "elbo": torch.tensor(1.4), "ess": torch.tensor(0.9)}
+    course = {"stopped": "steps", "steps": 1200, "skipped": 0, "seconds": 9.0}
+    good = repr(DensityFit(**estimates, pareto_k=torch.tensor(0.2), **course))
+    assert good == "DensityFit(log_z=1.5, log_z_stderr=0.1, elbo=1.4, ess=0.9, pareto_k=0.2; 1,200 steps in 9 s, ended by: steps)"
+    for k in (torch.tensor(2.0), torch.tensor(math.nan), torch.tensor([0.1, 2.0])):
+        assert "don't trust them: Pareto k is" in repr(DensityFit(**estimates, pareto_k=k, **course))
+    history = History(1200, -1.5, 1000, "patience", 9.0, 0, 3, [{"step": i} for i in range(500)])
+    assert (
+        repr(history)
+        == "History(1,200 steps in 9 s, ended by: patience; best of 500 validations: -1.5 at step 1,000, 3 steps skipped, 0 rolled back)"
+    )
+    assert "never finite" in repr(History(2, None, 0, "steps", 1.0, 0, 0))

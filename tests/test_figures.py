@@ -5,6 +5,7 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 
+import matplotlib.image
 import numpy as np
 import pytest
 import torch
@@ -14,7 +15,7 @@ from scipy import stats
 from pushforward import Flow, Transform
 from pushforward.data import load
 from pushforward.distributions import Normal
-from pushforward.plots import Exhibit, exhibition, save, wall
+from pushforward.plots import Exhibit, exhibition, save, sheets, wall
 from pushforward.plots.density import EVALUATIONS, contexts_of, density
 from pushforward.plots.style import figure, style
 
@@ -95,3 +96,14 @@ def test_cut_words_are_found(tmp_path):
             ax.set_title("far too long for two inches")
     found = cut_words(picture)
     assert "far too long for two inches" in found and any(" over " in words for words in found)
+
+
+@pytest.mark.parametrize("count", [1, 3, 5, 64])
+def test_few_images_fill_their_figure(count, tmp_path):
+    """No more than 3 % of the width is empty at a side, of the height 6 % (below) and a title (above)."""
+    x = np.random.default_rng(0).random((count, 64))
+    path = save(sheets(x, x, (8, 8), 0.0, 1.0), tmp_path / "images.png")
+    ink = (matplotlib.image.imread(path)[..., :3] < 0.99).any(2)
+    down, across = (np.flatnonzero(ink.any(axis)) for axis in (1, 0))
+    assert max(across[0], ink.shape[1] - across[-1]) < 0.03 * ink.shape[1]
+    assert ink.shape[0] - down[-1] < 0.06 * ink.shape[0] and down[0] < 20

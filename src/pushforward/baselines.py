@@ -25,6 +25,7 @@ COMPONENTS = (1, 2, 5, 10, 20, 50)
 ROWS, NUMBERS = 40_000, 400_000  # at most so many rows, and rows times columns, for a mixture: 40,000 of 10 columns take about 20 s
 BINS = (8, 16, 32, 64, 128, 256, 512, 1024)
 FORMATS: dict[str, dict[str, Any]] = {"PNG": {"optimize": True}, "WebP": {"lossless": True}}  # as Pillow writes them
+SMALL_IMAGE = 256  # numbers of an image below which most of its file is headers and tables, not pixels
 STORED = 2**25  # numbers of images that are written, at most: 10,000 of CIFAR's take about 15 s
 TAIL = 0.01  # the share of a marginal that is a wide Gaussian, so that no value is impossible
 FLOOR = 1e-6  # added to the variance of a component, in standardized columns
@@ -79,7 +80,8 @@ def files(rows: Rows, schema: ImageSchema) -> list[Score]:
 
     Arguments:
         rows: the test images.
-        schema: of the data; formats know 1 or 3 channels, others give no scores.
+        schema: of the data; formats know 1 or 3 channels, others give no scores, nor do images of fewer than 256 numbers, whose files are
+            mostly headers and tables: see :func:`no_files`.
 
     Example::
 
@@ -88,7 +90,7 @@ def files(rows: Rows, schema: ImageSchema) -> list[Score]:
     """
     from PIL import Image, features
 
-    if schema.shape[0] not in (1, 3):
+    if no_files(schema):
         return []
     some = rows.x[: max(20, STORED // schema.dim)]
     note = "" if len(some) == len(rows) else f" (of the first {len(some):,} images)"
@@ -105,6 +107,13 @@ def files(rows: Rows, schema: ImageSchema) -> list[Score]:
             bits[i] = 8 * len(buffer.getvalue())
         scores.append(summarize(name + note, -bits * math.log(2), kind="code", dim=schema.dim, schema=schema, how=how))
     return sorted(scores, key=lambda score: -score.nats)
+
+
+def no_files(schema: ImageSchema) -> str:
+    """Why images do not stand beside their files, in words; empty if they do."""
+    if schema.shape[0] not in (1, 3):
+        return f"no file format has {schema.shape[0]} channels"
+    return f"files of images of {schema.dim} numbers are mostly headers" if schema.dim < SMALL_IMAGE else ""
 
 
 def gaussian(train: np.ndarray, valid: np.ndarray, seed: int = 0) -> tuple[str, Density]:

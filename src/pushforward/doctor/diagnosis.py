@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,9 +13,10 @@ from torch import Tensor
 
 from .. import kernels
 from ..core import Flow
+from ..data import Column
 from ..distributions import Normal
 from ..evaluation import Calibration, calibration, entering, settled
-from .columns import doubts
+from .columns import doubts, warnings_among
 from .findings import Finding, of_calibration, of_good_layers, of_images, of_latent, of_layer, of_lost_rows, of_mass, of_whole
 from .normalized import Normalization, check_normalized
 from .walk import LayerCheck, spread, walk
@@ -84,6 +86,7 @@ def diagnose(
     n: int = 512,
     seed: int = 0,
     ranked: Calibration | None = None,
+    notes: Sequence[str] | None = None,
 ) -> Diagnosis:
     """Walks real rows through a flow and draws back, layer by layer, and says what is wrong in plain words.
 
@@ -103,6 +106,7 @@ def diagnose(
         n: rows that walk.
         seed: of their choice, and of all noise.
         ranked: what :func:`calibration` found of these rows, if that is known.
+        notes: what was said of the data when they were read; else doubts about columns are formed anew, by these rows.
 
     Raises:
         ValueError: there are no rows, or the context is missing.
@@ -141,8 +145,10 @@ def diagnose(
         described = cast("Schema", schema).columns if schema else None
         columns = rows.x[order[:ROWS_FOR_COLUMNS]].double().cpu().numpy()
         names = [column.name for column in described] if described else [f"column {i}" for i in range(columns.shape[1])]
-        discrete = [c.discrete for c in described] if described else list((columns == np.floor(columns)).all(0))
-        found += [Finding("warn", text) for text in doubts(columns, names, discrete)]
+        if described is None:
+            whole = (columns == np.floor(columns)).all(0)
+            described = [Column(name, "integer" if discrete else "real") for name, discrete in zip(names, whole)]
+        found += [Finding("warn", text) for text in (doubts(columns, described) if notes is None else warnings_among(notes))]
         report.calibration = ranked or calibration(flow, rows, names, seed=seed)
         found += of_calibration(report.calibration)
     found += of_good_layers(steps.layers)

@@ -247,7 +247,7 @@ def _judge(student: Run, teacher: Run, data: Data, test: Rows, seconds: float, r
         from ..report import write_report  # draws, and matplotlib takes a second to import
 
         lines = {"Beside the teacher": "\n".join(comparison(found))}
-        write_report(student, data, results, diagnose(student.flow, data.test, student.schema, ranked=ranked), lines)
+        write_report(student, data, results, diagnose(student.flow, data.test, student.schema, ranked=ranked, notes=data.notes), lines)
 
 
 def _verdict(accuracy: float) -> str:

@@ -13,9 +13,10 @@ from typing import Any
 import torch
 
 from .. import options as signature
-from ..baselines import baselines, files
+from ..baselines import baselines, files, no_files
 from ..core import Flow
 from ..data import Data, ImageSchema
+from ..data.notes import repeated
 from ..doctor import diagnose
 from ..evaluation import Results, c2st, calibration, evaluate, likelihood_quantiles, verdict
 from ..models import MODELS
@@ -169,13 +170,15 @@ def _judge(run: Run, data: Data, flow: Flow, name: str, samples: int, seconds: f
     scores = [score, *others]
     test = c2st(flow, data.test) if len(data.test) >= 20 and not pictures else None  # trees on pixels would say little, and take hours
     ranked = None if pictures else calibration(flow, data.test, data.schema.names)
+    alone = no_files(data.schema) if isinstance(data.schema, ImageSchema) else ""
     quantiles = likelihood_quantiles(flow, data.train, samples)
-    found = Results(scores, verdict(scores), data.entropy, test, quantiles, calibration=ranked)
+    words = verdict(scores, alone, repeated(data.notes))
+    found = Results(scores, words, data.entropy, test, quantiles, calibration=ranked)
     keep_results(run, found)
     if report:
         from ..report import write_report  # draws, and matplotlib takes a second to import
 
-        write_report(run, data, found, diagnose(flow, data.test, run.schema, ranked=ranked))
+        write_report(run, data, found, diagnose(flow, data.test, run.schema, ranked=ranked, notes=data.notes))
 
 
 def model_name(model: str | None, preset: str | Path | None) -> str | None:

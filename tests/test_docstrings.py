@@ -33,6 +33,7 @@ NOT_RUN = {
     "verbs.editing.edit": A_RUN,
     "verbs.fitting.fit": MINUTES,
     "verbs.judge.evaluate": A_RUN,
+    "verbs.paired.compare": A_RUN,
     "verbs.picturing.interpolate": A_RUN,
     "verbs.picturing.reconstruct": A_RUN,
     "verbs.planning.plan": FILES,

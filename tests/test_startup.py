@@ -15,7 +15,7 @@ DRAWING = {"matplotlib", "mpl_toolkits", "scipy", "sklearn", "pandas", "gradio",
 NAMES = (
     "fit distill gallery evaluate sample score diagnose plan list_models list_data list_presets interpolate edit reconstruct load results"
 )
-VERBS = ["fit", "distill", "gallery", "evaluate", "sample", "score", "doctor", "list", "interpolate", "edit", "reconstruct"]
+VERBS = ["fit", "compare", "distill", "gallery", "evaluate", "sample", "score", "doctor", "list", "interpolate", "edit", "reconstruct"]
 
 
 def modules(code: str) -> set[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..lazy import names_of
 
 if TYPE_CHECKING:
+    from .beside import beside
     from .board import reconstructions, strips, temperatures
     from .contact import contact_sheet, to_bytes
     from .coverage import coverage, rank_histograms
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Exhibit",
     "Picture",
+    "beside",
     "conditionals",
     "contact_sheet",
     "coverage",
@@ -61,6 +63,7 @@ __getattr__ = names_of(
         "run_pictures": "Picture pictures",
         "contact": "contact_sheet to_bytes",
         "plane": "densities profile warp",
+        "beside": "beside",
         "board": "reconstructions strips temperatures",
         "style": "save",
         "tables": "conditionals marginals pairs telling uniformity",

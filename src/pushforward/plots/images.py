@@ -19,7 +19,7 @@ def sheets(x: np.ndarray, samples: np.ndarray, shape: Sequence[int], low: float,
     Few images stand in a square of their own, and the figure is as high as the sheets are.
     """
     side = min(side, math.ceil(math.sqrt(max(len(x), len(samples)))))
-    pair = [_sheet(_pictures(rows[: side * side], shape, low, high), side) for rows in (x, samples)]
+    pair = [sheet_of(rows[: side * side], shape, low, high, side) for rows in (x, samples)]
     aspect = max(sheet.shape[0] for sheet in pair) / pair[0].shape[1]
     picture = figure(9.2, 4.35 * aspect + 0.4, gap=0.05)
     for ax, sheet, title in zip(picture.subplots(1, 2), pair, ("data", "samples")):
@@ -56,8 +56,9 @@ def _pictures(rows: np.ndarray, shape: Sequence[int], low: float, high: float) -
     return images.transpose(0, 2, 3, 1) if shape[0] == 3 else images[:, 0]
 
 
-def _sheet(images: np.ndarray, side: int) -> np.ndarray:
-    """The images as one picture with a white line between them."""
+def sheet_of(rows: np.ndarray, shape: Sequence[int], low: float, high: float, side: int) -> np.ndarray:
+    """Images as one picture, ``side`` in a row, with a white line between them."""
+    images = _pictures(rows, shape, low, high)
     h, w = images.shape[1:3]
     seam = max(1, round(0.08 * h))
     down = -(-len(images) // side)

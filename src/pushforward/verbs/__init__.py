@@ -15,18 +15,21 @@ if TYPE_CHECKING:
     from .image_rows import Strip
     from .judge import diagnose, evaluate
     from .listing import list_data, list_models, list_presets
+    from .paired import Comparison, compare
     from .picturing import Reconstructed, interpolate, reconstruct
     from .planning import Forecast, plan, print_forecast
     from .runs import load, results
     from .sampling import sample
     from .scoring import Scored, score
-    from .show import print_scores
+    from .show import print_comparison, print_scores
 
 __all__ = [
+    "Comparison",
     "Forecast",
     "Reconstructed",
     "Scored",
     "Strip",
+    "compare",
     "comparison",
     "diagnose",
     "distill",
@@ -40,6 +43,7 @@ __all__ = [
     "list_presets",
     "load",
     "plan",
+    "print_comparison",
     "print_forecast",
     "print_scores",
     "recommend",
@@ -61,11 +65,12 @@ __getattr__ = names_of(
         "image_rows": "Strip",
         "judge": "diagnose evaluate",
         "listing": "list_data list_models list_presets",
+        "paired": "Comparison compare",
         "picturing": "Reconstructed interpolate reconstruct",
         "planning": "Forecast plan print_forecast",
         "runs": "load results",
         "sampling": "sample",
         "scoring": "Scored score",
-        "show": "print_scores",
+        "show": "print_comparison print_scores",
     },
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -99,6 +100,12 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
+
+
+@pytest.fixture(autouse=True)
+def coarse(monkeypatch):
+    """Densities of few contexts: what they are of is tested beside the other figures."""
+    monkeypatch.setattr(importlib.import_module("pushforward.plots.density"), "EVALUATIONS", 2**15)
 
 
 def pixels(path):

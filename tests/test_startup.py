@@ -58,7 +58,6 @@ def test_no_verb_imports_what_draws():
     """Nothing is imported for pictures, tables of the terminal or baselines before one of them is made."""
     loaded = modules(f"from pushforward.verbs import {', '.join(NAMES.split())}")
     assert "torch" in loaded and not loaded & DRAWING
-    assert modules("from pushforward.plots import wall") >= {"matplotlib"}
 
 
 USE = """

@@ -80,7 +80,7 @@ def test_titles_of_many_panels_are_whole(tmp_path):
     flows = example["maps"]()
     rng = np.random.default_rng(0)
     save(example["side_by_side"](flows, dict.fromkeys(flows, 0.018), example["draw"](500, rng)), tmp_path / "maps.png")
-    data = load("moons")
+    data = load(rng.normal(size=(400, 2)))
     flow = Flow(Normal((2,)), *data.schema.layers()).eval()
     exhibits = [Exhibit(f"mixture_cdf:components={i}0,width=512", flow, -12345.678, gap) for i, gap in enumerate([None, 0.018])]
     x = data.test.x[:300].numpy()

@@ -309,7 +309,8 @@ def test_conditional_runs_are_judged_beside_conditional_baselines():
     assert len(scores) == 5 and plain < best - 0.7
     experts = next(score for name, score in scores.items() if name.startswith("mixture of"))
     assert experts.nats > best - 0.1 and "Gaussian mixture, " in "".join(scores)
-    assert "given the context" in verdict([summarize("flow", np.full(len(data.test), best - 9)), *scores.values()])
+    told = verdict([summarize("flow", np.full(len(data.test), best - 9)), *scores.values()])
+    assert "given the context" in told and "use the" not in told, "no command fits such a baseline"
     forked = conditional(branches=2)
     scores = {score.name: score for score in baselines(forked, forked.schema.layers())}
     experts = next(score for name, score in scores.items() if name.startswith("mixture of"))

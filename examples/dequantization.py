@@ -1,6 +1,6 @@
 """Dequantization: a density fitted to whole numbers as they are, and with uniform noise added.
 
-    python examples/dequantization.py                # under a minute; the picture goes to docs/figures
+    python examples/dequantization.py                # under a minute; the picture goes to runs/figures, or to --out
 
 Without noise the likelihood rises as long as one trains, while the density becomes a comb. With noise u its mean stays below minus the
 entropy of the data, since for each level ``E log p(y + u) <= log P(y)``, P(y) the mass of the bin [y, y + 1). Both sides are printed.
@@ -103,7 +103,7 @@ def draw(raw: Flow, smooth: Flow, curves: dict[str, np.ndarray], mass: torch.Ten
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("docs/figures"), help="folder of the picture")
+    parser.add_argument("--out", type=Path, default=Path("runs/figures"), help="folder of the picture")
     parser.add_argument("--steps", type=int, default=2000, help="of training")
     chosen = parser.parse_args()
     start = time.process_time()

@@ -1,6 +1,6 @@
 """A face as a density of the plane: the picture, the density that a 2-D autoregressive flow learns from points of it, and new points.
 
-    python examples/face.py                     # three minutes; the picture goes to docs/figures
+    python examples/face.py                     # three minutes; the picture goes to runs/figures, or to --out
     python examples/face.py --image photo.png --dark
 
 Prints the gap between the entropy of the picture and the negative log-likelihood on new points.
@@ -21,7 +21,7 @@ from pushforward.data.image_density import ImageDensity, image_density
 from pushforward.evaluation import evaluate
 from pushforward.models import mixture_cdf
 from pushforward.plots import save
-from pushforward.plots.plane import density
+from pushforward.plots.density import density
 from pushforward.plots.style import bare, figure, number, style
 from pushforward.training import fit
 
@@ -63,7 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--image", default="face", help="a picture's path; the portrait that matplotlib brings otherwise")
     parser.add_argument("--dark", action="store_true", help="points fall where the picture is dark")
-    parser.add_argument("--out", type=Path, default=Path("docs/figures"), help="folder of the picture")
+    parser.add_argument("--out", type=Path, default=Path("runs/figures"), help="folder of the picture")
     parser.add_argument("--steps", type=int, default=6000, help="of training, with 1,024 points each")
     chosen = parser.parse_args()
     source = f"image:{chosen.image}{'?dark' if chosen.dark else ''}"

@@ -1,6 +1,6 @@
 """Neural importance sampling: an integral over the unit cube by samples of a flow that learns to put them where the integrand is.
 
-    python examples/neural_importance_sampling.py         # two minutes; the picture goes to docs/figures
+    python examples/neural_importance_sampling.py         # two minutes; the picture goes to runs/figures, or to --out
 
 Couplings of piecewise-quadratic splines map the cube onto itself, with a uniform base, so every sample has a density q > 0 and
 ``f(x) / q(x)`` is an unbiased estimate of the integral of f, before, during and after training. Training follows the
@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1024, help="samples for a step")
     parser.add_argument("--samples", type=int, default=2**18, help="for an estimate")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--figure", type=Path, default=Path("docs/figures/neural_importance_sampling.png"))
+    parser.add_argument("--out", type=Path, default=Path("runs/figures"), help="folder of the picture")
     options = parser.parse_args()
 
     torch.manual_seed(options.seed)
@@ -151,7 +151,7 @@ def main() -> None:
     report("flow", after, truth, flow_seconds)
     ratio = (before.double().var() / after.double().var()).item()
     print(f"variance of one sample: {ratio:.0f} times less, after {training_seconds:.0f} s of training (times are the processor's)")
-    print(save(draw(before, after, samples, truth), options.figure))
+    print(save(draw(before, after, samples, truth), options.out / "neural_importance_sampling.png"))
 
 
 if __name__ == "__main__":

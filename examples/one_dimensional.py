@@ -1,6 +1,6 @@
 """One-dimensional flows: two bumps carried to a Gaussian, a uniform and a Beta(5, 5), and by other increasing maps.
 
-    python examples/one_dimensional.py                # a minute; pictures go to docs/figures
+    python examples/one_dimensional.py                # a minute; pictures go to runs/figures, or to --out
 
 Prints, for each flow, the gap between the entropy of the data and its negative log-likelihood on new points.
 """
@@ -125,7 +125,7 @@ def side_by_side(flows: dict[str, Flow], gaps: dict[str, float], x: torch.Tensor
         model, z = curves(flow)
         _data(above, x, model, legend=False)
         above.set_ylim(0, 0.5)
-        above.set_title(f"{name}\ngap {number(gaps[name])}")
+        above.set_title(f"{name}\ngap {number(gaps[name])}", fontsize=9.5)
         above.set_xlabel("")
         below.plot(WINDOW, z, color=INK)
         below.set_ylim(*((0, 1) if name.endswith("uniform") else (-4.5, 4.5)))
@@ -150,7 +150,7 @@ def _data(ax: Axes, x: torch.Tensor, model: np.ndarray, legend: bool = True) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("docs/figures"), help="folder of the pictures")
+    parser.add_argument("--out", type=Path, default=Path("runs/figures"), help="folder of the pictures")
     out = parser.parse_args().out
     rng = np.random.default_rng(0)
     test, shown, best = draw(100_000, rng), draw(20_000, rng), entropy()

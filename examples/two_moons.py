@@ -1,6 +1,6 @@
 """The 2-D autoregressive flow on two moons: z1 = CDF of a mixture of five Gaussians, z2 the same with parameters from a net of x1.
 
-    python examples/two_moons.py                # a minute; the picture goes to docs/figures
+    python examples/two_moons.py                # a minute; the picture goes to runs/figures, or to --out
 
 Prints the gap between the entropy of the data and the negative log-likelihood on new points.
 """
@@ -76,7 +76,7 @@ def flow_for(data: Data, components: int) -> Flow:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("docs/figures"), help="folder of the pictures")
+    parser.add_argument("--out", type=Path, default=Path("runs/figures"), help="folder of the pictures")
     parser.add_argument("--components", type=int, default=5, help="Gaussians in each mixture")
     parser.add_argument("--steps", type=int, default=6000, help="of training, with 512 points each")
     chosen = parser.parse_args()

@@ -1,6 +1,6 @@
 """Bounds on the probability of whole numbers: uniform, logit-normal and mixture noise, importance weighting, the integral itself.
 
-    python examples/variational_dequantization.py    # under a minute; the picture goes to docs/figures
+    python examples/variational_dequantization.py    # under a minute; the picture goes to runs/figures, or to --out
 
 A fixed density of real numbers stands for a trained flow. Its integral over each bin [y, y + 1) is a difference of its distribution
 function, so that each bound can be compared with what it bounds. The noise is trained, the density is not.
@@ -115,7 +115,7 @@ def draw(cdf: Elementwise, noises: dict[str, Flow | None], curves: dict[str, lis
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("docs/figures"), help="folder of the picture")
+    parser.add_argument("--out", type=Path, default=Path("runs/figures"), help="folder of the picture")
     parser.add_argument("--steps", type=int, default=1000, help="of training")
     chosen = parser.parse_args()
     start = time.process_time()

@@ -94,7 +94,7 @@ def test_a_place_that_cannot_be_written_is_not_full(tmp_path):
     with pytest.raises(OSError, match="its folder is no longer there"):
         write_text(tmp_path / "gone" / "a.txt", "a")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(OSError, match="choose a place that can be written"):
+    with pytest.raises(OSError, match="is not a regular file, so it is not replaced"):
         write_text(tmp_path / "folder", "a")
 
 

@@ -33,6 +33,7 @@ NOT_RUN = {
     "verbs.editing.edit": A_RUN,
     "verbs.fitting.fit": MINUTES,
     "verbs.judge.evaluate": A_RUN,
+    "verbs.paired.compare": A_RUN,
     "verbs.picturing.interpolate": A_RUN,
     "verbs.picturing.reconstruct": A_RUN,
     "verbs.planning.plan": FILES,
@@ -43,6 +44,7 @@ NOT_RUN = {
 RANDOM = {  # run, and what they print is not compared: it depends on the data or on the machine
     "baselines.baselines",
     "doctor.diagnosis.diagnose",
+    "evaluation.calibration.calibration",
     "doctor.normalized.check_normalized",
     "evaluation.likelihood.evaluate",
     "evaluation.two_sample.c2st",

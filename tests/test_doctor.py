@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import json
 import math
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import torch
 
+import pushforward as pf
 from pushforward import kernels
 from pushforward.core import Chain, Flow, Inverse, Transform
-from pushforward.data import Rows, load
+from pushforward.data import Column, Rows, load
 from pushforward.distributions import Normal
 from pushforward.doctor import check_normalized, diagnose
 from pushforward.doctor.columns import doubts
 from pushforward.doctor.walk import log_det
+from pushforward.evaluation import calibration
 from pushforward.kernels import masked_layer
 from pushforward.models import MODELS, VECTOR_MODELS
 from pushforward.transforms import Autoregressive, Cast, Columns, Dequantize, Elementwise, LULinear, Permute, Slice, Standardize
 from pushforward.univariate import Affine, RationalQuadratic
+
+CALIBRATION = importlib.import_module("pushforward.evaluation.calibration")
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    """Slow samplers would take seconds each; calibration has tests of its own."""
+    for name, few in {"GIVEN_ROWS": 20, "FREE_ROWS": 50, "SHARED": 2, "FEWEST_DRAWS": 100}.items():
+        monkeypatch.setattr(CALIBRATION, name, few)
 
 
 class Flawed(Transform):
@@ -220,23 +234,23 @@ def columns() -> dict[str, np.ndarray]:
 
 DOUBTS = [
     ({}, None),
-    ({"d": np.random.default_rng(1).integers(0, 30, 1000) / 3}, "d looks discrete: 30 distinct values"),
-    ({"d": np.where(np.arange(1000) < 100, 7.0, np.random.default_rng(1).normal(size=1000))}, "d is 7 in 10% of the rows"),
-    ({"d": columns()["b"]}, "b and d are equal"),
-    ({"d": np.exp(columns()["b"])}, "b and d nearly determine each other"),
-    ({"d": columns()["a"] + columns()["b"] + columns()["c"]}, "a, b, c, d are nearly linear combinations"),
+    ({"d": np.random.default_rng(1).integers(0, 30, 1000) / 3}, "in 1,000 rows d has 30 distinct values"),
+    ({"d": np.where(np.arange(1000) < 100, 7.0, np.random.default_rng(1).normal(size=1000))}, "d is 7 in 10%"),
+    ({"d": columns()["b"]}, "equal columns: b and d"),
+    ({"d": np.exp(columns()["b"])}, "nearly determine each other: b and d (correlation 1.0000)"),
+    ({"d": columns()["a"] + columns()["b"] + columns()["c"]}, "nearly sums of others: a, b, c, d"),
 ]
 
 
 @pytest.mark.parametrize(("more", "expected"), DOUBTS)
 def test_doubtful_columns(more, expected):
     table = columns() | more
-    found = doubts(np.column_stack(list(table.values())), list(table), [False] * len(table))
+    found = doubts(np.column_stack(list(table.values())), [Column(name) for name in table])
     assert (not found) if expected is None else (len(found) == 1 and expected in found[0]), found
 
 
 def test_integers_may_repeat():
-    assert not doubts(np.random.default_rng(0).integers(0, 3, (500, 2)).astype(float), ["a", "b"], [True, True])
+    assert not doubts(np.random.default_rng(0).integers(0, 3, (500, 2)).astype(float), [Column(name, "integer") for name in "ab"])
 
 
 def test_log_det_by_autograd():
@@ -275,3 +289,28 @@ def test_data_units_are_integrated_too():
     """A density over columns of very different scale, behind its preprocessing."""
     flow = Flow(Normal((2,)), Columns(([0], Standardize(1e6, 3.0)), ([1], Standardize(0.0, 1e-4))), Cast())
     assert check_normalized(flow).mass == pytest.approx(1, abs=1e-6)
+
+
+def test_a_flow_that_is_too_sure():
+    """Rows three times as wide as the flow believes."""
+    flow = Flow(Normal((2,)))
+    report = diagnose(flow, Rows(3 * rows(2, 500).x), ranked=calibration(flow, Rows(3 * rows(2, 500).x)))
+    (text,) = (finding.text for finding in report.findings if finding.severity == "warn" and "90 % intervals" in finding.text)
+    assert "samples too narrow: column 0" in text and report.to_json()["calibration"]["words"] == text
+    sound = diagnose(flow, rows(2, 500))
+    assert any(finding.severity == "ok" and finding.text.startswith("calibrated: 90 % intervals") for finding in sound.findings)
+
+
+def test_fit_and_doctor_say_the_same_of_columns(tmp_path):
+    """In the same words and one line for many columns; and the verdict of such a run begins with it."""
+    rng = np.random.default_rng(0)
+    table = {f"grid{i}": rng.integers(0, 9, 1000) / 4 for i in range(7)} | {"free": rng.normal(size=1000)}
+    path = tmp_path / "table.parquet"
+    pyarrow.parquet.write_table(pa.table(table), path)
+    run = pf.fit(path, "gaussian", options=["train.steps=2"], report=False, progress=False, out=tmp_path / "run")
+    said = [note.removeprefix("Warning: ") for note in pf.data.load(path).notes if note.startswith("Warning")]
+    found = [finding.text for finding in pf.diagnose(run).findings if finding.severity == "warn"]
+    assert len(said) == 1 and "grid6" not in said[0] and "and 2 more" in said[0] and set(said) <= set(found)
+    assert not [text for text in found if "grid" in text and text not in said and "intervals" not in text]
+    assert pf.results(run)["verdict"].startswith("The likelihood says little here: in 800 rows grid")
+    assert "nats" not in pf.results(run)["verdict"]

@@ -11,11 +11,12 @@ import pyarrow as pa
 import pytest
 import torch
 
-from pushforward.baselines import baselines, gaussian_mixture, independent
+from pushforward.baselines import baselines, gaussian_mixture, independent, linear_experts, linear_gaussian
 from pushforward.core import Distribution, Flow
 from pushforward.data import Rows, load
 from pushforward.distributions import Normal
 from pushforward.evaluation import Results, Score, TwoSample, c2st, evaluate, log_likelihood, summarize, verdict
+from pushforward.training import DensityFit, History
 from pushforward.transforms import Cast, Coupling, Dequantize, Elementwise, Standardize
 from pushforward.univariate import Additive, Affine
 
@@ -184,7 +185,7 @@ def test_baselines_of_integers_are_bounds():
 def test_baselines_with_context_say_so():
     data = load("wine", context=["class"])
     scores = baselines(data, data.schema.layers())
-    assert all("ignores the context" in s.name and math.isfinite(s.nats) for s in scores)
+    assert all(("ignores the context" in s.name or "given the context" in s.name) and math.isfinite(s.nats) for s in scores)
 
 
 def test_baselines_take_weights():
@@ -278,8 +279,74 @@ def test_results_come_back_from_their_file():
     for told, more in ((TwoSample(0.5, 0.01, 100), {}), (None, {"distillation": {"student": "iaf"}})):
         kept = Results(scores, "a is best", -1.5, told, [-1e300, 0.0], **more)
         found = json.loads(json.dumps(kept.to_json()))
-        assert list(found) == ["scores", "verdict", "entropy", "c2st", "quantiles", *more]
+        assert list(found) == ["scores", "verdict", "entropy", "c2st", "quantiles", "calibration", *more]
         found["scores"][0]["of another version"] = 1
         back = Results.from_json(found)
         assert back.scores[0] == scores[0] and back.c2st == told and back.to_json() == kept.to_json()
         assert back.scores[1].nats == -math.inf and math.isnan(back.scores[1].stderr) and back.scores[1].words() == impossible.words()
+
+
+def test_fits_say_what_they_are_and_when_not_to_trust_them():
+    """One line each, without the records; a heavy tail of the weights is said."""
+    estimates = {"log_z": torch.tensor(1.5), "log_z_stderr": torch.tensor(0.1), "elbo": torch.tensor(1.4), "ess": torch.tensor(0.9)}
+    course = {"stopped": "steps", "steps": 1200, "skipped": 0, "seconds": 9.0}
+    good = repr(DensityFit(**estimates, pareto_k=torch.tensor(0.2), **course))
+    assert good == "DensityFit(log_z=1.5, log_z_stderr=0.1, elbo=1.4, ess=0.9, pareto_k=0.2; 1,200 steps in 9 s, ended by: steps)"
+    for k in (torch.tensor(2.0), torch.tensor(math.nan), torch.tensor([0.1, 2.0])):
+        assert "don't trust them: Pareto k is" in repr(DensityFit(**estimates, pareto_k=k, **course))
+    history = History(1200, -1.5, 1000, "patience", 9.0, 0, 3, [{"step": i} for i in range(500)])
+    assert (
+        repr(history)
+        == "History(1,200 steps in 9 s, ended by: patience; best of 500 validations: -1.5 at step 1,000, 3 steps skipped, 0 rolled back)"
+    )
+    assert "never finite" in repr(History(2, None, 0, "steps", 1.0, 0, 0))
+
+
+def conditional(n=6000, branches=1, seed=0):
+    """y in two columns around ``+-(2c, c - d)``, noise 0.3 and 0.5, given a number c and a word that shifts it by d."""
+    rng = np.random.default_rng(seed)
+    c, word = rng.normal(size=n), rng.integers(0, 2, n)
+    middle = np.stack([2 * c, c - word], 1) * (rng.choice([-1, 1], n) if branches == 2 else np.ones(n))[:, None]
+    y = middle + rng.normal(size=(n, 2)) * [0.3, 0.5]
+    return load(pa.table({"a": y[:, 0], "b": y[:, 1], "c": c, "word": np.array(["x", "y"])[word]}), context=["c", "word"])
+
+
+def test_conditional_runs_are_judged_beside_conditional_baselines():
+    """Known entropies: a linear Gaussian reaches its own, and experts that of two branches, which no single one can."""
+    best = -math.log(2 * math.pi * math.e) - math.log(0.3 * 0.5)  # minus the entropy given the context
+    data = conditional()
+    scores = {score.name: score for score in baselines(data, data.schema.layers())}
+    linear = scores["linear Gaussian given the context"]
+    assert abs(linear.nats - best) < 3 * linear.stderr
+    plain = max(score.nats for name, score in scores.items() if "ignores the context" in name)
+    assert len(scores) == 5 and plain < best - 0.7
+    experts = next(score for name, score in scores.items() if name.startswith("mixture of"))
+    assert experts.nats > best - 0.1 and "Gaussian mixture, " in "".join(scores)
+    told = verdict([summarize("flow", np.full(len(data.test), best - 9)), *scores.values()])
+    assert "given the context" in told and "use the" not in told, "no command fits such a baseline"
+    forked = conditional(branches=2)
+    scores = {score.name: score for score in baselines(forked, forked.schema.layers())}
+    experts = next(score for name, score in scores.items() if name.startswith("mixture of"))
+    assert experts.nats > best - math.log(2) - 0.1 and scores["linear Gaussian given the context"].nats < best - 1.2
+
+
+def test_experts_are_a_density_of_the_values():
+    """``p(x | c)`` integrates to 1 over x, for contexts with words too, whose one-hot columns have no density of their own."""
+    data = conditional(2000, 2)
+    c = torch.cat([data.train.context]).double()
+    features = data.schema.embed()(c).double().numpy()
+    rows = np.hstack([features, data.train.x[:, :1].numpy()])
+    for fit in (linear_experts, linear_gaussian):
+        _, density = fit(rows, rows[:200], features.shape[1])
+        x = np.linspace(-40, 40, 4001)
+        for one in features[:5]:
+            mass = np.exp(density(np.hstack([np.tile(one, (len(x), 1)), x[:, None]]))).sum() * (x[1] - x[0])
+            assert mass == pytest.approx(1, abs=1e-6)
+
+
+def test_ridge_holds_where_the_context_is_wide():
+    """More features than rows: the regression is still solvable, and no worse than the mean."""
+    rng = np.random.default_rng(0)
+    rows = np.hstack([rng.normal(size=(60, 80)), rng.normal(size=(60, 1))])
+    _, density = linear_gaussian(rows[:40], rows[40:], 80)
+    assert density(rows[40:]).mean() > -3

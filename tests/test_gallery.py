@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from figures import words_stay_inside  # noqa: F401  (on by itself)
 from typer.testing import CliRunner
 
 from pushforward.cli.commands import app

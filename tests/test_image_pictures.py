@@ -10,13 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from figures import words_stay_inside  # noqa: F401  (on by itself)
 from PIL import Image
 
 from pushforward import latent, plots, verbs
 from pushforward.cli import main
 from pushforward.data import Column, DataError, ImageSchema, load_images
 from pushforward.models.build import build
-from pushforward.plots.strips import to_bytes
+from pushforward.plots import to_bytes
 from pushforward.training import Run
 
 RNG = np.random.default_rng(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from figures import words_stay_inside  # noqa: F401  (on by itself)
 
 import pushforward.plots
 import pushforward.report
@@ -20,7 +22,7 @@ from pushforward import Flow
 from pushforward.data import load
 from pushforward.distributions import Normal
 from pushforward.doctor import Diagnosis, Finding
-from pushforward.evaluation import Results, Score, TwoSample, evaluate, verdict
+from pushforward.evaluation import Results, Score, TwoSample, calibration, evaluate, verdict
 from pushforward.nets import MLP
 from pushforward.plots import learning_curves, save, score_dots, sheets, telling, uniformity
 from pushforward.plots.style import edges, limits, number
@@ -100,6 +102,12 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
+@pytest.fixture(autouse=True)
+def coarse(monkeypatch):
+    """Densities of few contexts: what they are of is tested beside the other figures."""
+    monkeypatch.setattr(importlib.import_module("pushforward.plots.density"), "EVALUATIONS", 2**15)
+
+
 def pixels(path):
     assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     return matplotlib.image.imread(path)[..., :3]
@@ -115,7 +123,8 @@ def test_report(name, tmp_path):
         Score("Gaussian", -9.0, 0.1, "exact", 1, len(data.test)),
     ]
     before, state = dict(matplotlib.rcParams), torch.get_rng_state()
-    path = write_report(run, data, Results(scores, verdict(scores), c2st=TwoSample(0.75, 0.01, 50)))
+    ranked = calibration(run.flow, data.test, data.schema.names)
+    path = write_report(run, data, Results(scores, verdict(scores), c2st=TwoSample(0.75, 0.01, 50), calibration=ranked))
     assert dict(matplotlib.rcParams) == before and torch.equal(torch.get_rng_state(), state)
     assert path == tmp_path / "report.html"
     text = path.read_text(encoding="utf-8")
@@ -128,7 +137,9 @@ def test_report(name, tmp_path):
         assert column.name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") in text
     assert "a<b>" not in text and "<i>" not in text
     figures = {file.stem: file for file in (tmp_path / "figures").iterdir()}
-    assert set(figures) == EXPECTED[name] | {"learning", "scores", "uniformity", "likelihoods"}
+    sure = {"coverage", "ranks"} if data.schema.context else {"coverage"}
+    assert set(figures) == EXPECTED[name] | sure | {"learning", "scores", "uniformity", "likelihoods"}
+    assert "in the central interval of each column" in text
     assert len(page.loads) == len(figures)
     for file in figures.values():
         assert pixels(file).std() > 0.03, file.name

@@ -13,7 +13,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "pushforward"
 FILES = sorted(SOURCE.rglob("*.py"))
 LEVELS = [
-    ["kernels", "signals", "words", "documents"],
+    ["kernels", "lazy", "signals", "words", "documents"],
     ["options", "core", "univariate", "likelihoods", "nets"],
     ["distributions", "transforms"],
     ["models", "data", "objectives"],

@@ -11,7 +11,9 @@ import sys
 import pytest
 
 HEAVY = ["torch", "numpy", "scipy", "sklearn", "pandas", "pyarrow", "matplotlib", "PIL", "accelerate", "datasets", "safetensors"]
-VERBS = ["fit", "distill", "gallery", "evaluate", "sample", "score", "doctor", "list", "interpolate", "edit", "reconstruct"]
+DRAWING = {"matplotlib", "mpl_toolkits", "scipy", "sklearn", "pandas", "gradio", "datasets", "accelerate", "rich"}
+NAMES = "fit compare distill gallery evaluate sample score diagnose plan list_models list_data interpolate edit reconstruct results"
+VERBS = ["fit", "compare", "distill", "gallery", "evaluate", "sample", "score", "doctor", "list", "interpolate", "edit", "reconstruct"]
 
 
 def modules(code: str) -> set[str]:
@@ -53,6 +55,25 @@ def test_import_loads_torch_and_nothing_heavier():
     assert not (both - modules("import torch")) & {*HEAVY, "typer", "pydantic", "rich"}
 
 
+def test_no_verb_imports_what_draws():
+    """Nothing is imported for pictures, tables of the terminal or baselines before one of them is made."""
+    loaded = modules(f"from pushforward.verbs import {', '.join(NAMES.split())}")
+    assert "torch" in loaded and not loaded & DRAWING
+
+
+USE = """
+import numpy as np, pushforward as pf
+x = np.random.default_rng(0).normal(size=(200, 2))
+run = pf.fit(x, "gaussian", options=["train.steps=2"], report=False, progress=False, out={out!r})
+pf.sample(run, 5), pf.score(run, x), pf.evaluate(run, x), pf.diagnose(run, x), pf.results(run)
+"""
+
+
+def test_verbs_without_pictures_draw_nothing(tmp_path):
+    """From a fit without a report to its diagnosis; scikit-learn is there for the baselines and the two-sample test."""
+    assert not modules(USE.format(out=str(tmp_path / "run"))) & {"matplotlib", "mpl_toolkits", "datasets", "gradio"}
+
+
 def seconds(*arguments: str) -> float:
     """Of a processor, which others on the machine disturb less than a clock."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -67,6 +88,20 @@ def test_import_takes_little_more_than_torch():
     pairs = [(seconds("-c", "import torch"), seconds("-c", "import pushforward; pushforward.Flow")) for _ in range(7)]
     torchs, ours = (statistics.median(times) for times in zip(*pairs))
     assert ours < 1.2 * torchs, f"{ours:.2f} s, torch {torchs:.2f} s"
+
+
+def waited(code: str) -> float:
+    """Seconds of a processor that a fresh interpreter takes for the code, its start included."""
+    code += "; import time; print(time.process_time())"
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["sample", "score", "evaluate", "diagnose", "list_models", "fit"])
+def test_a_verb_waits_little_longer_than_for_torch(verb):
+    """Under 1.2 times, in turns: the median of the ratios, since a busy machine slows both."""
+    ratios = [waited(f"from pushforward.verbs import {verb}") / waited("import torch") for _ in range(9)]
+    assert statistics.median(ratios) < 1.2, ratios
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from .univariate import Additive, Affine, RationalQuadratic, Univariate
     from .verbs import (
+        compare,
         diagnose,
         distill,
         edit,
@@ -56,7 +57,7 @@ _ROOMS = {
     "distributions": "Beta Causal Free FromTorch GaussianMixture Given Normal StudentT Uniform",
     "objectives": "MaximumLikelihood",
     "training": "Run fit_density",
-    "verbs": "diagnose distill edit evaluate fit gallery interpolate list_data list_models list_presets load plan reconstruct"
+    "verbs": "compare diagnose distill edit evaluate fit gallery interpolate list_data list_models list_presets load plan reconstruct"
     " results sample score",
     "estimator": "FlowDensity",
     "adapters": "as_pyro as_sbi",
@@ -97,6 +98,7 @@ __all__ = [
     "Univariate",
     "as_pyro",
     "as_sbi",
+    "compare",
     "diagnose",
     "distill",
     "edit",

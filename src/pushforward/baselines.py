@@ -1,7 +1,8 @@
-"""What a fitted flow has to beat: one Gaussian, a Gaussian mixture, independent columns; for images, the files they are kept in."""
+"""What a fitted flow has to beat: Gaussians, mixtures and independent columns, given the context too; for images, their files."""
 
 from __future__ import annotations
 
+import copy
 import io
 import math
 import time
@@ -25,8 +26,10 @@ COMPONENTS = (1, 2, 5, 10, 20, 50)
 ROWS, NUMBERS = 40_000, 400_000  # at most so many rows, and rows times columns, for a mixture: 40,000 of 10 columns take about 20 s
 BINS = (8, 16, 32, 64, 128, 256, 512, 1024)
 FORMATS: dict[str, dict[str, Any]] = {"PNG": {"optimize": True}, "WebP": {"lossless": True}}  # as Pillow writes them
+SMALL_IMAGE = 256  # numbers of an image below which most of its file is headers and tables, not pixels
 STORED = 2**25  # numbers of images that are written, at most: 10,000 of CIFAR's take about 15 s
 TAIL = 0.01  # the share of a marginal that is a wide Gaussian, so that no value is impossible
+RIDGES = (1e-6, 1e-3, 1e-1, 1e1)  # of a linear regression on the context, as shares of the rows
 FLOOR = 1e-6  # added to the variance of a component, in standardized columns
 
 
@@ -38,7 +41,8 @@ def baselines(data: Data, layers: Sequence[Transform], *, samples: int = 1, seed
     as the flow's first layers hand them on, and the log-dets of these layers are added, so that the figures stand beside the
     flow's in the same units. Integers are dequantized once to fit and ``samples`` times to score, as the flow's are.
 
-    They ignore a context, and say so in their names. Weighted rows are resampled in proportion to their weights. Cost: seconds;
+    They ignore a context, and say so in their names. Where there is one, two that use it stand beside them: a Gaussian whose mean is
+    linear in the context, and a mixture of such. Weighted rows are resampled in proportion to their weights. Cost: seconds;
     tables of more than 40,000 rows or 400,000 numbers are subsampled for the mixture, which then names the rows it saw.
 
     Arguments:
@@ -55,19 +59,25 @@ def baselines(data: Data, layers: Sequence[Transform], *, samples: int = 1, seed
     chain = Chain(*layers)
     with torch.random.fork_rng([]), torch.no_grad():
         torch.manual_seed(seed)
-        train, valid = (_resampled(_prepared(chain, split)[0], split.weight, seed) for split in (data.train, data.valid))
+        given = [_features(data, split) for split in (data.train, data.valid, data.test)]
+        train, valid = (
+            _resampled(np.hstack([c, _prepared(chain, split)[0]]), split.weight, seed) for c, split in zip(given, (data.train, data.valid))
+        )
         passes = [_prepared(chain, data.test) for _ in range(1 if chain.exact else samples)]
-    note = " (ignores the context)" if data.train.context is not None else ""
+    width = given[0].shape[1]
+    note = " (ignores the context)" if width else ""
     kind = "exact" if chain.exact else "bound"
     scores = []
-    for fit in (gaussian_mixture, gaussian, independent):
+    for fit in (gaussian_mixture, gaussian, independent, *((linear_experts, linear_gaussian) if width else ())):
         start = time.perf_counter()
-        name, density = fit(train, valid, seed)
+        uses = fit in (linear_experts, linear_gaussian)
+        name, density = fit(train, valid, width, seed) if uses else fit(train[:, width:], valid[:, width:], seed)
+        name = name if uses else name + note
         seconds = time.perf_counter() - start
-        terms = torch.stack([torch.as_tensor(density(z)) + ldj for z, ldj in passes])
+        terms = torch.stack([torch.as_tensor(density(np.hstack([given[2], z]) if uses else z)) + ldj for z, ldj in passes])
         log_prob = terms.logsumexp(0) - math.log(len(passes))
-        options = {"kind": kind, "samples": len(passes), "dim": train.shape[1], "schema": data.schema, "train_seconds": seconds}
-        scores.append(summarize(name + note, log_prob, weight=data.test.weight, **options))
+        options = {"kind": kind, "samples": len(passes), "dim": train.shape[1] - width, "schema": data.schema, "train_seconds": seconds}
+        scores.append(summarize(name, log_prob, weight=data.test.weight, **options))
     return scores
 
 
@@ -79,7 +89,8 @@ def files(rows: Rows, schema: ImageSchema) -> list[Score]:
 
     Arguments:
         rows: the test images.
-        schema: of the data; formats know 1 or 3 channels, others give no scores.
+        schema: of the data; formats know 1 or 3 channels, others give no scores, nor do images of fewer than 256 numbers, whose files are
+            mostly headers and tables: see :func:`no_files`.
 
     Example::
 
@@ -88,7 +99,7 @@ def files(rows: Rows, schema: ImageSchema) -> list[Score]:
     """
     from PIL import Image, features
 
-    if schema.shape[0] not in (1, 3):
+    if no_files(schema):
         return []
     some = rows.x[: max(20, STORED // schema.dim)]
     note = "" if len(some) == len(rows) else f" (of the first {len(some):,} images)"
@@ -107,6 +118,13 @@ def files(rows: Rows, schema: ImageSchema) -> list[Score]:
     return sorted(scores, key=lambda score: -score.nats)
 
 
+def no_files(schema: ImageSchema) -> str:
+    """Why images do not stand beside their files, in words; empty if they do."""
+    if schema.shape[0] not in (1, 3):
+        return f"no file format has {schema.shape[0]} channels"
+    return f"files of images of {schema.dim} numbers are mostly headers" if schema.dim < SMALL_IMAGE else ""
+
+
 def gaussian(train: np.ndarray, valid: np.ndarray, seed: int = 0) -> tuple[str, Density]:
     """The Gaussian with the mean and covariance of the train split."""
     return "Gaussian", _mixture(train, 1, seed).score_samples
@@ -114,6 +132,58 @@ def gaussian(train: np.ndarray, valid: np.ndarray, seed: int = 0) -> tuple[str, 
 
 def gaussian_mixture(train: np.ndarray, valid: np.ndarray, seed: int = 0) -> tuple[str, Density]:
     """Mixtures of more and more components, fitted by EM; the one that validation likes best, until it has worsened twice."""
+    best, how = _chosen(train, seed, lambda mixture: mixture.score(valid))
+    return f"Gaussian mixture, {_count(best.n_components, 'component')}{how}", best.score_samples
+
+
+def linear_gaussian(train: np.ndarray, valid: np.ndarray, width: int, seed: int = 0) -> tuple[str, Density]:
+    """A Gaussian of full covariance, its mean linear in the context, which is the first ``width`` columns.
+
+    Ridge regression in closed form, ``W = (C'C + ridge n 1)^-1 C'X`` of centred columns; the ridge is chosen by validation.
+    """
+    middle = train.mean(0)
+    c, x = np.split(train - middle, [width], 1)
+
+    def density(ridge: float) -> Density:
+        slope = np.linalg.solve(c.T @ c + ridge * len(c) * np.eye(width), c.T @ x)
+        root = np.linalg.cholesky((x - c @ slope).T @ (x - c @ slope) / len(x) + FLOOR * np.eye(x.shape[1]))
+
+        def log_density(rows: np.ndarray) -> np.ndarray:
+            given, values = np.split(rows - middle, [width], 1)
+            z = np.linalg.solve(root, (values - given @ slope).T)
+            return -0.5 * (z**2).sum(0) - np.log(np.diag(root)).sum() - 0.5 * x.shape[1] * math.log(2 * math.pi)
+
+        return log_density
+
+    best = max((density(ridge) for ridge in RIDGES), key=lambda candidate: candidate(valid).mean())
+    return "linear Gaussian given the context", best
+
+
+def linear_experts(train: np.ndarray, valid: np.ndarray, width: int, seed: int = 0) -> tuple[str, Density]:
+    """A mixture of linear Gaussians given the context, which is the first ``width`` columns, with Gaussian gates.
+
+    A Gaussian mixture of context and values together, by EM, over its marginal of the context: ``p(x | c) = p(c, x) / p(c)`` has experts
+    whose means are linear in c. The number of experts is chosen by validation, of ``p(x | c)``.
+
+    Reference: An Alternative Model for Mixtures of Experts, Xu, Jordan, Hinton, 1995, NIPS 7.
+    """
+
+    def density(joint: Any) -> Density:
+        gate = copy.copy(joint)
+        gate.means_, gate.covariances_ = joint.means_[:, :width], joint.covariances_[:, :width, :width]
+        gate.n_features_in_, gate.precisions_cholesky_ = width, np.linalg.inv(np.linalg.cholesky(gate.covariances_)).transpose(0, 2, 1)
+        return lambda rows: joint.score_samples(rows) - gate.score_samples(rows[:, :width])
+
+    best, how = _chosen(train, seed, lambda joint: density(joint)(valid).mean())
+    return f"mixture of {_count(best.n_components, 'linear Gaussian')} given the context{how}", density(best)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number > 1)}"
+
+
+def _chosen(train: np.ndarray, seed: int, judge: Callable[[Any], float]) -> tuple[Any, str]:
+    """The mixture that is judged best, until it has worsened twice, and in words which rows it saw, if not all."""
     rows = min(len(train), ROWS, max(2_000, NUMBERS // train.shape[1]))
     seen = train if rows == len(train) else train[np.random.default_rng(seed).permutation(len(train))[:rows]]
     best, best_score, worse = None, -math.inf, 0
@@ -121,7 +191,7 @@ def gaussian_mixture(train: np.ndarray, valid: np.ndarray, seed: int = 0) -> tup
         if components > len(seen):
             break
         mixture = _mixture(seen, components, seed)
-        score = mixture.score(valid)
+        score = judge(mixture)
         if score > best_score:
             best, best_score, worse = mixture, score, 0
         else:
@@ -129,8 +199,7 @@ def gaussian_mixture(train: np.ndarray, valid: np.ndarray, seed: int = 0) -> tup
             if worse == 2:
                 break
     assert best is not None
-    name = f"Gaussian mixture, {best.n_components} component{'s' * (best.n_components > 1)}"
-    return name if seen is train else f"{name} (fitted to {rows:,} of {len(train):,} rows)", best.score_samples
+    return best, "" if seen is train else f" (fitted to {rows:,} of {len(train):,} rows)"
 
 
 def independent(train: np.ndarray, valid: np.ndarray, seed: int = 0) -> tuple[str, Density]:
@@ -165,6 +234,12 @@ def _polygon(train: np.ndarray, valid: np.ndarray) -> Density:
         return log_density
 
     return max((density(bins) for bins in BINS), key=lambda candidate: candidate(valid).mean())
+
+
+def _features(data: Data, rows: Rows) -> np.ndarray:
+    """The context as the flow's nets see it, ``(N, width)``; no columns without one."""
+    embed = data.schema.embed()
+    return np.empty((len(rows), 0)) if embed is None or rows.context is None else embed(rows.context).double().numpy()
 
 
 def _prepared(chain: Chain, rows: Rows) -> tuple[np.ndarray, Tensor]:

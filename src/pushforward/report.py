@@ -15,6 +15,7 @@ import torch
 
 from . import __version__
 from .data import ImageSchema
+from .evaluation.calibration import SPOKEN
 from .plots import Picture, pictures, save
 from .plots.style import number
 from .training.atomic import write_text
@@ -22,7 +23,7 @@ from .training.atomic import write_text
 if TYPE_CHECKING:
     from .data import Column, Data
     from .doctor import Diagnosis
-    from .evaluation import Results, Score, TwoSample
+    from .evaluation import Calibration, Results, Score, TwoSample
     from .training.run import Run
 
 PIXELS = 100  # of the page to an inch of a figure, so that letters are of one size in all of them
@@ -63,9 +64,10 @@ def write_report(
     scores = results.scores
     if not scores:
         raise ValueError("write_report: expected the flow's score and those of baselines, got none; call evaluate first")
-    shown = pictures(run, data, scores)
+    shown = pictures(run, data, scores, ranked=results.calibration)
     files = {picture.name: save(picture.figure, run.path / "figures" / f"{picture.name}.png") for picture in shown}
     training = [p for p in shown if p.name in ("learning", "scores")]
+    sure = [p for p in shown if p.name in ("coverage", "ranks")]
     model = str(run.config["model"]["name"])
     title = f"{model} fitted to {data.name}"
     body = [
@@ -73,7 +75,8 @@ def write_report(
         f"<p class='verdict'>{escape(results.verdict)}</p>",
         _section("Scores", _scores(scores), _test(results.c2st), *(_figure(p, files[p.name]) for p in training)),
         *(_section(title, f"<pre>{escape(text)}</pre>") for title, text in (sections or {}).items()),
-        _section("Fit", *(_figure(p, files[p.name]) for p in shown if p not in training)),
+        _section("Fit", *(_figure(p, files[p.name]) for p in shown if p not in [*training, *sure])),
+        _section("Calibration", _intervals(results.calibration), *(_figure(p, files[p.name]) for p in sure)) if sure else "",
         _section("What the data were understood to be", _data(data)),
         _section("Doctor", _doctor(diagnosis)) if diagnosis is not None else "",
         _section("Use it", _commands(run.path, data.schema.context, isinstance(data.schema, ImageSchema))),
@@ -178,6 +181,21 @@ def _duration(seconds: float | None) -> str:
 
 def _test(c2st: TwoSample | None) -> str:
     return "" if c2st is None else f"<p>Two-sample test: {escape(c2st.words().replace('+-', '±'))}.</p>"
+
+
+def _intervals(found: Calibration | None) -> str:
+    """Expected beside observed coverage, of the columns that stray most."""
+    if found is None:
+        return ""
+    shown = sorted(found.columns, key=lambda ranks: -max(abs(ranks.at(level) - level) for level in SPOKEN))[:FOLDED_FROM]
+    rows = [("expected", *(f"{100 * level:.0f} %" for level in SPOKEN), "")]
+    rows += [(ranks.name, *(f"{100 * ranks.at(level):.1f} %" for level in SPOKEN), found.fault(ranks) or "–") for ranks in shown]
+    rows += [("standard error", *(f"{100 * found.stderr(level):.1f} %" for level in SPOKEN), "")]
+    some = f" The {len(shown)} columns that stray most." if len(shown) < len(found.columns) else ""
+    among = f"{found.draws:,} samples {'given its context' if found.joint else 'that all rows share'}"
+    note = f"Share of {found.rows:,} test rows in the central interval of each column, each row among {among}.{some}"
+    table = _table(("intervals", *(f"central {100 * level:.0f} %" for level in SPOKEN), "samples are"), rows, (1, 2, 3, 4))
+    return f"<p>Intervals: {escape(found.words())}.</p>{table}<p class='soft'>{escape(note)}</p>"
 
 
 def _data(data: Data) -> str:

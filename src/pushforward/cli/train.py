@@ -112,6 +112,8 @@ def fit_command(
         print(f"No density can score above {-found['entropy']:.3f} nats per row here, minus the data's entropy.")
     if found["c2st"] is not None:
         print(f"Two-sample test: {found['c2st']['words']}.")
+    if found["calibration"] is not None:
+        print(f"Intervals: {found['calibration']['words']}.")
     if report:
         print(f"\nReport: {page}")
     pictures = isinstance(run.schema, ImageSchema)

@@ -35,6 +35,31 @@ def evaluate_command(
         print_scores(scores)
 
 
+@app.command("compare")
+def compare_command(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Two or more directories that fit wrote.", show_default=False)],
+    data: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Rows that no run was fitted to.", show_default="test rows of the first")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FILE", help="Draw data beside samples of each run, .png.", show_default=False)
+    ] = None,
+    samples: Samples = 1,
+    as_json: Json = False,
+) -> None:
+    """Judge runs on the same rows, with the differences row by row."""
+    from ..verbs import compare, print_comparison
+
+    found = compare(runs, data, out, samples=samples)
+    if as_json:
+        print_json({"runs": [str(run) for run in runs]} | found.to_json())
+        return
+    print_comparison(found)
+    print(found.verdict)
+    if out is not None:
+        print(f"{out}: the data beside samples of each run")
+
+
 @app.command("sample")
 def sample_command(
     run: RunArgument,

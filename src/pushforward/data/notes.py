@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..words import listing
@@ -12,8 +14,10 @@ OFTEN = 0.05  # and so does one where a single value fills more than this share
 FEWEST = 20  # but not below this many rows
 SAME = 0.995  # correlation from which two columns nearly determine each other
 SAMPLED = 50_000  # rows that correlations are taken over
+DETERMINED = 1e-4  # variance of a column given the others, as a share of its own
 WORDS = 100  # a larger vocabulary makes a wide context
 
+WARNING = "Warning: "  # what a doubtful note begins with
 MEANINGLESS = (
     "a continuous density there may be meaningless (it can grow without bound); "
     "declare such a column integer if it counts something, give it as context, or leave it out"
@@ -63,6 +67,12 @@ def warn(columns: list[Column], x: np.ndarray) -> list[str]:
     return notes + _alike(columns, x[:SAMPLED])
 
 
+def repeated(notes: Sequence[str]) -> str:
+    """Of notes, what says that values of real columns repeat, without the advice; empty if nothing does."""
+    found = [note.removeprefix(WARNING).partition(f": {MEANINGLESS}")[0] for note in notes if MEANINGLESS in note]
+    return "; ".join(found)
+
+
 def _few(column: Column, rows: int) -> bool:
     return not column.discrete and column.distinct < FEW * rows
 
@@ -71,10 +81,8 @@ def _alike(columns: list[Column], x: np.ndarray) -> list[str]:
     varying = [i for i, column in enumerate(columns) if column.distinct > 1]
     if len(varying) < 2:
         return []
-    z = x[:, varying]
-    z = z - z.mean(0)
-    norm = np.sqrt((z**2).sum(0))
-    correlation = np.triu(np.abs((z / np.where(norm > 0, norm, 1)).T @ (z / np.where(norm > 0, norm, 1))), 1)
+    ranks = x[:, varying].argsort(0, kind="stable").argsort(0).astype(np.float64)
+    correlation = np.triu(np.maximum(_correlation(x[:, varying]), _correlation(ranks)), 1)
     twins, close = [], []
     for a, b in np.argwhere(correlation > SAME):
         first, second = columns[varying[a]], columns[varying[b]]
@@ -87,7 +95,29 @@ def _alike(columns: list[Column], x: np.ndarray) -> list[str]:
         notes.append(f"Warning: equal columns: {listing(twins)}: the density of both together is a spike; leave one out.")
     if close:
         notes.append(f"Warning: columns that nearly determine each other: {listing(close)}: expect a high and fragile likelihood.")
+    paired = {int(i) for pair in np.argwhere(correlation > SAME) for i in pair}
+    rest = [i for at, i in enumerate(varying) if at not in paired]
+    combined = [columns[i].name for i in _combined(x, rest)]
+    if combined:
+        notes.append(f"Warning: columns that are nearly sums of others: {listing(combined)}: expect a high and fragile likelihood.")
     return notes
+
+
+def _correlation(x: np.ndarray) -> np.ndarray:
+    """Absolute correlations of columns ``(N, D)``, 0 with one that does not vary."""
+    z = x - x.mean(0)
+    norm = np.sqrt((z**2).sum(0))
+    z = z / np.where(norm > 0, norm, 1)
+    return np.abs(z.T @ z)
+
+
+def _combined(x: np.ndarray, which: list[int]) -> list[int]:
+    """The columns that the others determine linearly; ``1 / diag(R^-1)`` is the variance that they leave of each, R the correlations."""
+    if len(which) < 3 or len(x) <= 2 * len(which):
+        return []
+    z = (x[:, which] - x[:, which].mean(0)) / np.maximum(x[:, which].std(0), 1e-300)
+    left = 1 / np.diag(np.linalg.inv(z.T @ z / len(z) + 1e-12 * np.eye(len(which))))
+    return [i for i, share in zip(which, left) if share < DETERMINED]
 
 
 _RULES = (

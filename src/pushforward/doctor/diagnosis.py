@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,10 +13,11 @@ from torch import Tensor
 
 from .. import kernels
 from ..core import Flow
+from ..data import Column
 from ..distributions import Normal
-from ..evaluation import entering, settled
-from .columns import doubts
-from .findings import Finding, of_good_layers, of_images, of_latent, of_layer, of_lost_rows, of_mass, of_whole
+from ..evaluation import Calibration, calibration, entering, settled
+from .columns import doubts, warnings_among
+from .findings import Finding, of_calibration, of_good_layers, of_images, of_latent, of_layer, of_lost_rows, of_mass, of_whole
 from .normalized import Normalization, check_normalized
 from .walk import LayerCheck, spread, walk
 
@@ -37,6 +39,7 @@ class Diagnosis:
         round_trip: error of ``decode(encode(x))`` through the whole flow, in standard deviations of the columns.
         latent: per dimension of z: ``mean``, ``std``, ``kurtosis`` (excess), and ``largest`` |z|; empty for a base that is not Normal.
         normalization: in one and two dimensions.
+        calibration: of tables, whether intervals hold what they should.
     """
 
     layers: list[LayerCheck]
@@ -45,6 +48,7 @@ class Diagnosis:
     round_trip: float = math.nan
     latent: dict[str, Any] = field(default_factory=dict)
     normalization: Normalization | None = None
+    calibration: Calibration | None = None
 
     @property
     def healthy(self) -> bool:
@@ -70,17 +74,27 @@ class Diagnosis:
                 "findings": [asdict(finding) for finding in self.findings],
                 "latent": self.latent,
                 "normalization": None if self.normalization is None else self.normalization.to_json(),
+                "calibration": None if self.calibration is None else self.calibration.to_json(),
             }
         )
 
 
-def diagnose(flow: Flow, rows: Rows, schema: Schema | ImageSchema | None = None, n: int = 512, seed: int = 0) -> Diagnosis:
+def diagnose(
+    flow: Flow,
+    rows: Rows,
+    schema: Schema | ImageSchema | None = None,
+    n: int = 512,
+    seed: int = 0,
+    ranked: Calibration | None = None,
+    notes: Sequence[str] | None = None,
+) -> Diagnosis:
     """Walks real rows through a flow and draws back, layer by layer, and says what is wrong in plain words.
 
     For each layer: the error of there and back, in the flow's own dtype and in a float64 copy; the log-det against autograd's, both
     ways; slopes; the share of points in a spline's tails; where values stop being finite. For the whole: does it give the
     data back, are the latents normal, do columns look discrete or duplicated, does a density of one or two dimensions
-    integrate to one. Fails where figures are wrong, warns where they may mislead. Cost: seconds; the flow is left as it was.
+    integrate to one, do intervals hold what they should. Fails where
+    figures are wrong, warns where they may mislead. Cost: seconds; the flow is left as it was.
 
     Of images only a few walk, 8 or more, and what needs columns or many rows (are latents normal, do columns look odd, log-dets
     by autograd) is left out; a finding says so.
@@ -91,6 +105,8 @@ def diagnose(flow: Flow, rows: Rows, schema: Schema | ImageSchema | None = None,
         schema: gives the columns their names and kinds; without it, columns of whole numbers count as discrete.
         n: rows that walk.
         seed: of their choice, and of all noise.
+        ranked: what :func:`calibration` found of these rows, if that is known.
+        notes: what was said of the data when they were read; else doubts about columns are formed anew, by these rows.
 
     Raises:
         ValueError: there are no rows, or the context is missing.
@@ -129,8 +145,12 @@ def diagnose(flow: Flow, rows: Rows, schema: Schema | ImageSchema | None = None,
         described = cast("Schema", schema).columns if schema else None
         columns = rows.x[order[:ROWS_FOR_COLUMNS]].double().cpu().numpy()
         names = [column.name for column in described] if described else [f"column {i}" for i in range(columns.shape[1])]
-        discrete = [c.discrete for c in described] if described else list((columns == np.floor(columns)).all(0))
-        found += [Finding("warn", text) for text in doubts(columns, names, discrete)]
+        if described is None:
+            whole = (columns == np.floor(columns)).all(0)
+            described = [Column(name, "integer" if discrete else "real") for name, discrete in zip(names, whole)]
+        found += [Finding("warn", text) for text in (doubts(columns, described) if notes is None else warnings_among(notes))]
+        report.calibration = ranked or calibration(flow, rows, names, seed=seed)
+        found += of_calibration(report.calibration)
     found += of_good_layers(steps.layers)
     if next(flow.parameters(), x).is_cpu:
         found.append(Finding("ok", f"splines, mixtures and masked layers go through {kernels.path()}"))

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..evaluation import Calibration
 from .normalized import Normalization
 from .walk import LARGEST, LayerCheck
 
@@ -110,6 +111,14 @@ def of_images(z: Tensor, rows: int) -> list[Finding]:
         found.append(Finding("warn" if odd else "ok", text + (", away from 0 and 1: the fit is not finished" if odd else "")))
     text = f"images: {rows:,} of them were looked at; each latent dimension by itself and odd columns were left out, as they need many rows"
     return [*found, Finding("ok", text)]
+
+
+def of_calibration(found: Calibration | None) -> list[Finding]:
+    """Whether the intervals of the columns hold what they should."""
+    if found is None:
+        return []
+    faults = [found.fault(ranks) for ranks in [*found.columns, *([found.joint] if found.joint else [])]]
+    return [Finding("warn" if any(faults) else "ok", found.words())]
 
 
 def of_mass(normalization: Normalization) -> list[Finding]:

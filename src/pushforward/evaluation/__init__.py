@@ -1,5 +1,6 @@
 """How good a fitted density is: nats on held-out rows beside baselines, and whether its samples can be told from data."""
 
+from .calibration import Calibration, calibration
 from .importance import Importance, importance
 from .likelihood import dequantization, entering, evaluate, log_likelihood, settled
 from .results import Results, likelihood_quantiles
@@ -7,11 +8,13 @@ from .scores import Score, summarize, verdict
 from .two_sample import TwoSample, c2st
 
 __all__ = [
+    "Calibration",
     "Importance",
     "Results",
     "Score",
     "TwoSample",
     "c2st",
+    "calibration",
     "dequantization",
     "entering",
     "evaluate",

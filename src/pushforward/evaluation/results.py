@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 from ..core import Distribution
 from ..documents import validated
+from .calibration import Calibration
 from .likelihood import log_likelihood
 from .scores import Score
 from .two_sample import TwoSample
@@ -59,6 +60,7 @@ class _Kept(TypedDict):
     c2st: _KeptTest | None
     quantiles: Annotated[list[float], Field(min_length=2)]
     distillation: NotRequired[dict[str, Any] | None]
+    calibration: NotRequired[dict[str, Any] | None]
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class Results:
         entropy: of the data's own distribution, in nats, where it is known.
         c2st: whether samples can be told from test rows; None where that was not asked.
         quantiles: :func:`likelihood_quantiles` of the training rows.
+        calibration: coverage of intervals and ranks; None for images, for few rows, and where scores.json does not have it.
         distillation: how a student compares with its teacher; None for other runs.
     """
 
@@ -80,6 +83,7 @@ class Results:
     c2st: TwoSample | None = None
     quantiles: list[float] = field(default_factory=list)
     distillation: dict[str, Any] | None = None
+    calibration: Calibration | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As a dictionary that JSON can hold."""
@@ -89,6 +93,7 @@ class Results:
             "entropy": self.entropy,
             "c2st": None if self.c2st is None else self.c2st.to_json(),
             "quantiles": self.quantiles,
+            "calibration": None if self.calibration is None else self.calibration.to_json(),
         }
         return found if self.distillation is None else found | {"distillation": self.distillation}
 
@@ -107,6 +112,7 @@ class Results:
             None if found["c2st"] is None else TwoSample.from_json(found["c2st"]),
             found["quantiles"],
             found.get("distillation"),
+            Calibration.from_json(found["calibration"]) if found.get("calibration") else None,
         )
 
 

@@ -119,15 +119,30 @@ def summarize(
     )
 
 
-def verdict(scores: Sequence[Score]) -> str:
+def verdict(scores: Sequence[Score], alone: str = "", repeated: str = "") -> str:
     """Which of the scores is best, in a sentence; the first is the flow's, the others its baselines'.
 
     If a baseline wins it says so plainly. A gap within two of its standard errors is called a tie; that error is taken over the
     differences row by row (rows that are hard for one model are hard for the other), so all scores must be of the same rows.
+    Where values of real columns repeat, a density can grow without bound on them: the sentence begins with that, and tells no gap.
+
+    Arguments:
+        scores: of the same rows.
+        alone: why there are no baselines, if there are none.
+        repeated: which values repeat, in words.
     """
+    if not repeated:
+        return _compared(scores, alone)
+    best = max(scores, key=lambda s: s.nats).name.partition(" (")[0]
+    words = f"The likelihood says little here: {repeated}, and a continuous density can grow without bound on repeated values"
+    return f"{words}. By it {best} is best; judge the samples instead."
+
+
+def _compared(scores: Sequence[Score], alone: str) -> str:
     flow, *others = scores
     if not others:
-        return f"{flow.name}: nothing to compare with."
+        reached = "" if flow.bits_per_dim is None else f" {flow.bits_per_dim:.3f} bits per dim, and"
+        return f"{flow.name}:{reached} nothing to compare with{alone and ': '}{alone}."
     best = max(others, key=lambda s: s.nats)
     rival = best.name.partition(" (")[0]  # without what the name says about rows and context
     if best.kind == "code":
@@ -139,7 +154,8 @@ def verdict(scores: Sequence[Score]) -> str:
         return f"{flow.name} gives density zero to {flow.impossible:,} rows; the {rival} does not: the baseline wins."
     if gap < 0:
         plainly = "A simpler model wins" if gap < -noise else "The flow is not better than a simpler model"
-        return f"{plainly}: the {rival} is {-gap:.3f} nats per row above {flow.name}. Train longer, or use the {rival}."
+        other = "" if rival.endswith("given the context") else f", or use the {rival}"  # of which there is no model to fit
+        return f"{plainly}: the {rival} is {-gap:.3f} nats per row above {flow.name}. Train longer{other}."
     if gap <= noise:
         return f"{flow.name} is best, but by {gap:.3f} nats per row over the {rival}, which is within two standard errors: a tie."
     return f"{flow.name} is best: {gap:.3f} nats per row above the best baseline ({rival})."

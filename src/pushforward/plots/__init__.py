@@ -1,19 +1,34 @@
-"""Figures of data, samples and fitted flows: each function returns a matplotlib Figure, and `save` writes it."""
+"""Figures of data, samples and fitted flows: each function returns a matplotlib Figure, and `save` writes it.
 
-from .curves import learning_curves, likelihoods, score_dots
-from .gallery import Exhibit, exhibition, wall
-from .images import extremes, sheets
-from .pictures import Picture, pictures
-from .plane import densities, profile, warp
-from .strips import contact_sheet, reconstructions, strips, temperatures
-from .style import save
-from .tables import conditionals, marginals, pairs, telling, uniformity
+A name is imported when it is first used: matplotlib takes a second, and who draws nothing should not wait for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..lazy import names_of
+
+if TYPE_CHECKING:
+    from .beside import beside
+    from .board import reconstructions, strips, temperatures
+    from .contact import contact_sheet, to_bytes
+    from .coverage import coverage, rank_histograms
+    from .curves import learning_curves, likelihoods, score_dots
+    from .gallery import Exhibit, exhibition, wall
+    from .images import extremes, sheets
+    from .plane import densities, profile, warp
+    from .run_pictures import Picture, pictures
+    from .style import save
+    from .tables import conditionals, marginals, pairs, telling, uniformity
 
 __all__ = [
     "Exhibit",
     "Picture",
+    "beside",
     "conditionals",
     "contact_sheet",
+    "coverage",
     "densities",
     "exhibition",
     "extremes",
@@ -23,6 +38,7 @@ __all__ = [
     "pairs",
     "pictures",
     "profile",
+    "rank_histograms",
     "reconstructions",
     "save",
     "score_dots",
@@ -30,7 +46,26 @@ __all__ = [
     "strips",
     "telling",
     "temperatures",
+    "to_bytes",
     "uniformity",
     "wall",
     "warp",
 ]
+
+# file -> what it gives; the same list as above, for the interpreter
+__getattr__ = names_of(
+    __name__,
+    {
+        "coverage": "coverage rank_histograms",
+        "curves": "learning_curves likelihoods score_dots",
+        "gallery": "Exhibit exhibition wall",
+        "images": "extremes sheets",
+        "run_pictures": "Picture pictures",
+        "contact": "contact_sheet to_bytes",
+        "plane": "densities profile warp",
+        "beside": "beside",
+        "board": "reconstructions strips temperatures",
+        "style": "save",
+        "tables": "conditionals marginals pairs telling uniformity",
+    },
+)

@@ -28,8 +28,9 @@ class Exhibit:
 
     @property
     def title(self) -> str:
+        """The model, and below it what it reached."""
         reached = f"{number(self.nats)} nats" if self.gap is None else f"gap {number(self.gap)}"
-        return f"{shorten(self.model, 18)}: {reached}"
+        return f"{shorten(self.model, 20)}\n{reached}"
 
 
 @style()
@@ -50,7 +51,7 @@ def exhibition(name: str, x: np.ndarray, columns: Sequence[Any], exhibits: Seque
         cloud(row[0], x, spans, columns, norm)
         cloud(row[1], samples, spans, columns, norm)
         mesh(row[2], grid, norm)
-        for ax, title in zip(row, (name, "samples", exhibit.title), strict=False):
+        for ax, title in zip(row, (shorten(name, 20), "samples", exhibit.title), strict=False):
             ax.set_title(title)
             frame(ax, spans, columns)
             bare_ticks(ax)
@@ -69,7 +70,7 @@ def wall(shown: Mapping[str, tuple[np.ndarray, Sequence[Any], Sequence[Exhibit]]
         grids = [density_grid(e.flow, spans, columns) for e in exhibits]
         norm = scale(np.concatenate([g.heights for g in grids]))
         cloud(axes[0], x, spans, columns, norm)
-        axes[0].set_title(name)
+        axes[0].set_title(shorten(name, 20))
         for ax, exhibit, grid in zip(axes[1:], exhibits, grids, strict=False):
             mesh(ax, grid, norm)
             ax.set_title(exhibit.title)

@@ -14,10 +14,16 @@ from .style import SOFT, bare, figure, number, style
 
 @style()
 def sheets(x: np.ndarray, samples: np.ndarray, shape: Sequence[int], low: float, high: float, side: int = 8) -> Figure:
-    """``side * side`` images of the data and as many samples; x and samples ``(n, prod(shape))``, grey from ``low`` to ``high``."""
-    picture = figure(9.2, 4.75, gap=0.05)
-    for ax, rows, title in zip(picture.subplots(1, 2), (x, samples), ("data", "samples")):
-        _tile(ax, _pictures(rows[: side * side], shape, low, high), side)
+    """Up to ``side * side`` images of the data and as many samples; x and samples ``(n, prod(shape))``, grey from ``low`` to ``high``.
+
+    Few images stand in a square of their own, and the figure is as high as the sheets are.
+    """
+    side = min(side, math.ceil(math.sqrt(max(len(x), len(samples)))))
+    pair = [sheet_of(rows[: side * side], shape, low, high, side) for rows in (x, samples)]
+    aspect = max(sheet.shape[0] for sheet in pair) / pair[0].shape[1]
+    picture = figure(9.2, 4.35 * aspect + 0.4, gap=0.05)
+    for ax, sheet, title in zip(picture.subplots(1, 2), pair, ("data", "samples")):
+        _show(ax, sheet)
         ax.set_title(title)
     return picture
 
@@ -29,7 +35,7 @@ def extremes(
     """The most and the least likely rows of x, each with its log-likelihood in nats ``(n,)``, or with its bits per dimension."""
     order = np.argsort(-np.nan_to_num(log_prob, nan=-np.inf))
     count = min(count, len(order))
-    picture = figure(9.2, 2.9)
+    picture = figure(max(3.7, 0.92 * count), 2.9)  # few images stand close together
     axes = picture.subplots(2, count, squeeze=False)
     for line, which, title in zip(axes, (order[:count], order[::-1][:count]), ("most likely", "least likely")):
         for ax, i, image in zip(line, which, _pictures(x[which], shape, low, high)):
@@ -50,8 +56,9 @@ def _pictures(rows: np.ndarray, shape: Sequence[int], low: float, high: float) -
     return images.transpose(0, 2, 3, 1) if shape[0] == 3 else images[:, 0]
 
 
-def _tile(ax: Axes, images: np.ndarray, side: int) -> None:
-    """The images as one picture with a white line between them."""
+def sheet_of(rows: np.ndarray, shape: Sequence[int], low: float, high: float, side: int) -> np.ndarray:
+    """Images as one picture, ``side`` in a row, with a white line between them."""
+    images = _pictures(rows, shape, low, high)
     h, w = images.shape[1:3]
     seam = max(1, round(0.08 * h))
     down = -(-len(images) // side)
@@ -59,7 +66,7 @@ def _tile(ax: Axes, images: np.ndarray, side: int) -> None:
     for k, image in enumerate(images):
         top, left = k // side * (h + seam), k % side * (w + seam)
         sheet[top : top + h, left : left + w] = image
-    _show(ax, sheet)
+    return sheet
 
 
 def _show(ax: Axes, image: np.ndarray) -> None:

@@ -17,30 +17,17 @@ from torch.distributions import constraints
 
 from ..core import Flow
 from ..evaluation import entering
+from .density import Contexts, density
 from .style import DATA, DENSITY, INK, MODEL, WHEEL, bins_for, color, edges, figure, label_axis, span, style
 
-GRID = 200  # points to a side of the density
+GRID, COARSE = 200, 100  # points to a side of the density, and of a mixture over contexts
+CURVE = 600  # points of the density of one column
 REACH = 3.6  # standard deviations of the base that a picture of latents shows
 FEW = 3000  # rows that are better shown as points
 
 
-@torch.no_grad()
-def density(flow: Flow, points: np.ndarray, contexts: Tensor | None = None, batch: int = 16384) -> np.ndarray:
-    """``exp(log_prob)`` at points ``(n, D)``, averaged over ``contexts`` ``(K, ...)``; returns ``(n,)``."""
-    x = torch.from_numpy(np.ascontiguousarray(points))
-    repeats = [None] if contexts is None else list(contexts)
-    draws = 1 if flow.kind == "exact" else 8
-    total = torch.zeros(len(x), dtype=torch.float64)
-    for context in repeats:
-        for start in range(0, len(x), batch):
-            rows = x[start : start + batch]
-            given = entering(flow, rows, None if context is None else context.expand(len(rows), *context.shape))
-            total[start : start + batch] += flow.log_prob(*given, samples=draws).double().exp().cpu()
-    return (total / len(repeats)).nan_to_num(0, 0, 0).numpy()
-
-
 @style()
-def densities(flow: Flow, x: np.ndarray, samples: np.ndarray, columns: Sequence[Any], contexts: Tensor | None = None) -> Figure:
+def densities(flow: Flow, x: np.ndarray, samples: np.ndarray, columns: Sequence[Any], contexts: Contexts | None = None) -> Figure:
     """Data, samples and the density itself in one colour scale; x and samples ``(n, 2)``."""
     spans = window(x, columns)
     model = density_grid(flow, spans, columns, contexts)
@@ -51,7 +38,7 @@ def densities(flow: Flow, x: np.ndarray, samples: np.ndarray, columns: Sequence[
         cloud(ax, rows, spans, columns, norm)
         ax.set_title(title)
     mesh(right, model, norm)
-    right.set_title("density" if contexts is None else "density, mean over contexts")
+    right.set_title("density" if contexts is None else "density, a mixture over contexts")
     for ax in (left, middle, right):
         frame(ax, spans, columns)
     for ax in (middle, right):
@@ -85,9 +72,10 @@ class Grid:
     heights: np.ndarray
 
 
-def density_grid(flow: Flow, spans: list[tuple[float, float]], columns: Sequence[Any], contexts: Tensor | None = None) -> Grid:
+def density_grid(flow: Flow, spans: list[tuple[float, float]], columns: Sequence[Any], contexts: Contexts | None = None) -> Grid:
     """The density of two columns between the ends of ``spans``."""
-    x, y = (_grid(*ends, column.discrete) for ends, column in zip(spans, columns))
+    most = GRID if contexts is None else COARSE
+    x, y = (_grid(*ends, column.discrete, most) for ends, column in zip(spans, columns))
     points = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
     return Grid(x, y, density(flow, points, contexts).reshape(len(y), len(x)))
 
@@ -113,11 +101,11 @@ def window(x: np.ndarray, columns: Sequence[Any]) -> list[tuple[float, float]]:
     return [((low + high) / 2 - half, (low + high) / 2 + half) for low, high in spans]
 
 
-def _grid(low: float, high: float, discrete: bool) -> np.ndarray:
+def _grid(low: float, high: float, discrete: bool, most: int) -> np.ndarray:
     if not discrete:
-        return np.linspace(low, high, GRID)
+        return np.linspace(low, high, most)
     whole = np.arange(np.ceil(low), np.floor(high) + 1)
-    return whole if len(whole) <= GRID else np.unique(np.round(np.linspace(whole[0], whole[-1], GRID)))
+    return whole if len(whole) <= most else np.unique(np.round(np.linspace(whole[0], whole[-1], most)))
 
 
 def frame(ax: Axes, spans: list[tuple[float, float]], columns: Sequence[Any]) -> None:
@@ -130,10 +118,10 @@ def frame(ax: Axes, spans: list[tuple[float, float]], columns: Sequence[Any]) ->
 
 
 @style()
-def profile(flow: Flow, x: np.ndarray, column: Any, contexts: Tensor | None = None) -> Figure:
+def profile(flow: Flow, x: np.ndarray, column: Any, contexts: Contexts | None = None) -> Figure:
     """The density of one column as a curve over the data's histogram; x ``(n, 1)``."""
     low, high = span(x, column)
-    points = _grid(low, high, column.discrete) if column.discrete else np.linspace(low, high, 600)
+    points = _grid(low, high, column.discrete, GRID if column.discrete else CURVE)
     picture = figure(7, 3.6)
     ax = picture.add_subplot()
     bins = edges(low, high, column.discrete, bins_for(len(x), 80))

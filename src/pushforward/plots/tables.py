@@ -41,7 +41,7 @@ def marginals(x: np.ndarray, samples: np.ndarray, columns: Sequence[Any], most: 
     picture = figure(max(4.5, 2.4 * across), 0.5 + 1.9 * down)
     axes = picture.subplots(down, across, squeeze=False).ravel()
     for ax, i in zip(axes, shown):
-        _marginal(ax, x[:, i], samples[:, i], columns[i])
+        marginal(ax, x[:, i], samples[:, i], columns[i])
         ax.set_title(f"KS {number(gaps[i], 2)}", loc="right", fontsize=8.5, color=SOFT, fontweight="normal", pad=3)
     for ax in axes[len(shown) :]:
         ax.set_axis_off()
@@ -53,9 +53,10 @@ def _key() -> list[Any]:
     return [Patch(color=DATA, alpha=0.35, linewidth=0, label="data"), Line2D([], [], color=MODEL, label="samples")]
 
 
-def _marginal(
+def marginal(
     ax: Axes, x: np.ndarray, samples: np.ndarray, column: Any, window: tuple[float, float] | None = None, named: bool = True
 ) -> None:
+    """One column's histogram, data filled and samples as a line."""
     samples = samples[np.isfinite(samples)]
     low, high = window or span(x, column)
     discrete = column.discrete
@@ -91,7 +92,7 @@ def conditionals(x: np.ndarray, samples: np.ndarray, columns: Sequence[Any], giv
     for line, (name, rows) in enumerate(groups):
         last = line == len(groups) - 1
         for i, (ax, column) in enumerate(zip(axes[line], columns)):
-            _marginal(ax, x[rows, i], samples[rows, i], column, window=span(x[:, i], column), named=last)
+            marginal(ax, x[rows, i], samples[rows, i], column, window=span(x[:, i], column), named=last)
             if not last:
                 ax.tick_params(bottom=False, labelbottom=False)
         axes[line, 0].set_title(f"{shorten(name, 40)} ({rows.sum():,} rows)", fontsize=9.5, fontweight="normal", pad=3)
@@ -139,7 +140,7 @@ def pairs(x: np.ndarray, samples: np.ndarray, columns: Sequence[Any]) -> Figure:
         for at in range(dim):
             ax = axes[row, at]
             if row == at:
-                _marginal(ax, x[:, row], samples[:, row], columns[row], named=False)
+                marginal(ax, x[:, row], samples[:, row], columns[row], named=False)
                 ax.set_xlim(*spans[row])
             else:
                 _pair(ax, x, samples, (at, row), spans, columns, upper=at > row)

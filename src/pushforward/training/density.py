@@ -24,10 +24,11 @@ from .processes import Processes
 from .schedule import check_positive, course
 
 LOOKS = 50  # looks at the bound in a run
+TRUSTED = 0.7  # Pareto k up to which estimates can be taken at their word
 TINY = 0.01  # effective sample size that is worth a warning, as a share
 
 
-@dataclass
+@dataclass(repr=False)
 class DensityFit:
     """What came of a fit: estimates by importance sampling from the fitted flow, and the course of training.
 
@@ -55,6 +56,19 @@ class DensityFit:
     skipped: int
     seconds: float
     history: list[dict[str, Any]] = field(default_factory=list, repr=False)
+
+    def __repr__(self) -> str:
+        """The estimates, how training ended, and whether the weights' tail is too heavy to trust them."""
+        worst = float(self.pareto_k.max())
+        figures = [f"{name}={_short(getattr(self, name))}" for name in ("log_z", "log_z_stderr", "elbo", "ess", "pareto_k")]
+        doubt = (
+            f"; don't trust them: Pareto k is {worst:.2f}, above {TRUSTED}, so a few draws carry the weight" if not worst <= TRUSTED else ""
+        )
+        return f"DensityFit({', '.join(figures)}; {self.steps:,} steps in {self.seconds:.0f} s, ended by: {self.stopped}{doubt})"
+
+
+def _short(value: Tensor) -> str:
+    return f"{float(value):.4g}" if value.dim() == 0 else f"{float(value.min()):.4g}..{float(value.max()):.4g}"
 
 
 def fit_density(

@@ -14,7 +14,7 @@ from ..options import parse_table
 from ..words import listing, nearest
 from .fit import fit
 
-Source = str | list[str] | None
+Place = str | list[str] | None
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 
@@ -24,7 +24,7 @@ class DataTable(TypedDict, total=False):
 
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
 
-    source: Source
+    source: Place
     name: str
     columns: list[str]
     context: list[str]
@@ -36,8 +36,8 @@ class DataTable(TypedDict, total=False):
     size: Count | list[Count]
     crop: str | int
     gray: bool
-    valid: Source
-    test: Source
+    valid: Place
+    test: Place
 
 
 class DistillTable(TypedDict, total=False):

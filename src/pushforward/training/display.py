@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import sys
 import time
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from typing import TYPE_CHECKING
 
 from ..words import duration, printable, tell
 from .checkpoint import TrainerState
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 REDRAW = 0.25  # seconds between looks at the bar
 LINE = 10.0  # seconds between plain lines
@@ -30,6 +31,9 @@ class Display:
         self._nats, self._unit = (1.0, "") if dim is None else (dim * math.log(2), " bits/dim")
         self._bar: Progress | None = None
         if self.shown and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn
+
             columns = (BarColumn(bar_width=24), TextColumn("{task.description}"))
             self._bar = Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4)
             self._task = self._bar.add_task("", total=None)

@@ -11,7 +11,7 @@ from .checkpoint import TrainerState
 Stop = Literal["steps", "patience", "time limit", "interrupted"]
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """What happened in a fit.
 
@@ -34,6 +34,13 @@ class History:
     skipped: int
     records: list[dict[str, Any]] = field(default_factory=list)
     compiled: bool = False
+
+    def __repr__(self) -> str:
+        """How it ended and the best validation figure, without the records."""
+        best = "never finite" if self.best is None else f"{self.best:.4g} at step {self.best_step:,}"
+        guard = f", {self.skipped} steps skipped, {self.rollbacks} rolled back" if self.skipped or self.rollbacks else ""
+        looks = f"{len(self.records)} validation{'s' * (len(self.records) != 1)}"
+        return f"History({self.steps:,} steps in {self.seconds:.0f} s, ended by: {self.stopped}; best of {looks}: {best}{guard})"
 
 
 def record(now: TrainerState, figures: dict[str, float], lr: float, rate: float | None) -> dict[str, Any]:

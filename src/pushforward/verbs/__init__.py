@@ -1,27 +1,35 @@
-"""What the command line does, each verb as one call."""
+"""What the command line does, each verb as one call; a verb is imported when it is first used."""
 
 from __future__ import annotations
 
-from ..presets.recommend import recommend
-from .comparing import gallery
-from .distilling import comparison, distill
-from .editing import edit
-from .fitting import fit
-from .image_rows import Strip
-from .judge import diagnose, evaluate
-from .listing import list_data, list_models, list_presets
-from .picturing import Reconstructed, interpolate, reconstruct
-from .planning import Forecast, plan, print_forecast
-from .runs import load, results
-from .sampling import sample
-from .scoring import Scored, score
-from .show import print_scores
+from typing import TYPE_CHECKING
+
+from ..lazy import names_of
+
+if TYPE_CHECKING:
+    from ..presets.recommend import recommend
+    from .comparing import gallery
+    from .distilling import comparison, distill
+    from .editing import edit
+    from .fitting import fit
+    from .image_rows import Strip
+    from .judge import diagnose, evaluate
+    from .listing import list_data, list_models, list_presets
+    from .paired import Comparison, compare
+    from .picturing import Reconstructed, interpolate, reconstruct
+    from .planning import Forecast, plan, print_forecast
+    from .runs import load, results
+    from .sampling import sample
+    from .scoring import Scored, score
+    from .show import print_comparison, print_scores
 
 __all__ = [
+    "Comparison",
     "Forecast",
     "Reconstructed",
     "Scored",
     "Strip",
+    "compare",
     "comparison",
     "diagnose",
     "distill",
@@ -35,6 +43,7 @@ __all__ = [
     "list_presets",
     "load",
     "plan",
+    "print_comparison",
     "print_forecast",
     "print_scores",
     "recommend",
@@ -43,3 +52,25 @@ __all__ = [
     "sample",
     "score",
 ]
+
+# file -> what it gives; the same list as above, for the interpreter
+__getattr__ = names_of(
+    __name__,
+    {
+        ".presets.recommend": "recommend",
+        "comparing": "gallery",
+        "distilling": "comparison distill",
+        "editing": "edit",
+        "fitting": "fit",
+        "image_rows": "Strip",
+        "judge": "diagnose evaluate",
+        "listing": "list_data list_models list_presets",
+        "paired": "Comparison compare",
+        "picturing": "Reconstructed interpolate reconstruct",
+        "planning": "Forecast plan print_forecast",
+        "runs": "load results",
+        "sampling": "sample",
+        "scoring": "Scored score",
+        "show": "print_comparison print_scores",
+    },
+)

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from .. import options as signature
+from .. import plots
 from ..data import Data
 from ..data import load as load_data
 from ..evaluation import Score, evaluate
 from ..models import MODELS
 from ..models.build import build
-from ..plots import Exhibit, exhibition, save, wall
 from ..presets import read_preset
 from ..training import History
 from ..training import fit as train
@@ -71,13 +71,13 @@ def gallery(
         for model in models:
             flow, score, _ = fitted(each, chosen[model], time_limit=time_limit, seed=seed, progress=progress)
             gap = None if each.entropy is None else -each.entropy - score.nats
-            exhibits.append(Exhibit(model, flow, score.nats, gap))
-            say(f"{name}, {exhibits[-1].title}")
+            exhibits.append(plots.Exhibit(model, flow, score.nats, gap))
+            say(f"{name}, {exhibits[-1].title.replace(chr(10), ': ')}")
         x = each.test.x[:SHOWN].numpy()
-        save(exhibition(name, x, each.schema.columns, exhibits), folder / f"{name}.png")
+        plots.save(plots.exhibition(name, x, each.schema.columns, exhibits), folder / f"{name}.png")
         shown[name] = (x, each.schema.columns, exhibits)
         lines.append(f"| {name} | " + " | ".join(f"{e.nats if e.gap is None else e.gap:.3f}" for e in exhibits) + " |")
-    save(wall(shown), folder / "wall.png")
+    plots.save(plots.wall(shown), folder / "wall.png")
     table = "\n".join(lines)
     (folder / "table.md").write_text(table + "\n", encoding="utf-8")
     return table

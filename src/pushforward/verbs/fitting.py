@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from .. import options as signature
-from ..baselines import baselines, files
+from ..baselines import baselines, files, no_files
 from ..core import Flow
 from ..data import Data, ImageSchema
+from ..data.notes import repeated
 from ..doctor import diagnose
-from ..evaluation import Results, c2st, evaluate, likelihood_quantiles, verdict
+from ..evaluation import Results, c2st, calibration, evaluate, likelihood_quantiles, verdict
 from ..models import MODELS
 from ..presets import read_preset
 from ..presets.recommend import alpha_for, recommend
-from ..report import write_report
 from ..training import Run
 from ..training import fit as train
 from ..training.directory import Config
@@ -209,10 +209,16 @@ def _judge(run: Run, data: Data, flow: Flow, name: str, samples: int, seconds: f
     )
     scores = [score, *others]
     test = c2st(flow, data.test) if len(data.test) >= 20 and not pictures else None  # trees on pixels would say little, and take hours
-    found = Results(scores, verdict(scores), data.entropy, test, likelihood_quantiles(flow, data.train, samples))
+    ranked = None if pictures else calibration(flow, data.test, data.schema.names)
+    alone = no_files(data.schema) if isinstance(data.schema, ImageSchema) else ""
+    quantiles = likelihood_quantiles(flow, data.train, samples)
+    words = verdict(scores, alone, repeated(data.notes))
+    found = Results(scores, words, data.entropy, test, quantiles, calibration=ranked)
     keep_results(run, found)
     if report:
-        write_report(run, data, found, diagnose(flow, data.test, run.schema))
+        from ..report import write_report  # draws, and matplotlib takes a second to import
+
+        write_report(run, data, found, diagnose(flow, data.test, run.schema, ranked=ranked, notes=data.notes))
 
 
 def model_name(model: str | None, preset: str | Path | None) -> str | None:

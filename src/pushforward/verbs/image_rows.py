@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from matplotlib.figure import Figure
 from torch import Tensor
 
+from .. import plots
 from ..data import DataError, ImageSchema, Rows, read_images
 from ..data.images import Images, rows_of_images
-from ..plots import save, strips
 from ..training import Run
 from .runs import data_of, load, rows_of
 from .sources import IN_MEMORY
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,12 @@ class Strip:
 
     def figure(self) -> Figure:
         """The picture; images that are data are framed in blue."""
-        return strips(self.images, self.levels, columns=self.columns, rows=self.rows, real=self.real)
+        return plots.strips(self.images, self.levels, columns=self.columns, rows=self.rows, real=self.real)
 
     def write(self, out: str | Path | None) -> Strip:
         """Itself, after writing the picture if there is a path."""
         if out is not None:
-            save(self.figure(), out)
+            plots.save(self.figure(), out)
         return self
 
 

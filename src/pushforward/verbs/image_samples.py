@@ -13,11 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from .. import plots
 from ..data import ImageSchema
 from ..data.context import context_rows
 from ..latent import sample as draw
-from ..plots import contact_sheet, save, temperatures
-from ..plots.strips import to_bytes
 from ..training import Run
 from ..training.atomic import replace
 from ..words import nearest
@@ -77,9 +76,9 @@ def _write(
 ) -> None:
     ending = path.suffix.lower()
     if ending == ".png" and len(sheets) > 1:
-        replace(path, lambda place: save(temperatures(sheets, schema.levels, columns), place))
+        replace(path, lambda place: plots.save(plots.temperatures(sheets, schema.levels, columns), place))
     elif ending == ".png":
-        replace(path, lambda place: contact_sheet(images, schema.levels, place, columns=columns))
+        replace(path, lambda place: plots.contact_sheet(images, schema.levels, place, columns=columns))
     elif ending in (".npy", ".npz"):
         replace(path, lambda place: _save_numbers(place, images, labels if ending == ".npz" else None, ending))
     elif ending == ".parquet":
@@ -125,7 +124,7 @@ def _pngs(images: np.ndarray, levels: int) -> list[bytes]:
     from PIL import Image
 
     found = []
-    for image in to_bytes(images, levels):
+    for image in plots.to_bytes(images, levels):
         file = io.BytesIO()
         Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)) if len(image) == 3 else image[0]).save(file, format="PNG")
         found.append(file.getvalue())

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from .. import plots
 from ..data import ImageSchema, read_images
 from ..data.images import rows_of_images
 from ..evaluation import log_likelihood
-from ..plots import extremes, save
 from ..training import Run
 from .files import write_tables
 
@@ -56,7 +56,7 @@ def score_images(
     if out is not None:
         write_tables(Path(out), [table])
     if picture is not None:
-        save(extremes(rows.x.numpy(), values, schema.shape, 0.0, schema.levels - 1.0, bits=True), picture)
+        plots.save(plots.extremes(rows.x.numpy(), values, schema.shape, 0.0, schema.levels - 1.0, bits=True), picture)
     return table, picture
 
 

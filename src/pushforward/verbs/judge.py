@@ -42,5 +42,6 @@ def diagnose(run: Run | str | Path, data: Any = None) -> Diagnosis:
         ValueError: the data don't fit the run, or can't be read again.
     """
     run = load(run)
-    rows = data_of(run).test if data is None else rows_of(run, data)
-    return doctor.diagnose(run.flow, rows, run.schema)
+    own = data_of(run) if data is None else None  # fit and doctor say the same of its columns
+    rows, notes = (rows_of(run, data), None) if own is None else (own.test, own.notes)
+    return doctor.diagnose(run.flow, rows, run.schema, notes=notes)

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
-from .. import latent
+from .. import latent, plots
 from ..data import Rows
 from ..evaluation import settled
 from ..latent.paths import Kind
-from ..plots import reconstructions, save
 from ..training import Run
 from .image_rows import Strip, check_png, chosen, from_files, image_run, images_of, label_words, some, whole
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def interpolate(
@@ -101,7 +102,7 @@ class Reconstructed:
 
     def figure(self) -> Figure:
         """Images, what came back, and the difference; or the strip of scales."""
-        return reconstructions(self.x, self.back, self.levels) if self.scales is None else self.scales.figure()
+        return plots.reconstructions(self.x, self.back, self.levels) if self.scales is None else self.scales.figure()
 
     def words(self) -> str:
         """The figures in a sentence."""
@@ -155,7 +156,7 @@ def reconstruct(
     scales = _scales(run, schema.levels, shown, back, temperature, seed) if resample else None
     result = Reconstructed(len(first), found.error, found.wrong, found.exact, shown.x.numpy(), back, schema.levels, scales)
     if out is not None:
-        save(result.figure(), out)
+        plots.save(result.figure(), out)
     return result
 
 

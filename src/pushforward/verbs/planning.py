@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from .. import options as signature
 from ..data import HUB, ImageSchema, Schema
@@ -180,6 +178,9 @@ def plan(
 
 def print_forecast(forecast: Forecast) -> None:
     """Print a forecast as tables on stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
     one, precision = forecast.budget, "bfloat16" if forecast.train["precision"] == "bf16" else "float32"
     shape = " x ".join(map(str, forecast.shape))

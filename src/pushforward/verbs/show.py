@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from ..evaluation import Score
+from .paired import Comparison
 
 
 def print_scores(scores: Sequence[Score | Mapping[str, Any]]) -> None:
     """Print scores (or their JSON) as a table on stdout, the figures with their units and what kind of figure each is."""
+    from rich.console import Console
+    from rich.table import Table
+
     rows = [s.to_json() if isinstance(s, Score) else s for s in scores]
 
     standardized = any(s["standardized"] is not None for s in rows)
@@ -33,6 +35,21 @@ def print_scores(scores: Sequence[Score | Mapping[str, Any]]) -> None:
         table.add_row(*cells, s["words"])
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
     console.print(table)
+
+
+def print_comparison(found: Comparison) -> None:
+    """Print scores of runs on the same rows, and how far each is from the first, row by row."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"Log-likelihood of the same {found.scores[0].rows:,} rows", title_justify="left")
+    for heading in ("run", "nats per row", "minus the first", "which is"):
+        table.add_column(heading, justify="right" if heading in ("nats per row", "minus the first") else "left")
+    for place, (score, (gap, error)) in enumerate(zip(found.scores, found.differences)):
+        reached = "-inf" if not math.isfinite(score.nats) else f"{score.nats:.3f} ± {score.stderr:.3f}"
+        apart = "" if place == 0 else f"{gap:+.3f} ± {error:.3f}" if math.isfinite(gap) else f"{gap:+}"
+        table.add_row(score.name, reached, apart, score.words())
+    Console(width=None if sys.stdout.isatty() else 140, highlight=False).print(table)
 
 
 def _with_error(value: float | None, error: float | None) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from .. import plots
 from ..core import Flow
 from ..data import ImageSchema, Rows
 from ..evaluation import entering, settled
-from ..plots import contact_sheet
 
 MOMENTS = (0.0, 0.02, 0.1, 0.25, 0.5, 1.0)  # shares of a run after which there is a sheet
 SIDE, NUMBERS = 8, 2**17  # images in a row and column of a sheet, and the numbers in it that are worth drawing while training waits
@@ -45,7 +45,7 @@ class TrainingSheets:
             labels = entering(flow, self.rows.x, self.rows.context)[1] if self._labelled else None
             x = flow.sample((self.side**2,)) if labels is None else flow.sample((), labels)
         if x.isfinite().all():
-            contact_sheet(x.cpu().numpy(), self.levels, self.folder / f"step_{step:06d}.png", columns=self.side)
+            plots.contact_sheet(x.cpu().numpy(), self.levels, self.folder / f"step_{step:06d}.png", columns=self.side)
 
 
 def training_sheets(folder: Path) -> list[tuple[int, Path]]:

@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from ..core import Flow
 from ..data import ImageSchema, Rows
 from ..distributions import Normal
 from ..evaluation import entering, log_likelihood, settled
+from .coverage import coverage, rank_histograms
 from .curves import learning_curves, likelihoods, score_dots, short_name
+from .density import Contexts, contexts_of
 from .image_pictures import image_figures
 from .images import extremes, sheets
-from .plane import densities, profile, warp
+from .plane import COARSE, CURVE, densities, profile, warp
 from .style import shorten
 from .tables import conditionals, marginals, pairs, telling, uniformity
 
 if TYPE_CHECKING:
     from ..data import Data
-    from ..evaluation import Score
+    from ..evaluation import Calibration, Score
     from ..training.run import Run
 
 MOST = 20_000  # rows in a figure
@@ -45,6 +46,15 @@ LIKELIHOODS = (
 DISTILLED = (
     "Minus the distillation's loss as training went on, of the training batches and of the validation rows; the ring marks the best."
 )
+COVERAGE = (
+    "Observed beside expected: the share of test rows whose value lies in the central interval that should hold so many. Below the "
+    "diagonal intervals are too narrow, the model is too sure; above it too wide. Grey: within two standard errors of the diagonal."
+)
+TARP = " Right: the same of balls around other rows, in all columns at once (Lemos et al., 2023)."
+RANKS = (
+    "Ranks of the test rows among samples that were drawn for the same context, flat where the model is calibrated. Grey: where a bar lies "
+    "19 times out of 20. A bowl: samples are too narrow; a hump: too wide; a slope: shifted. After Talts et al., 2018"
+)
 LEARNING = "Log-likelihood as training went on, of the training batches and of the validation rows; the ring marks the best."
 
 
@@ -58,17 +68,18 @@ class Picture:
     figure: Figure
 
 
-def pictures(run: Run, data: Data, scores: Sequence[Score], seed: int = 0) -> list[Picture]:
+def pictures(run: Run, data: Data, scores: Sequence[Score], seed: int = 0, ranked: Calibration | None = None) -> list[Picture]:
     """All figures of a run: learning curves and scores, then what its kind of data calls for.
 
-    The first score is the model's. Rows and samples are drawn with ``seed``; the generator's state is restored.
+    The first score is the model's; ``ranked`` is its calibration. Rows and samples are drawn with ``seed``; the generator's
+    state is restored.
     """
     with settled(run.flow, seed):
         if isinstance(data.schema, ImageSchema):
             steps = [(int(path.stem[5:]), path) for path in sorted((run.path / "figures" / "training").glob("step_*.png"))]
             found = image_figures(run.flow, data, data.schema, scores[0], steps)
             return [*_training(run, data, scores), *(Picture(name, *rest) for name, rest in found.items())]
-        return [*_training(run, data, scores), *_fit(run.flow, data)]
+        return [*_training(run, data, scores), *_fit(run.flow, data), *_calibration(ranked)]
 
 
 def _training(run: Run, data: Data, scores: Sequence[Score]) -> list[Picture]:
@@ -99,7 +110,7 @@ def _fit(flow: Flow, data: Data) -> list[Picture]:
     if schema.image is not None:
         found = _images(flow, data, rows, samples)
     elif len(schema.columns) == 1:
-        found = [Picture("density", "Density", note + "The curve is the model's density itself.", _profile(flow, data, rows))]
+        found = [_profile(flow, data, rows, note)]
     elif len(schema.columns) == 2:
         found = _plane(flow, data, rows, samples, note)
     else:
@@ -124,19 +135,25 @@ def _images(flow: Flow, data: Data, rows: Rows, samples: Rows) -> list[Picture]:
     ]
 
 
-def _contexts(rows: Rows, most: int = 16) -> Tensor | None:
-    """A few contexts, over which a density is averaged."""
-    return None if rows.context is None else rows.context[:most]
+def _contexts(flow: Flow, rows: Rows, points: int) -> tuple[Contexts | None, str]:
+    """What a conditional density is averaged over, so that it is of the same rows as the data beside it; and that in words."""
+    if rows.context is None:
+        return None, "the model's density itself"
+    contexts = contexts_of(flow, rows.context, points)
+    return contexts, f"the mixture of the model's densities given {contexts.words}"
 
 
-def _profile(flow: Flow, data: Data, rows: Rows) -> Figure:
-    return profile(flow, rows.x.numpy(), data.schema.columns[0], _contexts(rows))
+def _profile(flow: Flow, data: Data, rows: Rows, note: str) -> Picture:
+    contexts, words = _contexts(flow, rows, CURVE)
+    drawn = profile(flow, rows.x.numpy(), data.schema.columns[0], contexts)
+    return Picture("density", "Density", f"{note}The curve is {words}.", drawn)
 
 
 def _plane(flow: Flow, data: Data, rows: Rows, samples: Rows, note: str) -> list[Picture]:
     columns, x = data.schema.columns, rows.x.numpy()
-    words = note + "The three share one colour scale: equal colours are equal densities."
-    found = [Picture("density", "Density", words, densities(flow, x, _finite(samples).x.numpy(), columns, _contexts(rows)))]
+    contexts, words = _contexts(flow, rows, COARSE**2)
+    words = f"{note}The density is {words}. The three share one colour scale: equal colours are equal densities."
+    found = [Picture("density", "Density", words, densities(flow, x, _finite(samples).x.numpy(), columns, contexts))]
     if isinstance(flow.base, Normal) and flow.base.shape == flow.shape:
         given = None if rows.context is None else rows.context[:4000]
         words = WARP if given is None else WARP + " The lines belong to the context of one row."
@@ -177,6 +194,15 @@ def _likelihoods(flow: Flow, data: Data, samples: Rows) -> list[Picture]:
     if not np.isfinite(np.concatenate([train, test, drawn])).any():
         return []
     return [Picture("likelihoods", "Log-likelihood of rows", LIKELIHOODS, likelihoods(train, test, drawn))]
+
+
+def _calibration(ranked: Calibration | None) -> list[Picture]:
+    if ranked is None:
+        return []
+    found = [Picture("coverage", "Do intervals hold what they should?", COVERAGE + (TARP if ranked.joint else ""), coverage(ranked))]
+    if ranked.joint:
+        found.append(Picture("ranks", "Simulation-based calibration", f"{RANKS} ({ranked.draws} for each row).", rank_histograms(ranked)))
+    return found
 
 
 def _pictured(data: Data) -> tuple[Rows, str]:

@@ -14,7 +14,7 @@ import torch
 from pushforward import Flow, Transform
 from pushforward.data import Rows
 from pushforward.distributions import Normal
-from pushforward.evaluation import Calibration, Results, calibration
+from pushforward.evaluation import Calibration, Results, Score, calibration
 
 FILE = importlib.import_module("pushforward.evaluation.calibration")  # whose name the function hides
 
@@ -126,7 +126,7 @@ def test_json_keeps_it_and_old_scores_load():
     found = calibration(flow(0.7), rows(200), ["a", "b"])
     again = Calibration.from_json(json.loads(json.dumps(found.to_json())))
     assert again == found and found.to_json()["words"] == found.words()
-    whole = Results([], "none", calibration=found).to_json()
+    whole = Results([Score("maf", -1.0, 0.1, "exact", 1, 200)], "none", quantiles=[-2.0, 0.0], calibration=found).to_json()
     assert Results.from_json(json.loads(json.dumps(whole))).calibration == found
     del whole["calibration"]
     assert Results.from_json(whole).calibration is None

@@ -14,7 +14,7 @@ from figures import words_stay_inside  # noqa: F401  (on by itself)
 from typer.testing import CliRunner
 
 import pushforward as pf
-from pushforward.cli import app
+from pushforward.cli.commands import app
 
 
 def table(n=600, seed=0):

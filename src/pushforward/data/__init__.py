@@ -6,7 +6,8 @@ from .errors import DataError
 from .hub import HUB
 from .image_schema import ImageSchema, schema_from_json
 from .images import is_images, load_images, read_images
-from .load import Data, Rows, load
+from .load import Data, load
+from .rows import Rows
 from .schema import Schema
 from .tables import read
 from .toy import TOYS, entropy

@@ -29,9 +29,10 @@ from .image_files import (
     open_image_file,
 )
 from .image_schema import ImageSchema
-from .load import FEWEST, Data, Rows, split
+from .load import FEWEST, Data, split
 from .pixels import Reading, decode, refit
 from .preprocess import measure
+from .rows import Rows
 
 MOST_LABELS = 10_000  # values of a label: each becomes an input of the nets
 

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
-from torch import Tensor
 
 from ..words import listing, nearest
 from .choose import Chosen, choose, complete
 from .column import Column
+from .contents import repeats
 from .embedded import EMBEDDED
 from .errors import DataError
 from .formats import READERS, Source
@@ -21,42 +20,13 @@ from .image_density import PICTURES, PREFIX, image_density
 from .infer import infer
 from .notes import describe, warn
 from .preprocess import measure
+from .rows import Rows
 from .schema import Schema, stack
 from .tables import read
 from .toy import ENTROPY, SIZES, TOYS
 
 FEWEST = 20  # rows below which there is nothing to fit
 OUTERMOST = float(np.finfo(np.float32).max)  # standard deviations from the mean: what the nets' dtype holds
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows of one split: data ``x`` (N, D) and ``context`` (N, K) in data units, float64, and the rows' weights (N,).
-
-    Images are whole numbers, uint8 ``(N, C, H, W)``.
-    """
-
-    x: Tensor
-    context: Tensor | None = None
-    weight: Tensor | None = None
-
-    def __len__(self) -> int:
-        return self.x.shape[0]
-
-    def to_table(self, schema: Schema) -> pa.Table:
-        """The rows with the schema's names and types, data columns first."""
-        table = schema.decode(self.x)
-        if self.context is not None:
-            context = schema.decode_context(self.context)
-            for name in context.column_names:
-                table = table.append_column(name, context[name])
-        return table
-
-    def pick(self, index: np.ndarray | slice) -> Rows:
-        """Some of the rows, by number."""
-        at = index if isinstance(index, slice) else torch.from_numpy(index)
-        context, weight = (None if part is None else part[at] for part in (self.context, self.weight))
-        return Rows(self.x[at], context, weight)
 
 
 @dataclass(frozen=True)
@@ -144,6 +114,8 @@ def load(
     _check(schema, {"train": train, "validation": held_out, "test": final}, where)
     sizes = f"{where}: {len(train):,} rows to train, {len(held_out):,} to validate, {len(final):,} to test; {len(schema.columns)} columns."
     notes = [sizes, *opened.notes, *describe(schema.columns, schema.context), *notes, *warn(schema.columns, train.x.numpy())]
+    if not (opened.drawn or schema.discrete):  # of whole numbers, equal rows are no wonder
+        notes += repeats(train, {"validation": held_out, "test": final})
     return Data(where, schema, train, held_out, final, opened.entropy if whole else None, notes)
 
 

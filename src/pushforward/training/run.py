@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..data import ImageSchema, Schema
 
 
+ROWS = "rows.safetensors"  # which rows are in which split
 DESCRIPTION = ("config.toml", "schema.json")  # with them, a directory is a run
 
 
@@ -70,7 +71,7 @@ class Run(Directory):
 
     def clear(self) -> None:
         """Remove what trainings write, and nothing else: the directory is as good as new for another one."""
-        for name in ("model.safetensors", "metrics.jsonl", "scores.json", "report.html"):
+        for name in ("model.safetensors", "metrics.jsonl", "scores.json", "report.html", ROWS):
             (self.path / name).unlink(missing_ok=True)
         for name in ("state", "figures"):
             folder = self.path / name

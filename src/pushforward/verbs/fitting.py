@@ -23,7 +23,7 @@ from ..training.fit import check_options, check_rows
 from ..training.processes import Processes, count, first
 from ..words import nearest, tell
 from .resuming import check_same, create, holding, lengthen, train_into, untrained
-from .runs import data_of, keep_results, load
+from .runs import data_of, keep_results, keep_rows, load
 from .sources import IN_MEMORY, as_images, read_source, settings_of, where
 
 INHERITED = ("columns", "context", "kinds", "missing", "weight", "bits", "size", "crop", "gray")  # from a run to start from
@@ -125,6 +125,8 @@ def fit(
             check_options(**training)
             flow = untrained(config, read.schema, begin)
             run = create(out, config, read, overwrite)
+            if first():
+                keep_rows(run, read)
         name = run.config["model"]["name"]
         for note in [*read.notes, *([why] if why else [])]:
             say(note)

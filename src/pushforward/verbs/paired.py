@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import plots
 from ..data import ImageSchema, Rows
+from ..data.contents import fingerprints
 from ..evaluation import Score, entering, evaluate, settled, summarize
 from ..training import Run
 from .image_rows import check_png
@@ -130,14 +131,7 @@ def _seen(run: Run, rows: Rows) -> int:
     """How many of the rows are among a run's training rows, by content; 0 of data in memory, which can't be read again."""
     if IN_MEMORY in (run.config["data"].get(name) for name in ("source", "valid", "test")):
         return 0
-    train = set(_contents(data_of(run).train))
-    return sum(row in train for row in _contents(rows))
-
-
-def _contents(rows: Rows) -> list[bytes]:
-    x = rows.x.flatten(1).numpy()
-    whole = x if rows.context is None else np.hstack([x, rows.context.flatten(1).numpy()])
-    return [row.tobytes() for row in np.ascontiguousarray(whole)]
+    return int(np.isin(fingerprints(rows), fingerprints(data_of(run).train)).sum())
 
 
 def _difference(score: Score, other: Score, rows: Rows) -> tuple[float, float]:

@@ -7,14 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from ..data import Column, Data, ImageSchema, Rows, Schema, read, read_images
+from ..data.contents import fingerprints, places
 from ..data.images import rows_of_images
+from ..data.rows import joined
 from ..documents import read_json
 from ..evaluation import Results
 from ..training import Run
-from ..training.atomic import write_text
+from ..training.atomic import write_tensors, write_text
+from ..training.run import ROWS
 from .sources import IN_MEMORY, read_source
 
 
@@ -58,16 +65,51 @@ def keep_results(run: Run, found: Results) -> None:
 
 
 def data_of(run: Run) -> Data:
-    """The data that a run was fitted to, read and split again.
+    """The data that a run was fitted to, read again; its rows are known by content, wherever they stand in a file that has changed since.
 
     Raises:
-        ValueError: they were given as an object in memory, or are no longer there.
+        ValueError: they were given as an object in memory, or are no longer there, or other rows are in their place.
     """
     settings = run.config["data"]
     source, valid, test = (settings.get(name) for name in ("source", "valid", "test"))
     if IN_MEMORY in (source, valid, test):
         raise ValueError(f"{run.path}: was fitted to data in memory, which can't be read again; give the data")
-    return read_source(source, settings, isinstance(run.schema, ImageSchema), valid, test, run.schema)
+    read = read_source(source, settings, isinstance(run.schema, ImageSchema), valid, test, run.schema)
+    return _as_fitted(run, read)
+
+
+def keep_rows(run: Run, data: Data) -> None:
+    """Write down which rows are in which split, by content, if they come from files: those may change."""
+    sources = run.config["data"]["source"]
+    if any(Path(source).exists() or "*" in source for source in ([sources] if isinstance(sources, str) else sources or [])):
+        splits = {"train": data.train, "valid": data.valid, "test": data.test}
+        prints = {name: torch.from_numpy(fingerprints(rows).view(np.int64)) for name, rows in splits.items()}
+        write_tensors(run.path / ROWS, prints, {"format": "pushforward rows 1"})
+
+
+def _as_fitted(run: Run, data: Data) -> Data:
+    """The data with the rows of a run in its splits, wherever they stand now."""
+    path = run.path / ROWS
+    if not path.is_file():  # of a name, or of a run from before such files
+        return data
+    splits = [data.train, data.valid, data.test]
+    try:
+        kept = load_file(path)
+        wanted = [kept[name].view(torch.int64).flatten().numpy().view(np.uint64) for name in ("train", "valid", "test")]
+    except (SafetensorError, KeyError, RuntimeError) as error:
+        raise ValueError(f"{path}: truncated or not a list of rows ({error}); put the original file back") from None
+    present = [fingerprints(rows) for rows in splits]
+    if all(map(np.array_equal, wanted, present)):
+        return data
+    at = places(np.concatenate(wanted), np.concatenate(present))
+    pool, found = joined(splits), np.split(at, np.cumsum([len(part) for part in wanted])[:-1])
+    gone = [int((part < 0).sum()) for part in found]
+    if any(len(part) == missing for part, missing in zip(found, gone)):
+        raise ValueError(f"{run.path}: the rows that it was fitted to are no longer in {data.name}; give the rows to use, or the old file")
+    lost = ", ".join(f"{n:,} {name} rows" for n, name in zip(gone, ("training", "validation", "test")) if n)
+    note = f"{data.name} has changed since the fit: {len(pool) - int((at >= 0).sum()):,} new rows are left out"
+    train, valid, test = (pool.pick(part[part >= 0]) for part in found)
+    return replace(data, train=train, valid=valid, test=test, notes=[*data.notes, f"{note}; {lost} are gone." if lost else f"{note}."])
 
 
 def rows_of(run: Run, data: Any) -> Rows:

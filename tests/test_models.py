@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import re
 
+import numpy as np
 import pytest
 import torch
 
+import pushforward as pf
 from pushforward.core import Flow
 from pushforward.models import MODELS, VECTOR_MODELS
 
@@ -182,3 +186,14 @@ def test_the_faulty_layer_is_named():
         Flow(Normal((2,)), Coupling([1, 0], Affine(), MLP(4, 2)))
     with pytest.raises(ValueError, match="vectors"):
         MODELS["maf"]((3, 8, 8))
+
+
+def test_the_baseline_can_be_had_as_a_run():
+    """The mixture that `fit` prints beside a model, by name and components: the same figure or a better one."""
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(3000, 3)) * [0.3, 0.2, 1.0] + generator.choice([-4, 0, 3], size=(3000, 3))
+    fit = functools.partial(pf.fit, rows, report=False, progress=False)
+    printed = pf.results(fit("maf", options=["model.steps=1", "train.steps=1"]))["scores"][1]
+    components = int(re.fullmatch(r"Gaussian mixture, (\d+) components", printed["name"])[1])
+    own = pf.results(fit("gaussian_mixture", options=[f"model.components={components}", "train.steps=20"]))["scores"][0]
+    assert components >= 10 and own["nats"] > printed["nats"] - 0.02

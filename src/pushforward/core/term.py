@@ -9,7 +9,13 @@ from torch import Tensor, nn
 
 
 class Hooked(nn.Module):
-    """A part of a model with derived state; ``Flow.refresh`` reaches it wherever it stands, whatever holds it."""
+    """A part of a model with derived state; ``Flow.refresh`` reaches it wherever it stands, whatever holds it.
+
+    Attributes:
+        starting_rows: how many rows its data-dependent start is worth, if more than those of a batch.
+    """
+
+    starting_rows = 0
 
     def refresh(self) -> None:
         """Bring derived state up to date (power iterations); ``fit`` calls it before each step."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core import Distribution, full_precision, set_aside_infinite
+
+ROUNDS = 100  # of EM
 
 
 class GaussianMixture(Distribution):
@@ -19,9 +23,10 @@ class GaussianMixture(Distribution):
     Its diagonal stays below ``1 / floor``: a component free to shrink onto one row has infinite likelihood.
 
     Cost: O(K D^2) per row. Draws are reparameterised within a component; the choice of the component carries no gradient.
-    Means start at random; :meth:`initialize` places the components in data.
+    Means start at random; :meth:`initialize` fits all of it to data by EM.
 
-    Reference: k-means++: The Advantages of Careful Seeding, Arthur and Vassilvitskii, 2007 (the start).
+    Reference: Maximum Likelihood from Incomplete Data via the EM Algorithm, Dempster, Laird, Rubin, 1977 (the start); k-means++: The
+    Advantages of Careful Seeding, Arthur and Vassilvitskii, 2007 (where EM begins).
 
     Arguments:
         shape: the event's shape; the covariance is over all its D numbers.
@@ -49,6 +54,7 @@ class GaussianMixture(Distribution):
         self.logits = nn.Parameter(torch.zeros(components))
         self.mean = nn.Parameter(torch.randn(components, dim))
         self.precision = nn.Parameter(torch.zeros(components, dim, dim))  # below the diagonal P, on it log P_ii
+        self.starting_rows = min(40_000, max(2_000, 400_000 // dim))
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         self.check(x, context)
@@ -64,25 +70,22 @@ class GaussianMixture(Distribution):
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Means by k-means++ and a few rounds of k-means, weights and covariances from the clusters found; the same on every process."""
-        rows = x.flatten(1).to(self.mean.dtype)
-        count, dim = self.mean.shape
-        mean = _seeds(rows, count)
-        for _ in range(10):
-            near = F.one_hot(torch.cdist(rows, mean).argmin(1), count).to(rows.dtype)  # (B, K)
-            size = near.sum(0).unsqueeze(1)
-            mean = torch.where(size > 0, near.T @ rows / size.clamp(min=1), mean)
-        spread = (rows - near @ mean).unsqueeze(0) * near.T.unsqueeze(2)  # (K, B, D)
-        scatter = spread.mT @ spread
-        # each covariance is drawn towards the mean one with the weight of D + 1 rows, so that small clusters have one too
-        pooled = scatter.sum(0) / rows.shape[0]
-        ridge = (self.floor**2 + 1e-6 * pooled.diagonal().mean()) * torch.eye(dim, dtype=rows.dtype, device=rows.device)
-        covariance = (scatter + (dim + 1) * pooled) / (size.unsqueeze(2) + dim + 1) + ridge
-        factor = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(covariance)))
-        diagonal = factor.diagonal(dim1=1, dim2=2).log().clamp(max=-math.log(self.floor) - 0.1)
-        diagonal = -math.log(self.floor) - torch.log(torch.expm1(-math.log(self.floor) - diagonal))  # undo the cap of _factor
-        self.logits.copy_(((size.squeeze(1) + 1) / (rows.shape[0] + count)).log())
-        self.mean.copy_(mean)
+        """The maximum that scikit-learn's EM finds from a start by k-means++, in float64; the same on every process."""
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.mixture import GaussianMixture as Mixture
+
+        rows, count = x.detach().flatten(1).double().cpu().numpy(), len(self.logits)
+        rows = np.tile(rows, (-(-count // len(rows)), 1))  # EM asks for as many as components
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # rounds are limited, and equal rows make equal components
+            found = Mixture(count, reg_covar=self.floor**2, init_params="k-means++", max_iter=ROUNDS, random_state=0).fit(rows)
+        inverse = torch.from_numpy(found.precisions_cholesky_)  # upper triangular
+        factor = torch.linalg.cholesky(inverse @ inverse.mT)
+        cap = -math.log(self.floor)
+        diagonal = factor.diagonal(dim1=1, dim2=2).log().clamp(max=cap - 0.1)
+        diagonal = cap - torch.log(torch.expm1(cap - diagonal))  # undo the cap of _factor
+        self.logits.copy_(torch.from_numpy(found.weights_).clamp(min=1e-300).log())
+        self.mean.copy_(torch.from_numpy(found.means_))
         self.precision.copy_(factor.tril(-1) + diagonal.diag_embed())
 
     @full_precision
@@ -97,17 +100,3 @@ class GaussianMixture(Distribution):
         cap = -math.log(self.floor)
         diagonal = cap - F.softplus(cap - self.precision.diagonal(dim1=1, dim2=2))
         return self.precision.tril(-1) + diagonal.exp().diag_embed(), diagonal.sum(1)
-
-
-def _seeds(rows: Tensor, count: int) -> Tensor:
-    """Rows far from each other, each picked with a chance that grows as its squared distance from those already picked."""
-    generator = torch.Generator().manual_seed(0)
-    picked = [rows[0]]
-    distance = (rows - picked[0]).square().sum(1)
-    for _ in range(count - 1):
-        # by place on the cumulative sum: one number decides, whatever the device
-        total = distance.double().cumsum(0)
-        place = torch.rand((), generator=generator, dtype=torch.float64).to(total.device) * total[-1]
-        picked.append(rows[torch.searchsorted(total, place).clamp(max=rows.shape[0] - 1)])
-        distance = torch.minimum(distance, (rows - picked[-1]).square().sum(1))
-    return torch.stack(picked)

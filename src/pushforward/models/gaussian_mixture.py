@@ -14,15 +14,15 @@ from .recipe import recipe
 
 @recipe
 def gaussian_mixture(shape: Sequence[int], *, components: int = 20, width: int = 64, depth: int = 2, context: int = 0) -> Flow:
-    """A mixture of Gaussians of full covariance, fitted by gradients: a baseline.
+    """A mixture of Gaussians of full covariance, fitted by EM and then by gradients: a baseline.
 
     ``p(x) = sum_k pi_k N(x; mu_k, Sigma_k)``; with a context, a net shifts and scales the whole mixture. Rows ``(B, D)``. The density
     costs O(components D^2) a row; samples are drawn directly. Both are exact.
 
-    Caveats: ``fit`` prints scikit-learn's mixture, fitted by EM, beside each model; this one is for conditional densities and long
-    training.
+    Caveats: with the components that the baseline of ``fit`` has, it begins where that one ends, so that this is how to have it as a run.
 
-    Reference: the start by k-means++, Arthur, Vassilvitskii, 2007 (:class:`~pushforward.distributions.GaussianMixture`).
+    Reference: Maximum Likelihood from Incomplete Data via the EM Algorithm, Dempster, Laird, Rubin, 1977 (the start, by
+    :class:`~pushforward.distributions.GaussianMixture`).
 
     Arguments:
         shape: of a row, ``(D,)``.

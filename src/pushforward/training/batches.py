@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..core import Flow
+from ..core import Flow, Hooked
 from .processes import Processes
 from .schedule import EpochOrder, derive_seed
 
@@ -96,8 +96,9 @@ class RowBatches(Batches):
     def begin(self, flow: Flow) -> None:
         """The layers' data-dependent start, from the whole first batch, the same on every process."""
         if self._initialize:
-            x, context, _ = self._take(0, slice(None))
-            flow.initialize(x, context)
+            worth = max(part.starting_rows for part in flow.modules() if isinstance(part, Hooked))
+            x, context, _ = self._take(0, slice(None)) if worth <= self.batch else self._gather(self.order.permutation(0)[:worth])
+            flow.initialize(floats(x, self._dtype), context)
 
     def share(self, batch: Batch) -> Tensor | float:
         """What a slice's loss (a weighted mean) counts among all: its mean weight over that of the data.
@@ -108,17 +109,19 @@ class RowBatches(Batches):
         return 1.0 if weight is None or self._mean_weight is None else weight.mean() / self._mean_weight
 
     def _take(self, step: int, own: slice) -> Batch:
-        index = self.order(step)[own]
+        x, context, weight = self._gather(self.order(step)[own])
+        if self._flip:
+            mirrored = torch.rand(self.batch, generator=torch.Generator().manual_seed(derive_seed(self._seed, "flip", step)))[own] < 0.5
+            x = torch.where(mirrored.to(x.device)[:, None, None, None], x.flip(-1), x)
+        return floats(x, self._dtype), context, weight
 
+    def _gather(self, index: Tensor) -> Batch:
         def take(tensor: Tensor | None) -> Tensor | None:
             return None if tensor is None else tensor.index_select(0, index.to(tensor.device)).to(self.processes.device)
 
         x, context, weight = map(take, self._tensors)
         assert x is not None
-        if self._flip:
-            mirrored = torch.rand(self.batch, generator=torch.Generator().manual_seed(derive_seed(self._seed, "flip", step)))[own] < 0.5
-            x = torch.where(mirrored.to(x.device)[:, None, None, None], x.flip(-1), x)
-        return floats(x, self._dtype), context, weight
+        return x, context, weight
 
 
 class RowValidation(Validation):

@@ -46,12 +46,13 @@ class EpochOrder:
 
     def __call__(self, step: int) -> Tensor:
         turn, start = divmod(step * self.batch, self.rows)
-        head = self._permutation(turn)[start : start + self.batch]
+        head = self.permutation(turn)[start : start + self.batch]
         if len(head) == self.batch:
             return head
-        return torch.cat([head, self._permutation(turn + 1)[: self.batch - len(head)]])
+        return torch.cat([head, self.permutation(turn + 1)[: self.batch - len(head)]])
 
-    def _permutation(self, turn: int) -> Tensor:
+    def permutation(self, turn: int) -> Tensor:
+        """The rows of one pass."""
         if turn not in self._passes:
             self._passes = {t: p for t, p in self._passes.items() if t == turn - 1}
             generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", turn))

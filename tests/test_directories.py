@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import torch
+from kill_and_resume import chains
 
 import pushforward as pf
 from pushforward.training.atomic import replace
@@ -155,3 +156,9 @@ def test_start_from_the_weights_of_a_run(run, tmp_path):
     torch.testing.assert_close(new.flow.log_prob(rows), run.flow.log_prob(rows), rtol=1e-5, atol=1e-5)
     with pytest.raises(ValueError, match=r"its weights are for model.width = 4, not 16; leave that out"):
         pf.fit(rows.numpy(), start=run, options=["model.width=16"], report=False, progress=False)
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments(tmp_path):
+    """Weights, metrics and configuration are those of a fit left alone, and no temporary file is left (tests/kill_and_resume.py)."""
+    assert [(model, wrong) for model, _, wrong in chains(40, seed=7, folder=tmp_path) if wrong] == []

@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 
 import fuzz_files
+import fuzz_runs
 import pytest
 
 HERE = Path(__file__).parent
@@ -24,6 +25,17 @@ def test_a_few_files_of_each_kind(tmp_path):
         found = {(kind, number): fuzz_files.attempt(kind, number, 0, tmp_path) for kind in kinds for number in range(100 // len(kinds))}
     assert not {case: outcome for case, outcome in found.items() if outcome not in ("works", "refused")}
     assert 10 < sum(outcome == "works" for outcome in found.values()) < 90, "some damage does not matter"
+
+
+def test_a_few_runs_that_were_tampered_with():
+    counts, faults = fuzz_runs.fuzz(12, 5)
+    assert not faults and counts["works"] and counts["sentence"]
+
+
+@pytest.mark.slow
+def test_hundreds_of_runs_that_were_tampered_with():
+    done = subprocess.run([sys.executable, HERE / "fuzz_runs.py", "600", "0"], capture_output=True, text=True, env=ALONE)
+    assert done.returncode == 0 and "FAULT" not in done.stdout, done.stdout[-3000:] + done.stderr[-2000:]
 
 
 @pytest.mark.slow

@@ -80,6 +80,8 @@ class Checkpoint:
         """
         remedy = "put the original file back, or start again with --overwrite"
         try:
+            if not path.is_file():
+                raise ValueError("not a regular file")
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -68,7 +68,7 @@ def untrained(config: Config, schema: Schema | ImageSchema, start: Run | None = 
         ValueError: the run to start from has another model.
     """
     with torch.random.fork_rng():
-        torch.manual_seed(config["train"]["seed"])
+        torch.manual_seed(config["train"].get("seed", 0))
         flow = build(config, schema)
     if start is not None:
         theirs = {name: value for name, value in start.config["model"].items() if config["model"].get(name) != value}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import html
+import ast
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -18,11 +16,26 @@ import pytest
 
 import pushforward as pf
 from pushforward.cli import main
+from pushforward.cli.commands import app
 from pushforward.cli.values import conditions, names
-from pushforward.shell import cells, command, joined
+from pushforward.data import load
+from pushforward.data.context import assignments, context_rows, example
+from pushforward.shell import cells, command, joined, quoted
 
 TINY = ["model.steps=1", "model.width=4", "train.steps=3"]
-AWKWARD = ["$(touch pwn)", "`touch pwn`", "O'Fallon", 'a "word"', "Paris, TX", "Größe; touch pwn", " a = b ", "-x", "two\nlines", "\x1b[31m", "!!"]
+AWKWARD = [
+    "$(touch pwn)",
+    "`touch pwn`",
+    "O'Fallon",
+    'a "word"',
+    "Paris, TX",
+    "Größe; touch pwn",
+    " a = b ",
+    "-x",
+    "two\nlines",
+    "\x1b[31m",
+    "!!",
+]
 ROWS = 60
 
 
@@ -120,3 +133,126 @@ def test_what_fit_prints_runs_in_a_shell(folder, bin_path, capsys):
         value, known = drawn[name][0].as_py(), before[name].to_pylist()
         assert drawn[name].type == before[name].type
         assert value in known or (isinstance(value, float) and np.isclose(value, known, rtol=1e-5).any()), name
+
+
+def test_lists_come_back_as_they_were():
+    """Any two of the awkward words, and each alone, within one option."""
+    for first in ["", *AWKWARD]:
+        assert cells(joined([first])) == [first]
+        for second in AWKWARD:
+            assert cells(joined([first, second])) == [first, second]
+    assert cells("a, b,c") == ["a", "b", "c"] and names([" hours", '"a, b",c']) == [" hours", "a, b", "c"]
+    with pytest.raises(ValueError, match="separated by commas"):
+        cells('"a,b')
+
+
+def test_words_reach_a_program_as_they_were():
+    line = " ".join(map(quoted, AWKWARD))
+    shown = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, text=True).stdout
+    assert shown.split("\0")[:-1] == AWKWARD and line.isprintable()
+    assert command("score", Path("-o.csv")) == "pushforward score ./-o.csv"
+
+
+def test_known_names_may_hold_equals_signs():
+    assert conditions(["a=b=1,2", "a=c"], ["a", "a=b"]) == {"a=b": ["1", "2"], "a": ["c"]}
+    assert conditions(["rows.csv"], ["a"]) == "rows.csv"
+    assert conditions(['city="Paris, TX",Rome'], ["city"]) == {"city": ["Paris, TX", "Rome"]}
+
+
+@pytest.fixture(scope="module")
+def schema():
+    """Of the awkward table; all its columns but three are context."""
+    found = table()
+    return load(found, columns=found.column_names[:3], context=found.column_names[3:]).schema
+
+
+def test_examples_are_what_the_data_hold(schema):
+    """As the options of a command and as Python values: a row of the context, of values that are in the table."""
+    columns = schema.context
+    row = context_rows(schema, conditions(assignments(columns), [column.name for column in columns]))
+    again = context_rows(schema, {column.name: example(column) for column in columns})
+    smallest = [[0 if column.vocabulary else column.minimum for column in columns]]
+    np.testing.assert_allclose(row, smallest, rtol=1e-5)
+    np.testing.assert_array_equal(row, again)
+
+
+SPELLINGS = {
+    "day": ["2021-03-09", "2021-03-09T00:00:00Z", "20210309", pd.Timestamp("2021-03-09"), pd.Timestamp("2021-03-09").date()],
+    "stamp": [
+        "2021-03-09 10:00",
+        "2021-03-09T10:00:00",
+        "2021-03-09T10:00:00Z",
+        "2021-03-09T12:00+02:00",
+        pd.Timestamp("2021-03-09 10:00"),
+    ],
+    "zoned": ["2021-03-09 10:00", "2021-03-09T10:00:00+01:00", "2021-03-09T09:00:00Z"],
+    "written": ["2021-03-09 10:00:00", "2021-03-09T10:00:00Z", "2021-03-09 10:00"],
+    "flag": ["true", "True", "yes", "1", "Y", True],
+    "large": ["27875513", " 27875513", "27875513.0", "2.7875513e7", 27875513],
+}
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_a_context_value_may_be_spelled_as_people_do(schema, name):
+    place = [column.name for column in schema.context].index(name)
+    given = {column.name: example(column) for column in schema.context}
+    found = [context_rows(schema, given | {name: spelling})[0, place].item() for spelling in SPELLINGS[name]]
+    assert len(set(found)) == 1, found
+    if name == "flag":
+        assert context_rows(schema, given | {name: "no"})[0, place] == 0 != found[0]
+
+
+@pytest.mark.parametrize("name, value", [("day", "19358"), ("stamp", "soon"), ("flag", "maybe"), ("large", "many"), ("half", "nan")])
+def test_what_is_no_value_of_a_column_is_said_with_one_that_is(schema, name, value):
+    given = {column.name: example(column) for column in schema.context}
+    with pytest.raises(ValueError, match=f"sample: '{name}' is .*'{value}'"):
+        context_rows(schema, given | {name: value})
+
+
+def test_whole_seconds_are_times_in_either_spelling():
+    seconds = 1_614_800_000 + np.arange(60) * 3_600
+    found = load(pa.table({"x": np.arange(60) / 7, "t": seconds}), columns=["x"], context=["t"], kinds={"t": "time"}).schema
+    assert context_rows(found, {"t": "1614800000"}) == context_rows(found, {"t": "2021-03-03T19:33:20Z"})
+    assert assignments(found.context) == ["t=1614800000"] or int(assignments(found.context)[0][2:]) in seconds
+
+
+def test_excluded_columns_take_no_part():
+    rows = pd.DataFrame({"x": np.arange(50) / 7, "a, b": 1.5, "c": 2.5, "y": np.arange(50) % 9})
+    with pytest.raises(ValueError, match=r"'a, b' is always 1.5, 'c' is always 2.5.*--exclude '\"a, b\",c'"):
+        load(rows)
+    assert load(rows, exclude=["a, b", "c"]).schema.names == ["x", "y"]
+    assert load(rows, columns=["x", "c"], exclude="c").schema.names == ["x"]
+    with pytest.raises(ValueError, match="did you mean 'a, b'"):
+        load(rows, exclude=["a,b"])
+    assert pf.fit(rows, "maf", exclude=["a, b", "c"], options=TINY, report=False, progress=False).config["data"]["exclude"] == ["a, b", "c"]
+
+
+def options_by_verb() -> dict[str, set[str]]:
+    import typer
+
+    verbs = typer.main.get_command(app).commands
+    return {name: {flag for option in verb.params for flag in (*option.opts, *option.secondary_opts)} for name, verb in verbs.items()}
+
+
+def test_options_that_sentences_name_exist():
+    """Sentences that begin with a verb (``score: ... --seed``) and commands in them (``fit --exclude``) name options of that verb.
+
+    In rooms that all verbs use, a verb stands before each option.
+    """
+    source, known, seen = Path(pf.__file__).parent, options_by_verb(), 0
+    every = {"--help"}.union(*known.values())
+    for path in source.rglob("*.py"):
+        room = path.relative_to(source).parts[0]
+        if room == "kernels":  # flags of compilers
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            parts = getattr(node, "values", [node]) if isinstance(node, ast.Constant | ast.JoinedStr) else []
+            text = "".join(part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str))
+            for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", text):
+                seen += 1
+                assert option in every, f"{path.name}: {text}"
+                before = re.search(rf"([a-z]+) {option}", text) or re.match(r"([a-z]+):", text)
+                verb = before[1] if before else ""
+                assert verb not in known or option in known[verb], f"{path.name}: {text}"
+                assert room not in ("data", "doctor", "evaluation") or verb in known, f"{path.name}: {text}"
+    assert seen > 20

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .data import ImageSchema
-from .data.context import pairs
+from .data.context import assignments
 from .data.tables import IN_MEMORY
 from .shell import command, joined
 
@@ -37,7 +37,7 @@ def usage(run: Run, data: str | None = None) -> list[str]:
 
 def given(run: Run) -> list[str]:
     """What a conditional run needs to be sampled, as an example in the spelling of its data."""
-    return [word for pair in pairs(run.schema.context) for word in ("--context", pair)]
+    return [word for pair in assignments(run.schema.context) for word in ("--context", pair)]
 
 
 def remedies(run: Run, data: str, scores: list[dict[str, Any]]) -> list[str]:

@@ -33,6 +33,7 @@ def fit_command(
     ] = None,
     columns: Lists = None,
     context: Annotated[list[str] | None, typer.Option(metavar="A,B", help="Columns or labels to condition on; may be text.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(metavar="A,B", help="Columns that take no part.")] = None,
     kind: Annotated[
         list[str] | None, typer.Option(metavar="NAME=KIND", help="real, integer, positive, interval:LOW:HIGH, text or time; repeatable.")
     ] = None,
@@ -70,6 +71,7 @@ def fit_command(
         "preset": preset,
         "options": options or (),
         "columns": names(columns),
+        "exclude": names(exclude),
         "context": names(context),
         "kinds": column_kinds(kind),
         "missing": missing,

@@ -38,7 +38,9 @@ def context_rows(schema: Schema | ImageSchema, context: Any) -> torch.Tensor | N
             raise ValueError("sample: this run was fitted without context; leave it out")
         return None
     if not given:
-        raise ValueError(f"sample: this run needs a context for {_described(schema)}; give one, as {' '.join(pairs(schema.context[:1]))}")
+        raise ValueError(
+            f"sample: this run needs a context for {_described(schema)}; give one, as {' '.join(assignments(schema.context[:1]))}"
+        )
     if isinstance(context, Mapping):
         unknown = [name for name in context if name not in names]
         absent = [name for name in names if name not in context]
@@ -67,8 +69,8 @@ def example(column: Column) -> bool | int | float | str:
     return short if column.kind != "interval" or low < short < high else column.minimum
 
 
-def pairs(columns: list[Column]) -> list[str]:
-    """``NAME=VALUE`` for each column, with an :func:`example`, as the option --context takes it."""
+def assignments(columns: list[Column]) -> list[str]:
+    """``NAME=VALUE`` for each column, with an :func:`example`, as ``sample --context`` takes it."""
     values = {column.name: example(column) for column in columns}
     return [f"{name}={joined([str(value).lower() if isinstance(value, bool) else str(value)])}" for name, value in values.items()]
 
@@ -77,7 +79,7 @@ def _values(column: Column, values: list[Any]) -> pa.Array:
     try:
         return pa.array([_value(column, value) for value in values])
     except pa.ArrowException as error:
-        raise DataError(f"sample: the values of {column.name!r} are not of one type; give all as {pairs([column])[0]}") from error
+        raise DataError(f"sample: the values of {column.name!r} are not of one type; give all as {assignments([column])[0]}") from error
 
 
 def _value(column: Column, value: Any) -> Any:
@@ -99,7 +101,7 @@ def _value(column: Column, value: Any) -> Any:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise DataError(f"sample: {column.name!r} is a number, got {printable(value)!r}; give one, as {pairs([column])[0]}")
+        raise DataError(f"sample: {column.name!r} is a number, got {printable(value)!r}; give one, as {assignments([column])[0]}")
     return number
 
 
@@ -114,7 +116,7 @@ def _seconds(column: Column, value: Any) -> Any:
         except ValueError:
             raise DataError(
                 f"sample: {column.name!r} is a time, got {printable(value)!r}; write one as 2021-03-04 or 2021-03-04T10:00:00Z, "
-                f"as {pairs([column])[0]}"
+                f"as {assignments([column])[0]}"
             ) from None
     if not isinstance(value, date):
         return value

@@ -21,12 +21,12 @@ def doubts(x: np.ndarray, names: list[str], discrete: list[bool]) -> list[str]:
         if 1 - len(values) / len(column) > REPEATED:
             sentences.append(
                 f"{name} looks discrete: {len(values):,} distinct values in {len(column):,} rows; a continuous density can grow without "
-                "bound on them: declare it integer if it counts something, use it as context, or leave it out"
+                "bound on them: declare it integer if it counts something, use it as context, or leave it out (fit --exclude)"
             )
         elif top > SPIKE:
             sentences.append(
                 f"{name} is {values[counts.argmax()]:g} in {top:.0%} of the rows: a continuous density can grow without bound there; "
-                "model that value apart, or leave the column out"
+                "model that value apart, or leave the column out (fit --exclude)"
             )
     return sentences + _alike(x[:, [not whole for whole in discrete]], [name for name, whole in zip(names, discrete) if not whole])
 
@@ -43,7 +43,8 @@ def _alike(x: np.ndarray, names: list[str]) -> list[str]:
         same = np.array_equal(x[:, first], x[:, second])
         how = "are equal" if same else f"nearly determine each other (rank correlation {ranks[a, b]:.4f})"
         sentences.append(
-            f"{names[first]} and {names[second]} {how}: the likelihood of both together is high and fragile; consider leaving one out"
+            f"{names[first]} and {names[second]} {how}: the likelihood of both together is high and fragile; "
+            "consider leaving one out (fit --exclude)"
         )
     rest = [i for i in varying if i not in paired]
     if len(rest) > 2 and len(x) > 2 * len(rest):
@@ -52,6 +53,7 @@ def _alike(x: np.ndarray, names: list[str]) -> list[str]:
         combined = [names[i] for i, share in zip(rest, left) if share < DETERMINED]
         if combined:
             sentences.append(
-                f"{', '.join(combined)} are nearly linear combinations of each other: the likelihood is high and fragile; leave one out"
+                f"{', '.join(combined)} are nearly linear combinations of each other: the likelihood is high and fragile; "
+                "leave one out (fit --exclude)"
             )
     return sentences

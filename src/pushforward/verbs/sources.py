@@ -12,7 +12,7 @@ from ..data.image_density import PREFIX, absolute
 from ..data.tables import IN_MEMORY
 from ..models import IMAGE_MODELS
 
-TABLE = ("columns", "context", "kinds", "missing", "seed", "weight")  # what a table is read by
+TABLE = ("columns", "exclude", "context", "kinds", "missing", "seed", "weight")  # what a table is read by
 IMAGES = ("context", "seed", "bits", "size", "crop", "gray")  # what images are read by
 
 

@@ -162,7 +162,7 @@ ERRORS = {
     "durations": (lambda: load(table(c=[datetime.timedelta(1)] * 40), columns=["c"]), "holds duration.*convert it to a number"),
     "time of day": (lambda: load(table(c=[datetime.time(1)] * 40), kinds={"c": "time"}), "holds time64.*convert it to a number"),
     "duplicate names": (lambda: load(pa.table([REAL, REAL], names=["a", "a"])), "more than one column is called 'a'"),
-    "list": (lambda: load(table(c=[[1]] * 40), columns=["c"]), "neither a number nor a time nor text"),
+    "list": (lambda: load(table(c=[[1]] * 40), columns=["c"]), "neither number nor time nor text"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import html
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 import pushforward as pf
 from pushforward.cli import main
@@ -21,6 +23,7 @@ from pushforward.cli.values import conditions, names
 from pushforward.data import load
 from pushforward.data.context import assignments, context_rows, example
 from pushforward.shell import cells, command, joined, quoted
+from pushforward.usage import usage
 
 TINY = ["model.steps=1", "model.width=4", "train.steps=3"]
 AWKWARD = [
@@ -133,6 +136,54 @@ def test_what_fit_prints_runs_in_a_shell(folder, bin_path, capsys):
         value, known = drawn[name][0].as_py(), before[name].to_pylist()
         assert drawn[name].type == before[name].type
         assert value in known or (isinstance(value, float) and np.isclose(value, known, rtol=1e-5).any()), name
+
+
+def test_remedies_run(folder, capsys):
+    """Where a baseline wins: the same run trained longer, and that baseline as a run, of the same columns."""
+    sides = np.random.default_rng(0).choice([-9.0, 9.0], (400, 1)) + np.random.default_rng(1).normal(size=(400, 2))
+    pd.DataFrame(sides, columns=["a, b", "c"]).assign(d=1.5, e="x").to_csv("two 'modes'.csv", index=False)
+    line = command("fit", "two 'modes'.csv", "--exclude", "d", "--seed", 3, "-o", "my run", "--model", "maf", "--no-report", "-q", *TINY)
+    lines = printed(run_line(line, capsys))
+    longer, mixture = [line for line in lines if " fit " in line]
+    assert "train.steps=6" in longer and "--model gaussian_mixture" in mixture and "--seed 3" in mixture
+    for line in (longer, f"{mixture} --no-report train.steps=3"):
+        run_line(line, capsys)
+    assert len(pf.load("my run").metrics()) and pf.load("my run").config["train"]["steps"] == 6
+    assert pf.load("my run-mixture").schema.names == ["a, b", "c"]
+
+
+@pytest.mark.slow  # pictures, a student and images
+def test_what_reports_and_other_verbs_print_runs(folder, bin_path, capsys):
+    """Of a report, of a student, and of images given their labels."""
+    for line in printed(run_line(fit_line(), capsys)):
+        run_line(line, capsys)
+    page = html.unescape(Path("O'Fallon's runs", "report.html").read_text())
+    lines = printed(page.replace("<pre>", "\n").replace("</pre>", "\n"))
+    assert len(lines) == 4 and "TABLE" not in page
+    for line in lines:
+        run_line(line, capsys)
+    student = command("distill", "O'Fallon's runs", "train.steps=3", "--rows", 100, "--no-report", "-q")
+    for line in printed(run_line(student, capsys)):
+        run_line(line, capsys)
+    for label in ("$(touch pwn)", "it's, two"):
+        Path("my $(touch pwn) images", label).mkdir(parents=True)
+        for i in range(20):
+            pixels = np.random.default_rng(i).integers(0, 255, (8, 8), np.uint8)
+            Image.fromarray(pixels).save(Path("my $(touch pwn) images", label, f"{i}.png"))
+    small = ["--context", "label", "--model", "real_nvp_image", "model.scales=1", "model.width=4", "model.blocks=1", "train.steps=2"]
+    for line in printed(run_line(command("fit", "my $(touch pwn) images", *small, "-q", "-o", "pictures; of"), capsys)):
+        paste(line, bin_path)
+
+
+def test_data_in_memory_are_asked_for(folder, capsys):
+    """What was given as an object has no path: a placeholder stands for it, as a file of that name."""
+    rows = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)), columns=["a", "b"])
+    run = pf.fit(rows, "maf", out="kept run", options=TINY, report=False, progress=False)
+    rows.to_parquet("TABLE.parquet")
+    lines = usage(run)
+    assert [line.count("TABLE.parquet") for line in lines] == [0, 1, 1, 1]
+    for line in lines:
+        run_line(line, capsys)
 
 
 def test_lists_come_back_as_they_were():

@@ -170,7 +170,7 @@ def test_what_reports_and_other_verbs_print_runs(folder, bin_path, capsys):
         for i in range(20):
             pixels = np.random.default_rng(i).integers(0, 255, (8, 8), np.uint8)
             Image.fromarray(pixels).save(Path("my $(touch pwn) images", label, f"{i}.png"))
-    small = ["--context", "label", "--model", "real_nvp_image", "model.scales=1", "model.width=4", "model.blocks=1", "train.steps=2"]
+    small = ["--context", "label", "--model", "real_nvp_image", "model.scales=1", "model.width=4", "model.depth=1", "train.steps=2"]
     for line in printed(run_line(command("fit", "my $(touch pwn) images", *small, "-q", "-o", "pictures; of"), capsys)):
         paste(line, bin_path)
 

@@ -149,8 +149,8 @@ ERRORS = {
     "text as data": (lambda: load(table(c=["UA"] * 40), columns=["c"], kinds={"c": "text"}), "holds text, which has no density"),
     "nothing left": (lambda: load(table(), columns=None, context=["a", "b"]), "no column of numbers"),
     "missing": (lambda: load(table(c=[None, math.nan, math.inf, *REAL[3:]], d=[None, *REAL[1:]])), "in 2 of 4 .*c 3, d 1.*--missing drop"),
-    "constant": (lambda: load(table(c=[0.1] * 40)), "real column 'c' is always 0.1"),
-    "declared constant": (lambda: load(table(c=[3] * 40), kinds={"c": "real"}), "real column 'c' is always 3"),
+    "constant": (lambda: load(table(c=[0.1] * 40)), "'c' is always 0.1"),
+    "declared constant": (lambda: load(table(c=[3] * 40), kinds={"c": "real"}), "'c' is always 3"),
     "few": (lambda: load(table().slice(0, 19)), "19 rows are too few"),
     "few after dropping": (lambda: load(table(c=[None] * 30 + REAL[:10]), missing="drop"), "10 rows are too few"),
     "missing word": (lambda: load(table(), missing="ignore"), "must be 'error' or 'drop'"),
@@ -162,7 +162,7 @@ ERRORS = {
     "durations": (lambda: load(table(c=[datetime.timedelta(1)] * 40), columns=["c"]), "holds duration.*convert it to a number"),
     "time of day": (lambda: load(table(c=[datetime.time(1)] * 40), kinds={"c": "time"}), "holds time64.*convert it to a number"),
     "duplicate names": (lambda: load(pa.table([REAL, REAL], names=["a", "a"])), "more than one column is called 'a'"),
-    "list": (lambda: load(table(c=[[1]] * 40), columns=["c"]), "neither a number nor a time nor text"),
+    "list": (lambda: load(table(c=[[1]] * 40), columns=["c"]), "neither number nor time nor text"),
 }
 
 

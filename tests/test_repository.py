@@ -13,11 +13,11 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "pushforward"
 FILES = sorted(SOURCE.rglob("*.py"))
 LEVELS = [
-    ["kernels", "lazy", "signals", "words", "documents"],
+    ["kernels", "lazy", "signals", "words", "shell", "documents"],
     ["options", "core", "univariate", "likelihoods", "nets"],
     ["distributions", "transforms"],
     ["models", "data", "objectives"],
-    ["training", "evaluation", "baselines", "latent", "doctor", "compression", "plots", "report", "presets"],
+    ["training", "evaluation", "baselines", "latent", "doctor", "compression", "plots", "report", "presets", "usage"],
     ["verbs", "estimator", "adapters"],
     ["cli"],
     ["__main__"],

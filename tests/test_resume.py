@@ -189,7 +189,7 @@ def test_run_directory(whole, table, tmp_path):
     x = run.flow.sample((3,), table.test.context[:2])
     assert x.shape == (3, 2, 2) and torch.equal(x[..., 0], x[..., 0].round()) and not run.flow.training
     other = Run.create(tmp_path / "deep" / "run", CONFIG, table.schema)
-    with pytest.raises(ValueError, match=r"no model.safetensors yet; train it further with --resume"):
+    with pytest.raises(ValueError, match=r"no model.safetensors yet; train it further with fit --resume"):
         other.flow  # noqa: B018
     other.save(run.flow)
     assert all(torch.equal(a, b) for a, b in zip(other.flow.parameters(), run.flow.parameters()))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import platform
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -15,10 +14,12 @@ import torch
 
 from . import __version__
 from .data import ImageSchema
+from .data.context import example
 from .evaluation.calibration import SPOKEN
 from .plots import Picture, pictures, save
 from .plots.style import number
 from .training.atomic import write_text
+from .usage import usage
 
 if TYPE_CHECKING:
     from .data import Column, Data
@@ -79,7 +80,7 @@ def write_report(
         _section("Calibration", _intervals(results.calibration), *(_figure(p, files[p.name]) for p in sure)) if sure else "",
         _section("What the data were understood to be", _data(data)),
         _section("Doctor", _doctor(diagnosis)) if diagnosis is not None else "",
-        _section("Use it", _commands(run.path, data.schema.context, isinstance(data.schema, ImageSchema))),
+        _section("Use it", _commands(run)),
         _section("Configuration", _config(run.config)),
         f"<footer>pushforward {escape(__version__)}, torch {escape(torch.__version__)}, Python {platform.python_version()}</footer>",
     ]
@@ -244,26 +245,16 @@ def _doctor(diagnosis: Diagnosis) -> str:
     return f"<ul>{''.join(findings)}</ul>\n<details><summary>Layer by layer</summary><pre>{table}</pre></details>"
 
 
-def _commands(path: Path, context: Sequence[Column], images: bool) -> str:
+def _commands(run: Run) -> str:
     """How to go on, in the shell and in Python, with an example of the context if there is one."""
-    values = {column.name: column.vocabulary[0] if column.vocabulary else column.minimum for column in context}
-    run, given = (
-        shlex.quote(str(path)),
-        "".join(" --context " + shlex.quote(f"{k}={v if isinstance(v, str) else f'{v:g}'}") for k, v in values.items()),
-    )
-    samples, mine, count = ("samples.png", "folder", 64) if images else ("samples.parquet", "mine.parquet", 1000)
-    shell = [
-        f"pushforward sample {run} -n {count}{given} -o {samples}",
-        f"pushforward score {run} {mine} -o scored.parquet",
-        f"pushforward evaluate {run}",
-        f"pushforward doctor {run}",
-    ]
-    where, python = json.dumps(str(path), ensure_ascii=False), ["import pushforward as pf"]
-    python += [
-        f"samples = pf.sample({where}, {count}{f', context={values!r}' if values else ''})",
+    images, context = isinstance(run.schema, ImageSchema), {column.name: example(column) for column in run.schema.context}
+    where, mine, count = json.dumps(str(run.path), ensure_ascii=False), "folder" if images else "mine.parquet", 64 if images else 1000
+    python = [
+        "import pushforward as pf",
+        f"samples = pf.sample({where}, {count}{f', context={context!r}' if context else ''})",
         f'scored = pf.score({where}, "{mine}")',
     ]
-    return f"<pre>{escape(chr(10).join(shell))}</pre>\n<pre>{escape(chr(10).join(python))}</pre>"
+    return "\n".join(f"<pre>{escape(chr(10).join(lines))}</pre>" for lines in (usage(run), python))
 
 
 def _config(config: dict[str, dict[str, Any]]) -> str:

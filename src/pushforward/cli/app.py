@@ -73,9 +73,3 @@ def _ours(error: BaseException) -> bool:
 
 def print_json(value: Any) -> None:
     print(json.dumps(value, indent=1, allow_nan=False))
-
-
-def example(run: Any) -> str:
-    """What a conditional run needs to be sampled, as an example."""
-    first = [f"{c.name}={c.vocabulary[0] if c.vocabulary else f'{c.minimum:g}'}" for c in run.schema.context]
-    return "".join(f" --context {pair}" for pair in first)

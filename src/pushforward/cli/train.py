@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .app import Json, RunArgument, Samples, app, example, print_json, seed_option
+from .app import Json, RunArgument, Samples, app, print_json, seed_option
 
 Lists = Annotated[list[str] | None, typer.Option(metavar="A,B,C", help="Columns to model; all numbers and times otherwise.")]
 
@@ -33,6 +33,7 @@ def fit_command(
     ] = None,
     columns: Lists = None,
     context: Annotated[list[str] | None, typer.Option(metavar="A,B", help="Columns or labels to condition on; may be text.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(metavar="A,B", help="Columns that take no part.")] = None,
     kind: Annotated[
         list[str] | None, typer.Option(metavar="NAME=KIND", help="real, integer, positive, interval:LOW:HIGH, text or time; repeatable.")
     ] = None,
@@ -60,8 +61,9 @@ def fit_command(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No talk on stderr.")] = False,
 ) -> None:
     """Fit a flow to DATA, judge it beside baselines, write a report."""
-    from ..data import ImageSchema, is_images
+    from ..data import is_images
     from ..training.processes import first
+    from ..usage import remedies, usage
     from ..verbs import fit, plan, print_forecast, print_scores, results
     from .values import column_kinds, image_size, names, time_span
 
@@ -69,6 +71,7 @@ def fit_command(
         "preset": preset,
         "options": options or (),
         "columns": names(columns),
+        "exclude": names(exclude),
         "context": names(context),
         "kinds": column_kinds(kind),
         "missing": missing,
@@ -116,11 +119,7 @@ def fit_command(
         print(f"Intervals: {found['calibration']['words']}.")
     if report:
         print(f"\nReport: {page}")
-    pictures = isinstance(run.schema, ImageSchema)
-    table = data if Path(data).exists() else "FOLDER" if pictures else "TABLE.parquet"
-    drawn, where = (64, "samples.png") if pictures else (1000, "samples.parquet")
-    print(f"\nNext:\n  pushforward sample {run.path} -n {drawn}{example(run)} -o {where}")
-    print(f"  pushforward score {run.path} {table} -o scored.parquet\n  pushforward doctor {run.path}")
+    print("\nNext:", *remedies(run, data, found["scores"]), *usage(run, data), sep="\n  ")
 
 
 @app.command("distill")
@@ -144,6 +143,7 @@ def distill_command(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No talk on stderr.")] = False,
 ) -> None:
     """Teach a flow that samples in one pass to give RUN's samples."""
+    from ..usage import usage
     from ..verbs import comparison, distill, results
     from .values import time_span
 
@@ -168,7 +168,7 @@ def distill_command(
     print("\n".join(comparison(found)))
     if report:
         print(f"\nReport: {page}")
-    print(f"\nNext:\n  pushforward sample {student.path} -n 1000{example(student)} -o samples.parquet")
+    print("\nNext:", *usage(student), sep="\n  ")
 
 
 @app.command("gallery")

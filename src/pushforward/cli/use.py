@@ -89,7 +89,8 @@ def sample_command(
     if pictures and out is None:
         raise ValueError("sample: images need a place to go; give -o samples.png, .npy, .npz, .parquet or a folder")
     degrees = decimals("--temperature", temperature)
-    table = sample(loaded, number, out, context=conditions(context), temperature=degrees, seed=seed)
+    given = conditions(context, [column.name for column in loaded.schema.context])
+    table = sample(loaded, number, out, context=given, temperature=degrees, seed=seed)
     if pictures:
         at = "" if degrees == [1.0] else f" at temperature {temperature}"
         print(f"{len(table):,} images in {out}: samples of the model{at}")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+
+from ..shell import cells
 
 
 def names(values: list[str] | None) -> list[str] | None:
-    """``a,b,c``, or the option repeated, as a list."""
-    return None if values is None else [name.strip() for value in values for name in value.split(",") if name.strip()]
+    """``a,b,c``, as in a line of CSV (``"a, b",c`` are two), or the option repeated, as a list."""
+    return None if values is None else [name for value in values for name in cells(value) if name]
 
 
 def column_kinds(values: list[str] | None) -> dict[str, str] | None:
@@ -21,18 +24,21 @@ def column_kinds(values: list[str] | None) -> dict[str, str] | None:
     return found or None
 
 
-def conditions(values: list[str] | None) -> dict[str, list[str]] | str | None:
-    """``["origin=EWR,JFK", "hour=12"]`` as a mapping to lists of values; one value without ``=`` is a file."""
+def conditions(values: list[str] | None, known: Iterable[str]) -> dict[str, list[str]] | str | None:
+    """``["origin=EWR,JFK", "hour=12"]`` as a mapping to lists of values; one value without ``=`` is a file.
+
+    Names end at the first ``=``, but those that are ``known`` may hold more of them.
+    """
     if values is None:
         return None
     if len(values) == 1 and "=" not in values[0]:
         return values[0]
-    pairs = {}
+    names, pairs = sorted(known, key=len, reverse=True), {}
     for value in values:
-        name, equals, rest = value.partition("=")
-        if not equals:
+        if "=" not in value:
             raise ValueError(f"--context: expected NAME=VALUE, as origin=JFK, got {value!r}")
-        pairs[name] = rest.split(",")
+        name = next((name for name in names if value.startswith(f"{name}=")), value.partition("=")[0])
+        pairs[name] = cells(value[len(name) + 1 :])
     return pairs
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,21 +33,29 @@ class Chosen:
         return [*self.columns, *self.context, *([self.weight] if self.weight else [])]
 
 
-def choose(source: Source, columns: list[str] | None, context: list[str], kinds: Mapping[str, str] | None, weight: str | None) -> Chosen:
-    """The roles of the columns; without ``columns`` all numbers and times that have no other role are data.
+def choose(
+    source: Source,
+    columns: list[str] | None,
+    context: list[str],
+    kinds: Mapping[str, str] | None,
+    weight: str | None,
+    exclude: Sequence[str] = (),
+) -> Chosen:
+    """The roles of the columns; without ``columns`` all numbers and times that have no other role are data. Excluded ones are none.
 
     Raises:
         DataError: a name is unknown (with the nearest), or has two roles, a kind is unknown, or no data column is left.
     """
     kinds, others = dict(kinds or {}), [*context, *([weight] if weight else [])]
-    select(source, [*(columns or []), *others, *kinds])
+    select(source, [*(columns or []), *others, *kinds, *exclude])
     for name, kind in kinds.items():
         parse(kind, name, source.name)
     left_out: list[str] = []
     if columns is None:
-        free = [name for name in source.table.column_names if name not in others]
+        free = [name for name in source.table.column_names if name not in (*others, *exclude)]
         columns = [name for name in free if is_data(source.table[name], kinds.get(name))]
         left_out = [name for name in free if name not in columns]
+    columns = [name for name in columns if name not in exclude]
     chosen = Chosen(columns, context, kinds, weight, left_out)
     twice = sorted({name for name in chosen.names if chosen.names.count(name) > 1})
     if twice:
@@ -67,7 +75,7 @@ def complete(source: Source, chosen: Chosen, missing: str) -> tuple[pa.Table, np
     n = table.num_rows
     gaps = np.logical_or.reduce([absent(table[name]) for name in chosen.names])
     if gaps.any() and missing == "error":
-        check_complete(source.name, table, "drop those rows (missing='drop', --missing drop) or fill them in")
+        check_complete(source.name, table, "drop those rows (missing='drop', fit --missing drop) or fill them in")
     kept, notes = np.flatnonzero(~gaps), []
     if len(kept) < n:
         table = table.filter(pa.array(~gaps))

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from ..words import nearest
 from . import times
-from .errors import DataError, shown
+from .errors import DataError, leaving_out, shown
 
 KINDS = ("real", "integer", "positive", "interval", "text", "time", "constant")
 EXACT = 2**53  # float64 holds every whole number up to here
@@ -117,7 +117,10 @@ def encode(values: pa.ChunkedArray, column: Column, where: str, rows: np.ndarray
     refuse(~np.isfinite(x), "which is not a finite number; drop such rows")
     if column.kind == "integer":
         refuse(x != np.floor(x), "but this column holds whole numbers; declare its kind 'real' to model fractions")
-        refuse(np.abs(x) > EXACT, "a whole number beyond 2**53, which float64 can't hold; shift or rescale the column, or leave it out")
+        refuse(
+            np.abs(x) > EXACT,
+            f"a whole number beyond 2**53, which float64 can't hold; declare it real, shift it, or {leaving_out([column.name])}",
+        )
         if column.levels is not None:
             refuse((x < 0) | (x >= column.levels), f"outside the levels 0..{column.levels - 1} of this column")
     elif column.kind == "positive":
@@ -171,7 +174,7 @@ def numbers(values: pa.ChunkedArray, name: str, where: str, rows: np.ndarray | N
         return values.cast(pa.float64()).to_numpy()
     except pa.ArrowInvalid as error:
         raise DataError(
-            f"{where}: column {name!r} holds whole numbers beyond 2**53, which float64 can't hold; shift or rescale it, or leave it out"
+            f"{where}: column {name!r} holds whole numbers beyond 2**53, which float64 can't hold; rescale it, or {leaving_out([name])}"
         ) from error
 
 

@@ -1,45 +1,135 @@
-"""What the user says a conditional run is to be sampled at, as rows of its context."""
+"""What a conditional run is to be sampled at, as rows of its context: read as people write it, and written as the data had it."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import torch
 
+from ..shell import joined
+from ..words import listing, printable
+from .column import Column, arrow_type, decode
+from .errors import DataError
 from .image_schema import ImageSchema
 from .schema import Schema
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+TRUTH = {"true": True, "yes": True, "t": True, "y": True, "1": True, "false": False, "no": False, "f": False, "n": False, "0": False}
+
 
 def context_rows(schema: Schema | ImageSchema, context: Any) -> torch.Tensor | None:
-    """The context's rows as numbers ``(C, K)``."""
+    """The context's rows as numbers ``(C, K)``.
+
+    In a mapping values may be text in the spellings that people use: ``2021-03-04``, ``2021-03-04T10:00:00Z`` or ``yes``.
+
+    Raises:
+        ValueError: a context is missing or superfluous, or a value is not what its column holds.
+    """
     names = [column.name for column in schema.context]
+    given = context is not None and not (isinstance(context, Mapping | str) and not context)
     if not names:
-        if context:
+        if given:
             raise ValueError("sample: this run was fitted without context; leave it out")
         return None
-    if not context:
-        raise ValueError(f"sample: this run needs a context for {_described(schema)}; give one, as {names[0]}=VALUE")
+    if not given:
+        raise ValueError(
+            f"sample: this run needs a context for {_described(schema)}; give one, as {' '.join(assignments(schema.context[:1]))}"
+        )
     if isinstance(context, Mapping):
         unknown = [name for name in context if name not in names]
         absent = [name for name in names if name not in context]
         if unknown or absent:
-            raise ValueError(f"sample: expected a context for {_described(schema)}, got {', '.join(map(str, context))}; give just these")
-        lists = {name: value if isinstance(value, list | tuple) else [value] for name, value in context.items()}
+            raise ValueError(f"sample: expected a context for {_described(schema)}, got {listing(map(str, context))}; give just these")
+        lists = {name: np.atleast_1d(np.asarray(value, dtype=object)).tolist() for name, value in context.items()}
         rows = max(map(len, lists.values()))
         if any(len(values) not in (1, rows) for values in lists.values()):
-            lengths = ", ".join(f"{name} {len(values)}" for name, values in lists.items())
+            lengths = ", ".join(f"{printable(name)} {len(values)}" for name, values in lists.items())
             raise ValueError(f"sample: the context's columns have different lengths ({lengths}); give one value or equally many for each")
-        context = pa.table({name: values if len(values) == rows else values * rows for name, values in lists.items()})
+        context = pa.table({c.name: _values(c, lists[c.name] * (1 if len(lists[c.name]) == rows else rows)) for c in schema.context})
     return Schema(schema.context).encode(context)[0]
+
+
+def example(column: Column) -> bool | int | float | str:
+    """A value of the column, such as :func:`context_rows` takes: its smallest in training, in the units and the spelling of the data."""
+    if column.vocabulary:
+        return column.vocabulary[0]
+    if column.kind == "integer" and column.dtype != "bool":
+        return int(column.minimum)
+    if column.kind == "time" or column.dtype == "bool":
+        value = decode(np.array([column.minimum]), column)[0].as_py()
+        return value.isoformat() if isinstance(value, date) else value
+    short = float(f"{column.minimum:.6g}")
+    low, high = (end if end is not None else column.minimum for end in (column.low, column.high))
+    return short if column.kind != "interval" or low < short < high else column.minimum
+
+
+def assignments(columns: list[Column]) -> list[str]:
+    """``NAME=VALUE`` for each column, with an :func:`example`, as ``sample --context`` takes it."""
+    values = {column.name: example(column) for column in columns}
+    return [f"{name}={joined([str(value).lower() if isinstance(value, bool) else str(value)])}" for name, value in values.items()]
+
+
+def _values(column: Column, values: list[Any]) -> pa.Array:
+    try:
+        return pa.array([_value(column, value) for value in values])
+    except pa.ArrowException as error:
+        raise DataError(f"sample: the values of {column.name!r} are not of one type; give all as {assignments([column])[0]}") from error
+
+
+def _value(column: Column, value: Any) -> Any:
+    """A value of the context as :meth:`Schema.encode` takes it."""
+    if column.kind == "time":
+        return _seconds(column, value)
+    if not isinstance(value, str):
+        return value
+    bare = value.strip()
+    if column.dtype == "bool":
+        known = TRUTH.get(bare.lower())
+        if known is None:
+            raise DataError(f"sample: {column.name!r} is true or false, got {printable(value)!r}; write one of {', '.join(TRUTH)}")
+        return known
+    if column.kind == "text":
+        return value if value in (column.vocabulary or ()) or bare not in (column.vocabulary or ()) else bare
+    try:
+        number = int(bare) if re.fullmatch(r"[-+]?\d+", bare) else float(bare)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise DataError(f"sample: {column.name!r} is a number, got {printable(value)!r}; give one, as {assignments([column])[0]}")
+    return number
+
+
+def _seconds(column: Column, value: Any) -> Any:
+    """Dates and times, written or not, as seconds since 1970; without a zone they are in that of the column, else in UTC."""
+    dtype = arrow_type(column.dtype)
+    if isinstance(value, str):
+        if pa.types.is_integer(dtype) and re.fullmatch(r"\s*[-+]?\d+\s*", value):
+            return int(value)
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            raise DataError(
+                f"sample: {column.name!r} is a time, got {printable(value)!r}; write one as 2021-03-04 or 2021-03-04T10:00:00Z, "
+                f"as {assignments([column])[0]}"
+            ) from None
+    if not isinstance(value, date):
+        return value
+    moment = value if isinstance(value, datetime) else datetime.combine(value, time())
+    if moment.tzinfo is None:
+        zone = dtype.tz if pa.types.is_timestamp(dtype) else None
+        moment = moment.replace(tzinfo=pa.lib.string_to_tzinfo(zone) if zone else UTC)
+    return (moment - EPOCH) // timedelta(seconds=1)
 
 
 def _described(schema: Schema | ImageSchema) -> str:
     parts = []
     for column in schema.context:
         words = column.vocabulary
-        parts.append(
-            column.name + (f" ({', '.join(words[:8])}{', ...' if len(words) > 8 else ''})" if words else f" (a number, {column.kind})")
-        )
+        parts.append(printable(column.name) + (f" ({listing(words)})" if words else f" (a number, {column.kind})"))
     return " and ".join(parts)

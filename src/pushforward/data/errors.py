@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ..shell import joined, quoted
 from ..words import printable
 
 
@@ -18,6 +19,11 @@ def shown(value: Any) -> str:
     """A value (an Arrow scalar) as it stands in an error, not too long."""
     plain = value.as_py()
     return printable(repr(plain) if isinstance(plain, str) else str(value))
+
+
+def leaving_out(names: Iterable[str]) -> str:
+    """The remedy that columns take no part, in words."""
+    return f"leave it out (fit --exclude {quoted(joined(names))})"
 
 
 @contextmanager

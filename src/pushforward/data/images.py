@@ -273,7 +273,7 @@ def _told(images: Images, schema: ImageSchema) -> list[str]:
         notes.append(f"Given: {column.name}, " + (f"{len(known)} labels ({listing(known, 10)})." if known else "a real number."))
     rest = [name for name in images.labels.column_names if name not in [column.name for column in schema.context]]
     if rest:
-        notes.append(f"Labels that are not used: {listing(rest)} (--context conditions the model on them).")
+        notes.append(f"Labels that are not used: {listing(rest)} (fit --context conditions the model on them).")
     return notes
 
 

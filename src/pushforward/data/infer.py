@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from ..words import listing, nearest
 from . import times
 from .column import EXACT, KINDS, NUMBER, Column, called, is_string, numbers, strings
-from .errors import DataError
+from .errors import DataError, leaving_out
 
 
 def infer(
@@ -49,7 +49,7 @@ def infer(
             )
         return _text(name, values)
     if not (is_string(dtype) or pa.types.is_integer(dtype) or pa.types.is_floating(dtype) or pa.types.is_boolean(dtype)):
-        raise DataError(f"{where}: column {name!r} holds {called(dtype)}, which is neither a number nor a time nor text; leave it out")
+        raise DataError(f"{where}: column {name!r} holds {called(dtype)}, which is neither number nor time nor text; {leaving_out([name])}")
     if kind == "time":
         if not pa.types.is_integer(dtype):
             raise DataError(f"{where}: column {name!r} holds {dtype}; for the kind 'time' give timestamps or whole seconds since 1970")

@@ -14,7 +14,7 @@ from .choose import Chosen, choose, complete
 from .column import Column
 from .contents import repeats
 from .embedded import EMBEDDED
-from .errors import DataError
+from .errors import DataError, leaving_out
 from .formats import READERS, Source
 from .image_density import PICTURES, PREFIX, image_density
 from .infer import infer
@@ -61,6 +61,7 @@ def load(
     valid: Any = None,
     test: Any = None,
     weight: str | None = None,
+    exclude: str | Sequence[str] | None = None,
     schema: Schema | None = None,
 ) -> Data:
     """Rows from a name, file, array or table, split and described.
@@ -80,6 +81,7 @@ def load(
         seed: of the shuffle, or of the draw of a toy or a picture.
         valid, test: further sources for these splits.
         weight: a column of non-negative sample weights.
+        exclude: columns that take no part.
         schema: of a fitted run, statistics included: the columns are read as its own, and nothing is inferred or measured.
 
     Raises:
@@ -94,14 +96,14 @@ def load(
     if missing not in ("error", "drop"):
         raise DataError(f"load: missing must be 'error' or 'drop', got {missing!r}")
     opened = _open(source, seed)
-    whole = not (columns or context or kinds)
+    whole = not (columns or context or kinds or exclude)
     if schema is not None:
         columns, context = schema.names, [column.name for column in schema.context]
     given = _names(context)
     names = None if columns is None else _names(columns)
     if names is None and opened.columns is not None:
         names = [name for name in opened.columns if name not in (*given, weight)]
-    chosen = choose(opened.source, names, given, kinds, weight)
+    chosen = choose(opened.source, names, given, kinds, weight, _names(exclude))
     table, kept, notes = complete(opened.source, chosen, missing)
     where = opened.source.name
     if len(kept) < FEWEST:
@@ -165,7 +167,9 @@ def _understand(table: pa.Table, chosen: Chosen, opened: _Opened, kept: np.ndarr
     columns = [column(name, False) for name in chosen.columns]
     for found in columns:
         if found.kind == "text":
-            raise DataError(f"{where}: column {found.name!r} holds text, which has no density; give it as context or leave it out")
+            raise DataError(
+                f"{where}: column {found.name!r} holds text, which has no density; give it as context, or {leaving_out([found.name])}"
+            )
     if opened.levels is not None:
         columns = [replace(found, levels=opened.levels) if found.kind == "integer" else found for found in columns]
     image = opened.image if chosen.columns == opened.columns else None
@@ -209,11 +213,10 @@ def split(rows: Rows, seed: int, given: list[Rows | None], drawn: bool = False) 
 def _measure(schema: Schema, train: Rows, where: str) -> Schema:
     """The schema with the statistics of the train split."""
     columns = [measure(column, train.x[:, i].numpy(), where) for i, column in enumerate(schema.columns)]
-    for column in columns:
-        if column.distinct == 1 and not column.discrete:
-            raise DataError(
-                f"{where}: the real column {column.name!r} is always {column.minimum:g} in training, which has no density; leave it out"
-            )
+    fixed = [column for column in columns if column.distinct == 1 and not column.discrete]
+    if fixed:
+        said = listing(f"{column.name!r} is always {column.minimum:g}" for column in fixed)
+        raise DataError(f"{where}: in training {said}, which has no density; {leaving_out(column.name for column in fixed)}")
     given = [] if train.context is None else list(train.context.T.numpy())
     context = [measure(column, codes, where) for column, codes in zip(schema.context, given)]
     return replace(schema, columns=columns, context=context)

@@ -20,7 +20,7 @@ WORDS = 100  # a larger vocabulary makes a wide context
 WARNING = "Warning: "  # what a doubtful note begins with
 MEANINGLESS = (
     "a continuous density there may be meaningless (it can grow without bound); "
-    "declare such a column integer if it counts something, give it as context, or leave it out"
+    "declare such a column integer if it counts something, give it as context, or leave it out (fit --exclude)"
 )
 UNITS = {86_400: "days", 3_600: "hours", 60: "minutes", 1: "seconds"}
 
@@ -92,7 +92,7 @@ def _alike(columns: list[Column], x: np.ndarray) -> list[str]:
             close.append(f"{first.name} and {second.name} (correlation {correlation[a, b]:.4f})")
     notes = []
     if twins:
-        notes.append(f"Warning: equal columns: {listing(twins)}: the density of both together is a spike; leave one out.")
+        notes.append(f"Warning: equal columns: {listing(twins)}: the density of both together is a spike; leave one out (fit --exclude).")
     if close:
         notes.append(f"Warning: columns that nearly determine each other: {listing(close)}: expect a high and fragile likelihood.")
     paired = {int(i) for pair in np.argwhere(correlation > SAME) for i in pair}

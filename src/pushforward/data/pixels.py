@@ -76,7 +76,7 @@ def decode(name: str, encoded: Callable[[], Iterable[Encoded]], reading: Reading
     colours = {mode for mode in modes if mode not in GRAY}
     channels = reading.channels or (3 if colours else 1)
     what = f"{name}: reading {count:,} images of {width} x {height} pixels"
-    check_memory(what, count * channels * height * width, "give a smaller size, as size=32 (--size 32)")
+    check_memory(what, count * channels * height * width, "give a smaller size, as size=32 (fit --size 32)")
     x = np.empty((count, channels, height, width), np.uint8)
     seen_through = 0
     for i, (where, item) in enumerate(encoded()):
@@ -135,7 +135,7 @@ def _target(name: str, sizes: Counter[tuple[int, int]], reading: Reading) -> tup
         return reading.crop, reading.crop
     if len(sizes) > 1:
         found = listing((f"{width} x {height} ({count:,})" for (width, height), count in sizes.most_common()), 4)
-        raise DataError(f"{name}: its images differ in size: {found}; give the size to bring them to, as size=32 (--size 32)")
+        raise DataError(f"{name}: its images differ in size: {found}; give the size to bring them to, as size=32 (fit --size 32)")
     ((width, height),) = sizes
     return height, width
 

@@ -102,7 +102,7 @@ class Schema:
         source = read(table)
         columns = self._columns(context)
         arranged = self._arrange(source, columns)
-        remedy = "drop those rows or fill them in; only a run that was fitted with missing='drop' (--missing drop) passes over them"
+        remedy = "drop those rows or fill them in; only a run that was fitted with missing='drop' (fit --missing drop) passes over them"
         check_complete(source.name, arranged, remedy)
         x = stack(arranged, self.columns, source.name)
         return x, stack(arranged, self.context, source.name) if context and self.context else None

@@ -14,6 +14,8 @@ from ..words import listing, nearest
 from .errors import DataError, reading
 from .formats import Source, from_arrays, read_file
 
+IN_MEMORY = "in memory"  # what a run remembers of data that came as an array or a table
+
 
 def read(source: Any) -> Source:
     """A path, array, tensor, data frame or Arrow table as a :class:`Source`.

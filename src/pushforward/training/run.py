@@ -114,7 +114,7 @@ class Run(Directory):
             ValueError: the weights are missing, truncated, or another model's.
         """
         if not self.weights.is_file():
-            raise ValueError(f"{self.path}: has no model.safetensors yet; train it further with --resume")
+            raise ValueError(f"{self.path}: has no model.safetensors yet; train it further with fit --resume")
         try:
             tensors = load_file(self.weights)
         except (SafetensorError, OSError, ValueError) as error:

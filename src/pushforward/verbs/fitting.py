@@ -26,7 +26,7 @@ from .resuming import check_same, create, holding, lengthen, train_into, untrain
 from .runs import data_of, keep_results, keep_rows, load
 from .sources import IN_MEMORY, as_images, read_source, settings_of, where
 
-INHERITED = ("columns", "context", "kinds", "missing", "weight", "bits", "size", "crop", "gray")  # from a run to start from
+INHERITED = ("columns", "exclude", "context", "kinds", "missing", "weight", "bits", "size", "crop", "gray")  # from a run to start from
 
 
 def fit(
@@ -43,6 +43,7 @@ def fit(
     valid: Any = None,
     test: Any = None,
     weight: str | None = None,
+    exclude: str | Sequence[str] | None = None,
     bits: int | None = None,
     size: int | tuple[int, int] | None = None,
     crop: str | int | None = None,
@@ -69,7 +70,7 @@ def fit(
         out: the run's directory; without one the run lives in a temporary directory that goes with the returned object.
         preset: the name of a preset (``list_presets()``), a file like one, or the config.toml of another run.
         options: ``["model.steps=8", "train.lr=1e-3"]`` or a mapping with such names; they win over the preset.
-        columns, context, kinds, missing, valid, test, weight: as :func:`pushforward.data.load` takes them.
+        columns, context, kinds, missing, valid, test, weight, exclude: as :func:`pushforward.data.load` takes them.
         bits, size, crop, gray: of images, as :func:`pushforward.data.load_images` takes them, with context, valid and test.
         time_limit: seconds of training; the schedule is fitted to it. With ``resume``, seconds in all, those already trained included.
         seed: of splits, initial weights, order of rows and noise.
@@ -99,6 +100,7 @@ def fit(
     say: Callable[[str], None] = tell if progress else (lambda text: None)
     given = {
         "columns": _listed(columns),
+        "exclude": _listed(exclude),
         "context": _listed(context),
         "kinds": dict(kinds) if kinds else None,
         "missing": missing,

@@ -79,6 +79,7 @@ def plan(
     valid: Any = None,
     test: Any = None,
     weight: str | None = None,
+    exclude: str | Sequence[str] | None = None,
     bits: int | None = None,
     size: int | tuple[int, int] | None = None,
     crop: str | int | None = None,
@@ -94,8 +95,8 @@ def plan(
     exchanging gradients takes no time: an estimate to a factor of two, for choosing between settings and machines.
 
     Arguments:
-        data, model, preset, options: as in :func:`fit`, and so the rest: columns, context, kinds, missing, valid, test, weight, bits, size,
-            crop, gray, seed.
+        data, model, preset, options: as in :func:`fit`, and so the rest: columns, context, kinds, missing, valid, test, weight,
+            exclude, bits, size, crop, gray, seed.
         devices: numbers of devices to tell the hours for.
         utilization: the share of the peak that is reached; 0.3 is usual for convolutions of this kind in bfloat16.
 
@@ -112,6 +113,7 @@ def plan(
         raise ValueError(f"plan: expected a utilization in (0, 1] and at least one device, got {utilization} and {list(devices)}")
     given = {
         "columns": columns,
+        "exclude": exclude,
         "context": context,
         "kinds": kinds,
         "missing": missing,

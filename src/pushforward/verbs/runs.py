@@ -52,7 +52,7 @@ def read_results(run: Run | str | Path) -> Results:
     """:func:`results` as an object."""
     path = load(run).path / "scores.json"
     if not path.is_file():
-        raise ValueError(f"{path}: not there, so the run was not finished; go on with --resume")
+        raise ValueError(f"{path}: not there, so the run was not finished; go on with fit --resume")
     try:
         return Results.from_json(read_json(path))
     except ValueError as error:

@@ -9,10 +9,10 @@ from typing import Any
 from ..data import Data, ImageSchema, Schema, is_images, load_images
 from ..data import load as load_data
 from ..data.image_density import PREFIX, absolute
+from ..data.tables import IN_MEMORY
 from ..models import IMAGE_MODELS
 
-IN_MEMORY = "in memory"  # stands for data that came as an array or a table, in config.toml
-TABLE = ("columns", "context", "kinds", "missing", "seed", "weight")  # what a table is read by
+TABLE = ("columns", "exclude", "context", "kinds", "missing", "seed", "weight")  # what a table is read by
 IMAGES = ("context", "seed", "bits", "size", "crop", "gray")  # what images are read by
 
 

@@ -1,0 +1,74 @@
+"""Commands that go on from a fitted run: what fit and report.html print, to be pasted into a shell."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .data import ImageSchema
+from .data.context import assignments
+from .data.tables import IN_MEMORY
+from .shell import command, joined
+
+if TYPE_CHECKING:
+    from .training.run import Run
+
+READING = ("columns", "exclude", "context", "kinds", "missing", "weight", "valid", "test", "seed")  # options of fit about tables
+MIXTURE = re.compile(r"Gaussian mixture, (\d+) component")  # how the baseline calls itself
+
+
+def usage(run: Run, data: str | None = None) -> list[str]:
+    """How to sample, score and check a run; ``data`` is what the user called them, by default what the run remembers."""
+    pictures, path = isinstance(run.schema, ImageSchema), run.path
+    settings = run.config["data"]
+    source = settings.get("source") if data is None else data
+    here = isinstance(source, str) and source != IN_MEMORY and (Path(source).exists() or "*" in source)
+    table = Path(str(source)) if here else "FOLDER" if pictures else "TABLE.parquet"
+    again = [table] if IN_MEMORY in [settings.get(name) for name in ("source", "valid", "test")] else []
+    drawn, samples = (64, "samples.png") if pictures else (1000, "samples.parquet")
+    return [
+        command("sample", path, "-n", drawn, *given(run), "-o", samples),
+        command("score", path, table, "-o", "scored.parquet"),
+        command("evaluate", path, *again),
+        command("doctor", path, *again),
+    ]
+
+
+def given(run: Run) -> list[str]:
+    """What a conditional run needs to be sampled, as an example in the spelling of its data."""
+    return [word for pair in assignments(run.schema.context) for word in ("--context", pair)]
+
+
+def remedies(run: Run, data: str, scores: list[dict[str, Any]]) -> list[str]:
+    """What to do if a baseline is better than the run: train longer, or use the mixture if it is that one. Empty if none is."""
+    flow, *others = scores
+    best = max(others, key=lambda score: _nats(score), default=None)
+    if best is None or _nats(best) <= _nats(flow):
+        return []
+    training = run.config["train"]
+    limit = training.get("time_limit")
+    more = ["--time-limit", f"{max(1, round(2 * limit))}s"] if limit else [f"train.steps={2 * int(training['steps'])}"]
+    lines = [command("fit", Path(data), "--resume", "-o", run.path, *more)]
+    mixture = MIXTURE.match(best["name"])
+    if mixture:
+        place = run.path.with_name(f"{run.path.resolve().name}-mixture")
+        model = ("--model", "gaussian_mixture", f"model.components={mixture[1]}")
+        lines.append(command("fit", Path(data), *model, "-o", place, *_reading(run.config["data"])))
+    return lines
+
+
+def _nats(score: dict[str, Any]) -> float:
+    return float("-inf") if score["nats"] is None else score["nats"]
+
+
+def _reading(settings: dict[str, Any]) -> list[str]:
+    """The options that a table was read with."""
+    words: list[str] = []
+    for name in READING:
+        value = settings.get(name)
+        if name == "kinds":
+            words += [word for column, kind in (value or {}).items() for word in ("--kind", f"{column}={kind}")]
+        elif value and value != "error":
+            words += [f"--{name}", joined(value) if isinstance(value, list) else str(value)]
+    return words

@@ -91,11 +91,11 @@ def _pyro_class() -> Any:
         def support(self) -> constraints.Constraint:
             return self.inner.support
 
-        def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-            return self.inner.rsample(Size(sample_shape))
+        def rsample(self, sample_shape: int | Sequence[int] = ()) -> Tensor:
+            return self.inner.rsample(sample_shape)
 
-        def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-            return self.inner.sample(Size(sample_shape))
+        def sample(self, sample_shape: int | Sequence[int] = ()) -> Tensor:
+            return self.inner.sample(sample_shape)
 
         def log_prob(self, value: Tensor) -> Tensor:
             if self._validate_args:
@@ -139,11 +139,11 @@ def _sbi_class() -> Any:
             self._check_condition_shape(condition)
             return -self.net(input, condition)
 
-        def sample(self, sample_shape: Sequence[int], condition: Tensor, **kwargs: Any) -> Tensor:
+        def sample(self, sample_shape: int | Sequence[int], condition: Tensor, **kwargs: Any) -> Tensor:
             self._check_condition_shape(condition)
             return self.net.sample(sample_shape, condition)
 
-        def sample_and_log_prob(self, sample_shape: Sequence[int], condition: Tensor, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        def sample_and_log_prob(self, sample_shape: int | Sequence[int], condition: Tensor, **kwargs: Any) -> tuple[Tensor, Tensor]:
             self._check_condition_shape(condition)
             return self.net.sample_and_log_prob(sample_shape, condition)
 

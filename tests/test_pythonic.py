@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 
@@ -141,3 +144,63 @@ def test_without_quantiles_moments_come_from_draws():
     torch.manual_seed(0)
     mean = StudentT((1,), 10.0).condition().mean
     assert 0 < float(mean.stderr) < 0.1 and abs(float(mean)) < 5 * float(mean.stderr)
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: pf.models.nsf((4,), mechanism="couplings"), "got 'couplings'; did you mean 'coupling'?"),
+        (lambda: pf.models.nsf((4,), order="randm"), "got 'randm'; did you mean 'random'?"),
+        (lambda: pf.models.nsf((4,), net="transfomer"), "got 'transfomer'; did you mean 'transformer'?"),
+        (
+            lambda: pf.models.planar((4,), direction="samples"),
+            "got 'samples'; did you mean 'sampling'?",
+        ),
+        (lambda: pf.models.glow((1, 8, 8), levels=16, coupling="additiv"), "did you mean 'additive'?"),
+        (lambda: pf.models.flow_pp((1, 8, 8), levels=16, dequantization="unform"), "did you mean 'uniform'?"),
+        (lambda: pf.models.nsf((4,), steps=-1), "nsf: steps must be a whole number of at least 1, got -1"),
+        (lambda: pf.models.nsf((4,), steps=10**9), "nsf: steps must be a whole number of at most 1,000,000, got 1000000000"),
+        (lambda: pf.models.nsf((4,), spline="rq"), "nsf: spline must be 'rational_quadratic'"),
+        (lambda: pf.models.nsf((4,), stps=3), "nsf() got an unexpected keyword argument 'stps'; did you mean 'steps'?"),
+    ],
+)
+def test_options_of_recipes_name_the_nearest(build, words):
+    with pytest.raises((ValueError, TypeError)) as error:
+        build()
+    assert words in str(error.value)
+
+
+def test_a_number_of_features_is_a_shape():
+    assert pf.models.nsf(2, steps=1).shape == pf.models.nsf((2,), steps=1).shape == (2,)
+
+
+@pytest.mark.parametrize(("adapt", "package"), [(pf.as_pyro, "pyro"), (pf.as_sbi, "sbi")])
+def test_adapters_say_how_to_install(adapt, package, monkeypatch):
+    monkeypatch.setattr("pushforward.adapters.find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=f"{package} is not installed; pip install 'pushforward\\[adapters\\]'"):
+        adapt(pf.models.gaussian((2,), context=1))
+
+
+def test_the_first_page_lists_what_users_look_for():
+    names = set(dir(pf))
+    assert {"models", "latent", "data", "likelihoods", "fit", "Flow"} <= names and not names & {
+        "importlib",
+        "Any",
+        "TYPE_CHECKING",
+        "annotations",
+    }
+
+
+def test_samples_are_others_at_each_call_and_contexts_may_be_frames(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=60), "c": rng.normal(size=60), "k": rng.choice(["a", "b"], 60)})
+    run = pf.fit(frame, "gaussian", context=["c", "k"], out=tmp_path / "run", options=["train.steps=2"], report=False, progress=False)
+    given = pd.DataFrame({"c": [0.0, 1.0], "k": ["a", "b"]})
+    forms = [given, pa.table(given.to_dict("list")), {"c": np.array([0.0, 1.0]), "k": given["k"]}, given.to_dict("records")]
+    first, *others = [pf.sample(run, 3, context=form, seed=1) for form in forms]
+    assert first.num_rows == 6 and all(other.equals(first) for other in others)
+    assert pf.sample(run, 3, context={"c": np.float32(0), "k": "a"}).num_rows == 3
+    assert not pf.sample(run, 3, context=given).equals(pf.sample(run, 3, context=given))
+    for nothing in (None, {}, []):
+        with pytest.raises(ValueError, match="this run needs a context for c"):
+            pf.sample(run, 3, context=nothing)

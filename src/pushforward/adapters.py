@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -42,6 +43,7 @@ def as_pyro(model: Distribution, context: Tensor | None = None) -> TorchDistribu
         >>> guide.batch_shape, guide.event_shape, guide.expand((4, 10))().shape
         (torch.Size([10]), torch.Size([2]), torch.Size([4, 10, 2]))
     """
+    _need("as_pyro", "pyro")
     return _pyro_class()(model.condition(context))
 
 
@@ -70,7 +72,13 @@ def as_sbi(flow: Flow) -> ConditionalDensityEstimator:
     """
     if flow.context_shape is None:
         raise ValueError(f"as_sbi: {type(flow).__name__} takes no context, but sbi conditions on simulations; build it with context=K")
+    _need("as_sbi", "sbi")
     return _sbi_class()(flow, flow.shape, flow.context_shape)
+
+
+def _need(who: str, package: str) -> None:
+    if find_spec(package) is None:
+        raise ModuleNotFoundError(f"{who}: {package} is not installed; pip install 'pushforward[adapters]'", name=package)
 
 
 @cache

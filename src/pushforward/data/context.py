@@ -15,18 +15,22 @@ from .schema import Schema
 def context_rows(schema: Schema | ImageSchema, context: Any) -> torch.Tensor | None:
     """The context's rows as numbers ``(C, K)``."""
     names = [column.name for column in schema.context]
+    if isinstance(context, list | tuple) and all(isinstance(row, Mapping) for row in context):
+        context = pa.Table.from_pylist([dict(row) for row in context]) if context else None
+    none = context is None or (isinstance(context, Mapping | str) and not context)
     if not names:
-        if context:
+        if not none:
             raise ValueError("sample: this run was fitted without context; leave it out")
         return None
-    if not context:
+    if none:
         raise ValueError(f"sample: this run needs a context for {_described(schema)}; give one, as {names[0]}=VALUE")
     if isinstance(context, Mapping):
         unknown = [name for name in context if name not in names]
         absent = [name for name in names if name not in context]
         if unknown or absent:
             raise ValueError(f"sample: expected a context for {_described(schema)}, got {', '.join(map(str, context))}; give just these")
-        lists = {name: value if isinstance(value, list | tuple) else [value] for name, value in context.items()}
+        values = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in context.items()}  # arrays, series
+        lists = {name: list(value) if isinstance(value, list | tuple) else [value] for name, value in values.items()}
         rows = max(map(len, lists.values()))
         if any(len(values) not in (1, rows) for values in lists.values()):
             lengths = ", ".join(f"{name} {len(values)}" for name, values in lists.items())

@@ -195,6 +195,7 @@ def test_samples_are_others_at_each_call_and_contexts_may_be_frames(tmp_path):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"x": rng.normal(size=60), "c": rng.normal(size=60), "k": rng.choice(["a", "b"], 60)})
     run = pf.fit(frame, "gaussian", context=["c", "k"], out=tmp_path / "run", options=["train.steps=2"], report=False, progress=False)
+    assert repr(run).startswith(f"Run({str(tmp_path / 'run')!r}, gaussian of ") and repr(run).endswith(", trained)")
     given = pd.DataFrame({"c": [0.0, 1.0], "k": ["a", "b"]})
     forms = [given, pa.table(given.to_dict("list")), {"c": np.array([0.0, 1.0]), "k": given["k"]}, given.to_dict("records")]
     first, *others = [pf.sample(run, 3, context=form, seed=1) for form in forms]

@@ -53,6 +53,13 @@ class Flow(Distribution):
         embed: nn.Module | None = None,
         memory: Memory = "full",
     ):
+        if not isinstance(base, Distribution):
+            remedy = "wrap it in FromTorch" if isinstance(base, torch.distributions.Distribution) else "give one, such as Normal((2,))"
+            raise ValueError(f"Flow: expected a distribution of this library as base, got {type(base).__name__}; {remedy}")
+        for i, layer in enumerate(transforms):
+            if not isinstance(layer, Transform):
+                remedy = "a net stands within a layer, as Coupling(mask, Affine(), net)" if isinstance(layer, nn.Module) else "give layers"
+                raise ValueError(f"Flow: expected layer {i} to be a Transform, got {type(layer).__name__}; {remedy}")
         super().__init__(base.shape if shape is None else shape, context)
         self.base = base
         self.transform = Chain(*transforms, memory=memory)

@@ -205,3 +205,8 @@ def test_samples_are_others_at_each_call_and_contexts_may_be_frames(tmp_path):
     for nothing in (None, {}, []):
         with pytest.raises(ValueError, match="this run needs a context for c"):
             pf.sample(run, 3, context=nothing)
+
+
+def test_fit_says_where_a_flow_of_ones_own_is_trained():
+    with pytest.raises(ValueError, match="expected the name of a model, got Flow; training"):
+        pf.fit(np.zeros((30, 2)), pf.models.gaussian((2,)))

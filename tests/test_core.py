@@ -46,6 +46,10 @@ def plain() -> Flow:
     return Flow(Normal((2,)), Standardize(MEAN, STD)).double()
 
 
+def netted() -> Flow:
+    return Flow(Normal((2,)), Coupling([1, 0], Affine(), torch.nn.Linear(1, 2)))
+
+
 def conditional() -> Flow:
     return Flow(Normal((2,)), FromContext(), context=2).double()
 
@@ -61,6 +65,17 @@ def test_samples_carry_their_density():
     flow = plain()
     for x, log_prob in (flow.sample_and_log_prob((50, 4)), flow.draw(50), flow.condition().rsample_and_log_prob((50,))):
         torch.testing.assert_close(log_prob, reference(MEAN, STD).log_prob(x))
+
+
+def test_a_number_of_draws_is_a_shape():
+    """As a plain number, one of numpy, or a shape, for every way to draw."""
+    import numpy as np
+
+    flow, context = plain(), torch.zeros(3, 2, dtype=torch.float64)
+    for five in (5, np.int64(5), (5,), [5], torch.Size([5])):
+        assert flow.sample(five).shape == flow.sample_and_log_prob(five)[0].shape == Normal((2,)).sample(five).shape == (5, 2)
+        assert flow.condition().sample(five).shape == flow.condition().rsample(five).shape == (5, 2)
+        assert conditional().sample(five, context).shape == conditional().condition(context).rsample(five).shape == (5, 3, 2)
 
 
 def test_conditional_density_and_samples():
@@ -157,10 +172,32 @@ def test_join_puts_context_beside_x():
         (lambda: plain().log_prob(torch.zeros(3, 2).long()), "Flow: expected floating point"),
         (lambda: conditional().log_prob(torch.zeros(3, 2).double()), "Flow: needs a context"),
         (lambda: conditional().log_prob(torch.zeros(3, 2).double(), torch.zeros(4, 2).double()), "one row per row of x"),
-        (lambda: conditional().sample((3,)), "Flow: expected context"),
+        (lambda: conditional().sample((3,)), "Flow: needs a context"),
         (lambda: conditional().sample((3,), torch.zeros(4, 3)), "Flow: expected context"),
         (lambda: Flow(Normal((3,)), Coupling([1, 0], Affine(), torch.nn.Linear(1, 2))), "layer 0 \\(Coupling\\)"),
         (lambda: Flow(Normal((3,)), Standardize(0.0, 1.0), shape=(2,)), "the base has \\(3,\\)"),
+        (lambda: plain().log_prob(torch.zeros(3, 2).double(), torch.zeros(3, 2)), "Flow: takes no context, but one was given"),
+        (lambda: plain().encode(torch.zeros(3, 2).double(), torch.zeros(3, 2)), "Flow: takes no context"),
+        (lambda: plain().decode(torch.zeros(3, 2).double(), torch.zeros(3, 2)), "Flow: takes no context"),
+        (lambda: plain().sample(3, torch.zeros(3, 2)), "Flow: takes no context"),
+        (lambda: plain().sample_and_log_prob(3, torch.zeros(3, 2)), "Flow: takes no context"),
+        (lambda: plain().initialize(torch.zeros(3, 2).double(), torch.zeros(3, 2)), "Flow: takes no context"),
+        (lambda: plain().condition(torch.zeros(3, 2)), "Flow: takes no context"),
+        (lambda: Normal((2,)).log_prob(torch.zeros(3, 2), torch.zeros(3, 2)), "Normal: takes no context"),
+        (lambda: plain().decode(torch.zeros(3, 4).double()), "Flow: expected z of shape"),
+        (lambda: plain().log_prob(torch.zeros(3, 2).numpy()), "Flow: expected x as a tensor, got ndarray; give torch.as_tensor"),
+        (lambda: conditional().sample(3, torch.zeros(3, 2).numpy()), "Flow: expected context as a tensor, got ndarray"),
+        (lambda: netted().log_prob(torch.zeros(3, 2).double()), "Flow: x is float64 but the parameters are float32; give x.to"),
+        (lambda: netted().decode(torch.zeros(3, 2).double()), "Flow: z is float64"),
+        (lambda: Flow(torch.distributions.Normal(0.0, 1.0)), "as base, got Normal; wrap it in FromTorch"),
+        (lambda: Flow(Normal((2,)), torch.nn.Linear(2, 2)), "layer 0 to be a Transform, got Linear; a net stands within a layer"),
+        (lambda: Flow(Normal((2,)), Normal((2,))), "layer 0 to be a Transform, got Normal"),
+        (lambda: Flow(torch.nn.Linear(2, 2)), "as base, got Linear; give one"),
+        (lambda: plain().sample(-1), "expected a number of draws, or a shape such as \\(5,\\), got -1"),
+        (lambda: plain().sample((2, -1)), "expected a number of draws"),
+        (lambda: plain().sample(2.5), "expected a number of draws"),
+        (lambda: plain().sample_and_log_prob((2, -1)), "expected a number of draws"),
+        (lambda: plain().condition().sample(-1), "expected a number of draws"),
         (lambda: join(torch.zeros(3, 2), torch.zeros(4, 2)), "join: context has 4 rows but x has 3"),
     ],
 )

@@ -62,6 +62,7 @@ _ROOMS = {
     "estimator": "FlowDensity",
     "adapters": "as_pyro as_sbi",
 }
+_OTHERS = ("data", "doctor", "evaluation", "latent", "likelihoods", "models")
 _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
 
 __all__ = [
@@ -124,10 +125,10 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
         globals()[name] = value
         return value
-    if name in _ROOMS or name in ("data", "doctor", "evaluation", "latent", "likelihoods", "models"):
+    if name in _ROOMS or name in _OTHERS:
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_ROOMS})
+    return sorted({*__all__, *_ROOMS, *_OTHERS, *(name for name in globals() if name.startswith("__"))})

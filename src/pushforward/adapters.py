@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -42,6 +43,7 @@ def as_pyro(model: Distribution, context: Tensor | None = None) -> TorchDistribu
         >>> guide.batch_shape, guide.event_shape, guide.expand((4, 10))().shape
         (torch.Size([10]), torch.Size([2]), torch.Size([4, 10, 2]))
     """
+    _need("as_pyro", "pyro")
     return _pyro_class()(model.condition(context))
 
 
@@ -70,7 +72,13 @@ def as_sbi(flow: Flow) -> ConditionalDensityEstimator:
     """
     if flow.context_shape is None:
         raise ValueError(f"as_sbi: {type(flow).__name__} takes no context, but sbi conditions on simulations; build it with context=K")
+    _need("as_sbi", "sbi")
     return _sbi_class()(flow, flow.shape, flow.context_shape)
+
+
+def _need(who: str, package: str) -> None:
+    if find_spec(package) is None:
+        raise ModuleNotFoundError(f"{who}: {package} is not installed; pip install 'pushforward[adapters]'", name=package)
 
 
 @cache
@@ -91,11 +99,11 @@ def _pyro_class() -> Any:
         def support(self) -> constraints.Constraint:
             return self.inner.support
 
-        def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-            return self.inner.rsample(Size(sample_shape))
+        def rsample(self, sample_shape: int | Sequence[int] = ()) -> Tensor:
+            return self.inner.rsample(sample_shape)
 
-        def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-            return self.inner.sample(Size(sample_shape))
+        def sample(self, sample_shape: int | Sequence[int] = ()) -> Tensor:
+            return self.inner.sample(sample_shape)
 
         def log_prob(self, value: Tensor) -> Tensor:
             if self._validate_args:
@@ -139,11 +147,11 @@ def _sbi_class() -> Any:
             self._check_condition_shape(condition)
             return -self.net(input, condition)
 
-        def sample(self, sample_shape: Sequence[int], condition: Tensor, **kwargs: Any) -> Tensor:
+        def sample(self, sample_shape: int | Sequence[int], condition: Tensor, **kwargs: Any) -> Tensor:
             self._check_condition_shape(condition)
             return self.net.sample(sample_shape, condition)
 
-        def sample_and_log_prob(self, sample_shape: Sequence[int], condition: Tensor, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        def sample_and_log_prob(self, sample_shape: int | Sequence[int], condition: Tensor, **kwargs: Any) -> tuple[Tensor, Tensor]:
             self._check_condition_shape(condition)
             return self.net.sample_and_log_prob(sample_shape, condition)
 

@@ -127,4 +127,4 @@ def _checked(name: str, value: Any, option: Option) -> Any:
         return checked
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
-        raise ValueError(f"option {name}: expected {option.type}, got {value!r}: {reason[0].lower()}{reason[1:]}") from None
+        raise ValueError(f"option {name}: expected {option.type}, got {value!r:.100}: {reason[0].lower()}{reason[1:]}") from None

@@ -72,7 +72,7 @@ def sample_command(
     temperature: Annotated[
         str, typer.Option(metavar="T", help="Factor of the latents; below 1 nearer to the middle. Of images several: 0.5,0.7,1.")
     ] = "1",
-    seed: Annotated[int, seed_option("the samples")] = 0,
+    seed: Annotated[int | None, seed_option("the samples; without one, others at each call")] = None,
 ) -> None:
     """Draw samples in the columns and types of the data; to stdout as CSV without -o.
 

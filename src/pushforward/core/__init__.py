@@ -3,6 +3,7 @@
 from .condition import Conditioned
 from .distribution import Distribution, set_aside_infinite
 from .flow import Flow
+from .moments import Estimate
 from .precision import full_precision
 from .term import DataDependent, Hooked
 from .transform import Chain, Inverse, Transform, join, sum_event, zeros
@@ -12,6 +13,7 @@ __all__ = [
     "Conditioned",
     "DataDependent",
     "Distribution",
+    "Estimate",
     "Flow",
     "Hooked",
     "Inverse",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import chain
+from numbers import Integral
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -71,6 +72,36 @@ class Distribution(Term):
         """``rows`` independent reparameterised draws and their log density; ``context``: one embedded row per draw."""
         raise NotImplementedError(f"{type(self).__name__} does not define draw")
 
+    def cdf(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """``P(X <= x)`` where the event is one number, ``(B, *shape) -> (B,)``.
+
+        Raises:
+            ValueError: the event is more than one number, or its distribution function is not known.
+        """
+        self.check(x, context)
+        self._check_one("cdf")
+        finite, infinite = set_aside_infinite(x)
+        return torch.where(infinite, (x > 0).flatten().to(x.dtype), self._cdf(finite, context).flatten())
+
+    def icdf(self, q: Tensor, context: Tensor | None = None) -> Tensor:
+        """The quantiles at levels in (0, 1) where the event is one number, ``(B,) -> (B, *shape)``; errors as of :meth:`cdf`."""
+        self._check_context(len(q), context)
+        self._check_one("icdf")
+        if not bool(((q >= 0) & (q <= 1)).all()):
+            raise ValueError(f"{type(self).__name__}: expected levels of quantiles in (0, 1), got {q.min():g} to {q.max():g}")
+        return self._icdf(q.reshape(-1, *(1 for _ in self.shape)), context)
+
+    def _cdf(self, x: Tensor, context: Tensor | None) -> Tensor:
+        raise ValueError(f"{type(self).__name__}: its distribution function is not known; take the share of draws from sample")
+
+    def _icdf(self, q: Tensor, context: Tensor | None) -> Tensor:
+        raise ValueError(f"{type(self).__name__}: its quantiles are not known; take those of draws from sample")
+
+    def _check_one(self, what: str) -> None:
+        if math.prod(self.shape) != 1:
+            event = tuple(self.shape)
+            raise ValueError(f"{type(self).__name__}: {what} is of one number, but an event has shape {event}; take draws from sample")
+
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
         """Data-dependent start from one batch of x and its embedded context."""
 
@@ -78,13 +109,17 @@ class Distribution(Term):
         """What the layers see of a raw context ``(N, *context_shape)``."""
         return context
 
+    def seen(self, context: Tensor | None) -> Tensor | None:
+        """What a model around this one gives it: its layers may ignore a context, a distribution refuses one that it does not take."""
+        return None if self.context_shape is None else context
+
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """:meth:`log_prob`: what DDP, FSDP and torch.compile wrap."""
         return self.log_prob(x, context)
 
-    def sample_and_log_prob(self, shape: Sequence[int] = (), context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def sample_and_log_prob(self, shape: int | Sequence[int] = (), context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Reparameterised draws ``(*shape, *context_batch, *event)`` and their log density, without the event axes."""
-        shape = Size(shape)
+        shape = sizes_of(shape)
         flat, batch = self._flat(context)
         if flat is not None:
             flat = self.embedding(flat)
@@ -93,9 +128,12 @@ class Distribution(Term):
         return x.reshape(shape + batch + self.shape), log_prob.reshape(shape + batch)
 
     @torch.no_grad()
-    def sample(self, shape: Sequence[int] = (), context: Tensor | None = None) -> Tensor:
-        """Draws ``(*shape, *context_batch, *event)``, as torch.distributions orders them; large requests in chunks."""
-        shape = Size(shape)
+    def sample(self, shape: int | Sequence[int] = (), context: Tensor | None = None) -> Tensor:
+        """Draws ``(*shape, *context_batch, *event)``, as torch.distributions orders them; large requests in chunks.
+
+        ``sample(5)`` is ``sample((5,))``.
+        """
+        shape = sizes_of(shape)
         flat, batch = self._flat(context)
         if flat is not None:
             flat = self.embedding(flat)
@@ -119,29 +157,52 @@ class Distribution(Term):
 
     def check(self, x: Tensor, context: Tensor | None) -> None:
         """Raise ValueError unless x is ``(B, *shape)`` and there is one context row for each row."""
+        self._check_rows("x", x, self.shape)
+        self._check_context(x.shape[0], context)
+
+    def _check_rows(self, what: str, x: Tensor, shape: Size) -> None:
         name = type(self).__name__
-        if x.shape[1:] != self.shape or x.dim() == 0:
-            raise ValueError(f"{name}: expected x of shape (B, {', '.join(map(str, self.shape))}), got {tuple(x.shape)}")
+        if not isinstance(x, Tensor):
+            raise ValueError(f"{name}: expected {what} as a tensor, got {type(x).__name__}; give torch.as_tensor({what}).float()")
+        if x.shape[1:] != shape or x.dim() == 0:
+            raise ValueError(f"{name}: expected {what} of shape (B, {', '.join(map(str, shape))}), got {tuple(x.shape)}")
         if not x.is_floating_point():
-            raise ValueError(f"{name}: expected floating point x, got {x.dtype}; convert it, as with x.double()")
-        if self.context_shape is None:
-            return
-        if context is None:
-            raise ValueError(f"{name}: needs a context of shape (B, {', '.join(map(str, self.context_shape))}), got none")
-        if context.shape != x.shape[:1] + self.context_shape:
-            expected = (x.shape[0], *self.context_shape)
-            raise ValueError(f"{name}: expected context {expected}, one row per row of x, got {tuple(context.shape)}")
+            raise ValueError(f"{name}: expected floating point {what}, got {x.dtype}; convert it, as with {what}.double()")
+
+    def _check_context(self, rows: int, context: Tensor | None) -> None:
+        batch = self._flat(context)[1]
+        if context is not None and batch != (rows,):
+            expected = (rows, *context.shape[len(batch) :])
+            raise ValueError(f"{type(self).__name__}: expected context {expected}, one row per row of x, got {tuple(context.shape)}")
 
     def _flat(self, context: Tensor | None) -> tuple[Tensor | None, Size]:
         """Contexts ``(*batch, *context_shape)`` as rows, and their batch shape; nothing for an unconditional one."""
+        name = type(self).__name__
         if self.context_shape is None:
+            if context is not None:
+                raise ValueError(f"{name}: takes no context, but one was given; leave it out, or build the model with context=K")
             return None, Size()
-        event = len(self.context_shape)
-        if context is None or context.dim() < event or context.shape[context.dim() - event :] != self.context_shape:
-            got = "none" if context is None else str(tuple(context.shape))
-            raise ValueError(f"{type(self).__name__}: expected context (*batch, {', '.join(map(str, self.context_shape))}), got {got}")
+        sizes, event = ", ".join(map(str, self.context_shape)), len(self.context_shape)
+        if context is None:
+            raise ValueError(f"{name}: needs a context of shape (*batch, {sizes}), got none")
+        if not isinstance(context, Tensor):
+            raise ValueError(f"{name}: expected context as a tensor, got {type(context).__name__}; give torch.as_tensor(context).float()")
+        if context.dim() < event or context.shape[context.dim() - event :] != self.context_shape:
+            raise ValueError(f"{name}: expected context (*batch, {sizes}), got {tuple(context.shape)}")
         batch = context.shape[: context.dim() - event]
         return context.reshape(-1, *self.context_shape), batch
+
+
+def sizes_of(shape: int | Sequence[int]) -> Size:
+    """How many draws, as a number or as the shape they come in.
+
+    Raises:
+        ValueError: something else, or a negative size.
+    """
+    sizes = (shape,) if isinstance(shape, Integral) else tuple(shape) if isinstance(shape, Sequence) else ("",)
+    if not all(isinstance(size, Integral) and int(size) >= 0 for size in sizes):
+        raise ValueError(f"sample: expected a number of draws, or a shape such as (5,), got {shape!r}")
+    return Size(map(int, sizes))
 
 
 def clear_overflow(log_prob: Tensor, x: Tensor) -> Tensor:

@@ -53,6 +53,13 @@ class Flow(Distribution):
         embed: nn.Module | None = None,
         memory: Memory = "full",
     ):
+        if not isinstance(base, Distribution):
+            remedy = "wrap it in FromTorch" if isinstance(base, torch.distributions.Distribution) else "give one, such as Normal((2,))"
+            raise ValueError(f"Flow: expected a distribution of this library as base, got {type(base).__name__}; {remedy}")
+        for i, layer in enumerate(transforms):
+            if not isinstance(layer, Transform):
+                remedy = "a net stands within a layer, as Coupling(mask, Affine(), net)" if isinstance(layer, nn.Module) else "give layers"
+                raise ValueError(f"Flow: expected layer {i} to be a Transform, got {type(layer).__name__}; {remedy}")
         super().__init__(base.shape if shape is None else shape, context)
         self.base = base
         self.transform = Chain(*transforms, memory=memory)
@@ -67,8 +74,7 @@ class Flow(Distribution):
         At infinity it is ``-inf``, and where numbers overflow on the way from beyond 1e9; of a NaN, NaN.
         """
         self.check(x, context)
-        if context is not None and self.context_shape is not None:
-            context = self.embedding(context)
+        context = None if context is None else self.embedding(context)
         x, infinite = set_aside_infinite(x)
         rows = x
         if samples == 1 or self.kind == "exact":
@@ -84,7 +90,7 @@ class Flow(Distribution):
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         z, ldj = self.transform(x, context)
-        return self.base.log_prob(z, context) + ldj
+        return self.base.log_prob(z, self.base.seen(context)) + ldj
 
     def draw(self, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         z, log_prob = self._draw_base(rows, context)
@@ -103,6 +109,51 @@ class Flow(Distribution):
     def embedding(self, context: Tensor) -> Tensor:
         return context if self.embed is None else self.embed(context)
 
+    def check(self, x: Tensor, context: Tensor | None) -> None:
+        """As :meth:`Distribution.check`, and raise ValueError for a dtype that the nets can't take."""
+        super().check(x, context)
+        if not any(layer.takes for layer in self.transform.modules() if isinstance(layer, Transform)):
+            self._check_dtype("x", x)
+        if context is not None and context.is_floating_point() and self.embed is None:
+            self._check_dtype("context", context)
+
+    def _check_dtype(self, what: str, x: Tensor) -> None:
+        held = self._held(x)
+        if x.dtype != held and not torch.is_autocast_enabled(x.device.type):
+            ours, its = str(held).removeprefix("torch."), str(x.dtype).removeprefix("torch.")
+            raise ValueError(f"Flow: {what} is {its} but the parameters are {ours}; give {what}.to({held}), or use flow.to({x.dtype})")
+
+    def _held(self, x: Tensor) -> torch.dtype:
+        """The dtype of the layers' parameters; without any, that of x."""
+        return next((p.dtype for p in self.transform.parameters() if p.is_floating_point()), x.dtype)
+
+    def _cdf(self, x: Tensor, context: Tensor | None) -> Tensor:
+        context = None if context is None else self.embedding(context)
+        rising = self._rising(x, context)
+        below = self.base.cdf(self.transform.encode(x, context), self.base.seen(context)).flatten()
+        return torch.where(rising, below, 1 - below)
+
+    def _icdf(self, q: Tensor, context: Tensor | None) -> Tensor:
+        context = None if context is None else self.embedding(context)
+        level = q.flatten()
+        z = self.base.icdf(torch.where(self._rising(q, context), level, 1 - level), self.base.seen(context))
+        return self.transform.decode(z.to(self._held(z)), context)
+
+    @torch.no_grad()
+    def _rising(self, like: Tensor, context: Tensor | None) -> Tensor:
+        """Whether x rises with z, one number each, for each row: ``(B,)``; seen at nine quantiles of the base."""
+        if not (self.transform.bijective and self.kind == "exact"):
+            raise ValueError("Flow: layers that are random have no distribution function; take the share of draws from sample")
+        rows = 1 if context is None else len(context)
+        steps = []
+        for level in torch.linspace(0.1, 0.9, 9, dtype=like.dtype, device=like.device):
+            z = self.base.icdf(level.expand(rows), self.base.seen(context))
+            steps.append(self.transform.decode(z.to(self._held(z)), context).flatten())
+        ups = (torch.stack(steps).diff(dim=0) > 0).sum(0)
+        if not bool(((ups == 0) | (ups == 8)).all()):
+            raise ValueError("Flow: its layers are not monotone here, so that it has no distribution function; take draws from sample")
+        return ups == 8
+
     def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The latent of x, ``(B, *shape) -> (B, *base.shape)``."""
         self.check(x, context)
@@ -110,6 +161,9 @@ class Flow(Distribution):
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """The data of a latent, ``(B, *base.shape) -> (B, *shape)``."""
+        self._check_rows("z", z, self.base.shape)
+        self._check_context(z.shape[0], context)
+        self._check_dtype("z", z)
         return self.transform.decode(z, context if context is None else self.embedding(context))
 
     @torch.no_grad()
@@ -120,8 +174,8 @@ class Flow(Distribution):
             context = None if context is None else self.embedding(context)
             self.transform.initialize(x, context)
             z = self.transform(x, context)[0]
-            self.base.initialize(z, context)
-            self.base.log_prob(z, context)  # which its nets wait for
+            self.base.initialize(z, self.base.seen(context))
+            self.base.log_prob(z, self.base.seen(context))  # which its nets wait for
 
     def refresh(self) -> None:
         """Bring derived state up to date wherever there is any; ``fit`` calls it before each step."""
@@ -159,7 +213,7 @@ class Flow(Distribution):
             x, _ = _on_meta(layer, f"layer {i}", x, context)
         if x.shape[1:] != self.base.shape:
             raise ValueError(f"Flow: the layers give events of shape {tuple(x.shape[1:])} but the base has {tuple(self.base.shape)}")
-        _on_meta(self.base, "base", x, context)
+        _on_meta(self.base, "base", x, self.base.seen(context))
 
 
 def _on_meta(module: nn.Module, where: str, *inputs: Tensor | None):

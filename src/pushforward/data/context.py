@@ -32,6 +32,8 @@ def context_rows(schema: Schema | ImageSchema, context: Any) -> torch.Tensor | N
         ValueError: a context is missing or superfluous, or a value is not what its column holds.
     """
     names = [column.name for column in schema.context]
+    if isinstance(context, list | tuple) and all(isinstance(row, Mapping) for row in context):
+        context = pa.Table.from_pylist([dict(row) for row in context]) if context else None
     given = context is not None and not (isinstance(context, Mapping | str) and not context)
     if not names:
         if given:

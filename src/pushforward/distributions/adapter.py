@@ -78,6 +78,18 @@ class FromTorch(Distribution):
         x = (distribution.rsample(shape) if distribution.has_rsample else distribution.sample(shape))[:rows]
         return x, self.log_prob(x)
 
+    def _cdf(self, x: Tensor, context: Tensor | None) -> Tensor:
+        try:
+            return self.distribution.cdf(x)
+        except NotImplementedError:
+            return super()._cdf(x, context)
+
+    def _icdf(self, q: Tensor, context: Tensor | None) -> Tensor:
+        try:
+            return self.distribution.icdf(q)
+        except NotImplementedError:
+            return super()._icdf(q, context)
+
     def extra_repr(self) -> str:
         return type(self.template).__name__
 

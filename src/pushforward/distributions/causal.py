@@ -47,11 +47,13 @@ class Causal(Observed):
         super().__init__(likelihood, shape, context)
         self.net = net
 
+    def parameters_at(self, x: Tensor, context: Tensor | None) -> Tensor:
+        return self._shaped(self.net(self.likelihood.scaled(x), context), x.shape[0])
+
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         self.check(x, context)
         x, infinite = set_aside_infinite(x)
-        h = self._shaped(self.net(self.likelihood.scaled(x), context), x.shape[0])
-        return torch.where(infinite, -torch.inf, sum_event(self.likelihood.log_prob(x, h)))
+        return torch.where(infinite, -torch.inf, sum_event(self.likelihood.log_prob(x, self.parameters_at(x, context))))
 
     def draw(self, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         terms: list[Tensor] = []

@@ -32,6 +32,20 @@ class Observed(Distribution):
     def support(self) -> constraints.Constraint:
         return constraints.independent(self.likelihood.support, len(self.shape))
 
+    def parameters_at(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """h for each row of x, ``(B or 1, params, *shape)``."""
+        raise NotImplementedError(f"{type(self).__name__} does not define parameters_at")
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        self.check(x, context)
+        return sum_event(self.likelihood.log_prob(x, self.parameters_at(x, context)))
+
+    def _cdf(self, x: Tensor, context: Tensor | None) -> Tensor:
+        return self.likelihood.cdf(x, self.parameters_at(x, context))
+
+    def _icdf(self, q: Tensor, context: Tensor | None) -> Tensor:
+        return self.likelihood.quantile(q, self.parameters_at(q.to(self.start.dtype), context))
+
     def _shaped(self, h: Tensor, rows: int) -> Tensor:
         """What a net gives, ``(rows, params * C, *rest)``, as parameters ``(rows, params, C, *rest)``, in float32 or better."""
         expected = (rows, self.likelihood.params * self.shape[0], *self.shape[1:])
@@ -62,9 +76,8 @@ class Free(Observed):
         super().__init__(likelihood, shape)
         self.h = nn.Parameter(self.start.expand(1, likelihood.params, *self.shape).clone())
 
-    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        self.check(x, context)
-        return sum_event(self.likelihood.log_prob(x, self.h))
+    def parameters_at(self, x: Tensor, context: Tensor | None) -> Tensor:
+        return self.h
 
     def draw(self, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x = self.likelihood.draw(self.h.expand(rows, *self.h.shape[1:]))
@@ -103,9 +116,8 @@ class Given(Observed):
             raise ValueError("Given: needs a context, got none; give one row per draw")
         return self._shaped(self.net(context), context.shape[0])
 
-    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        self.check(x, context)
-        return sum_event(self.likelihood.log_prob(x, self.parameters_of(context)))
+    def parameters_at(self, x: Tensor, context: Tensor | None) -> Tensor:
+        return self.parameters_of(context)
 
     def draw(self, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         h = self.parameters_of(context)

@@ -33,3 +33,9 @@ class Normal(Distribution):
     def draw(self, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x = torch.randn(rows, *self.shape, dtype=self.like.dtype, device=self.like.device)
         return x, self.log_prob(x)
+
+    def _cdf(self, x: Tensor, context: Tensor | None) -> Tensor:
+        return torch.special.ndtr(x)
+
+    def _icdf(self, q: Tensor, context: Tensor | None) -> Tensor:
+        return torch.special.ndtri(q)

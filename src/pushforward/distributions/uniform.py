@@ -50,3 +50,9 @@ class Uniform(Distribution):
     def draw(self, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x = self.low + (self.high - self.low) * torch.rand(rows, *self.shape, dtype=self.low.dtype, device=self.low.device)
         return x, self.log_prob(x)
+
+    def _cdf(self, x: Tensor, context: Tensor | None) -> Tensor:
+        return ((x - self.low) / (self.high - self.low)).clamp(0, 1)
+
+    def _icdf(self, q: Tensor, context: Tensor | None) -> Tensor:
+        return self.low + (self.high - self.low) * q

@@ -77,7 +77,7 @@ class Distillation(nn.Module):
         loss = a.new_zeros(a.shape[0])
         if self.dense:
             z, ldj = Chain(*_layers(self.student, self.shared))(a, given)
-            loss = loss - self.student.base.log_prob(z, given) - ldj
+            loss = loss - self.student.base.log_prob(z, self.student.base.seen(given)) - ldj
         if self.paired:
             for start, stop in self.stages:
                 with torch.no_grad():
@@ -95,7 +95,7 @@ class Distillation(nn.Module):
         z, log_q = base.sample_and_log_prob((rows,)) if base.context_shape is None else base.sample_and_log_prob((), given)
         x, ldj = Chain(*_layers(self.student, self.shared)).inverse(z, given)
         z, theirs = Chain(*_layers(self.teacher, self.shared))(x, known)
-        return log_q - ldj - self.teacher.base.log_prob(z, known) - theirs
+        return log_q - ldj - self.teacher.base.log_prob(z, self.teacher.base.seen(known)) - theirs
 
     def train(self, mode: bool = True) -> Distillation:
         super().train(mode)

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..core import Flow
 from ..documents import read_json
 from ..models.build import build
+from ..words import printable
 from .atomic import write_text
 from .checkpoint import load_weights
 from .description import read_config
@@ -68,6 +69,10 @@ class Run(Directory):
             run.state.parent.mkdir()
             write_text(path / "config.toml", tomli_w.dumps(run.config))  # last: with it the directory is a run
         return run
+
+    def __repr__(self) -> str:
+        model, data = (self.config.get(table, {}).get(key, "?") for table, key in (("model", "name"), ("data", "source")))
+        return f"Run({str(self.path)!r}, {model} of {printable(data)}, {'trained' if self.weights.is_file() else 'without weights yet'})"
 
     def clear(self) -> None:
         """Remove what trainings write, and nothing else: the directory is as good as new for another one."""

@@ -44,7 +44,7 @@ class Slice(Transform):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         kept, dropped = self.split(x)
-        return kept, self.decoder.log_prob(dropped, join(kept, context))
+        return kept, self.decoder.log_prob(dropped, self.decoder.seen(join(kept, context)))
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         if self.decoder.context_shape is None:
@@ -56,4 +56,4 @@ class Slice(Transform):
     def initialize(self, x: Tensor, context: Tensor | None = None, inverse: bool = False) -> None:
         if not inverse:  # there the decoder draws what it would start from
             kept, dropped = self.split(x)
-            self.decoder.initialize(dropped, None if self.decoder.context_shape is None else join(kept, context))
+            self.decoder.initialize(dropped, self.decoder.seen(join(kept, context)))

@@ -98,6 +98,10 @@ def fit(
         raise ValueError("fit: many processes share one run directory; say where it is by out")
     progress = progress and first()
     say: Callable[[str], None] = tell if progress else (lambda text: None)
+    if model is not None and not isinstance(model, str):
+        raise ValueError(
+            f"fit: expected the name of a model, got {type(model).__name__}; training.fit(flow, rows, valid) trains a flow of your own"
+        )
     given = {
         "columns": _listed(columns),
         "exclude": _listed(exclude),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def sample(
     *,
     context: Any = None,
     temperature: float | Sequence[float] = 1.0,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> Any:
     """``n`` samples as a table with the names and types of the data: whole numbers as integers, times as times.
 
@@ -39,9 +40,10 @@ def sample(
         n: how many, for each context row.
         out: a file to write them to as well (.csv, .tsv, .parquet, .arrow, .feather, .npy; of images .png, .npy, .npz, .parquet or
             a folder).
-        context: ``{"origin": "JFK"}`` or ``{"origin": ["JFK", "LGA"]}``, or a path or table with the context's columns.
+        context: ``{"origin": "JFK"}`` or ``{"origin": ["JFK", "LGA"]}``, a list of such rows, or a
+            path, table or frame with the columns.
         temperature: the factor of the latents: below 1 samples crowd around the middle. Of images several may be given.
-        seed: of the samples; the same seed gives the same table.
+        seed: of the samples; the same seed gives the same table, none another one at each call.
 
     Raises:
         ValueError: a context is missing, or not one that the run knows; a temperature that the base has not; a file that can't be written.
@@ -52,6 +54,7 @@ def sample(
         (3000, 5)
     """
     run = load(run)
+    seed = secrets.randbelow(2**31) if seed is None else seed
     if n < 1:
         raise ValueError(f"sample: expected a number of samples of at least 1, got {n}")
     dim = math.prod(run.schema.shape)

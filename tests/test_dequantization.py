@@ -39,16 +39,16 @@ class Posterior(Distribution):
 
     def __init__(self, cdf: Elementwise, levels: int):
         super().__init__((1,), 1)
-        self.cdf, self.levels = cdf, levels
+        self.map, self.levels = cdf, levels
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         y = ((context + 1) * self.levels - 1) / 2
-        return self.cdf(y + x)[1] - (self.cdf(y + 1)[0] - self.cdf(y)[0]).log()[:, 0]
+        return self.map(y + x)[1] - (self.map(y + 1)[0] - self.map(y)[0]).log()[:, 0]
 
     def draw(self, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         y = ((context + 1) * self.levels - 1) / 2
-        low, high = self.cdf(y)[0], self.cdf(y + 1)[0]
-        u = self.cdf.inverse(low + (high - low) * torch.rand_like(y))[0] - y
+        low, high = self.map(y)[0], self.map(y + 1)[0]
+        u = self.map.inverse(low + (high - low) * torch.rand_like(y))[0] - y
         return u, self.log_prob(u, context)
 
 

@@ -111,7 +111,7 @@ def test_sylvester_determinant_identity(kind):
     """``det(I_D + Q R H S Q^T) = det(I_M + H S R)``, the Jacobian in full against the triangular one of the layer."""
     layer = strong(Sylvester(6, 3, kind), 2.0)
     x = torch.randn(20, 6, dtype=torch.float64)
-    outer, inner, _, bias = layer._unpack(x, None)
+    outer, inner, _, bias = layer._unpack(layer.h(x, None))
     q = torch.eye(6, 3, dtype=torch.float64) if kind == "triangular" else layer._frame()
     torch.testing.assert_close(q.mT @ q, torch.eye(3, dtype=torch.float64), atol=1e-14, rtol=0)
     assert not outer[0].tril(-1).any() and not inner[0].tril(-1).any()

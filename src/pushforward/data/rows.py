@@ -45,7 +45,7 @@ class Rows:
         return Rows(self.x[at], context, weight)
 
 
-def joined(parts: Sequence[Rows]) -> Rows:
+def concatenated(parts: Sequence[Rows]) -> Rows:
     """Rows of several splits, one after the other."""
     x, context, weight = ([getattr(part, name) for part in parts if getattr(part, name) is not None] for name in ("x", "context", "weight"))
     return Rows(torch.cat(x), torch.cat(context) if context else None, torch.cat(weight) if weight else None)

@@ -65,12 +65,14 @@ def _assemble(name: str, options: Mapping[str, Any], schema: Schema | ImageSchem
 def _bounded(most: int) -> Iterator[None]:
     """ValueError as soon as what modules of this thread register holds more numbers."""
     thread, total = threading.get_ident(), 0
+    sizes: dict[tuple[int, str], int] = {}  # of what is registered under a name, again and again while shapes are tried out
 
     def count(module: nn.Module, name: str, tensor: Tensor | None) -> None:
         nonlocal total
         if tensor is not None and threading.get_ident() == thread:
-            total += tensor.numel()
-            if total > 2 * most + USUAL:  # some are registered twice on their way
+            total += tensor.numel() - sizes.get((id(module), name), 0)
+            sizes[id(module), name] = tensor.numel()
+            if total > 2 * most + USUAL:  # parts may be replaced on the way
                 raise ValueError(f"build: the flow has more than {most:,} numbers")
 
     handles = [register_module_parameter_registration_hook(count), register_module_buffer_registration_hook(count)]

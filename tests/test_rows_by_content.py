@@ -8,7 +8,7 @@ import torch
 
 import pushforward as pf
 from pushforward.data import Rows
-from pushforward.data.contents import fingerprints, locate
+from pushforward.data.contents import fingerprints, whereabouts
 from pushforward.verbs.runs import data_of
 
 OPTIONS = ["model.steps=1", "model.width=4", "model.depth=1", "train.steps=3"]
@@ -94,9 +94,9 @@ def test_fingerprints(x):
 def test_places_are_given_away_once():
     generator = np.random.default_rng(0)
     present, wanted = generator.integers(0, 40, 100).astype(np.uint64), generator.integers(0, 50, 80).astype(np.uint64)
-    at = locate(wanted, present)
+    at = whereabouts(wanted, present)
     given = at[at >= 0]
     assert len(set(given.tolist())) == len(given) and (present[given] == wanted[at >= 0]).all()
     for value in range(50):
         assert (at[wanted == value] >= 0).sum() == min((wanted == value).sum(), (present == value).sum())
-    assert (locate(wanted, present[:0]) == -1).all()
+    assert (whereabouts(wanted, present[:0]) == -1).all()

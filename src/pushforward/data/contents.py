@@ -35,12 +35,12 @@ def fingerprints(rows: Rows) -> np.ndarray:
     return hashed
 
 
-def locate(wanted: np.ndarray, present: np.ndarray) -> np.ndarray:
+def whereabouts(wanted: np.ndarray, present: np.ndarray) -> np.ndarray:
     """Where each of the wanted fingerprints is present, ``(len(wanted),)``, -1 where it is not; each place is given away once.
 
     Example::
 
-        >>> locate(np.array([5, 7, 5, 5]), np.array([7, 5, 5]))
+        >>> whereabouts(np.array([5, 7, 5, 5]), np.array([7, 5, 5]))
         array([ 1,  0,  2, -1])
     """
     order = np.argsort(present, kind="stable")

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from ..data import Column, Data, ImageSchema, Rows, Schema, read, read_images
-from ..data.contents import fingerprints, locate
+from ..data.contents import fingerprints, whereabouts
 from ..data.images import rows_of_images
 from ..data.rows import concatenated
 from ..documents import read_json
@@ -101,7 +101,7 @@ def _as_fitted(run: Run, data: Data) -> Data:
     present = [fingerprints(rows) for rows in splits]
     if all(map(np.array_equal, wanted, present)):
         return data
-    at = locate(np.concatenate(wanted), np.concatenate(present))
+    at = whereabouts(np.concatenate(wanted), np.concatenate(present))
     pool, found = concatenated(splits), np.split(at, np.cumsum([len(part) for part in wanted])[:-1])
     gone = [int((part < 0).sum()) for part in found]
     if any(len(part) == missing for part, missing in zip(found, gone)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Iterable
+from numbers import Integral
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -59,3 +60,17 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02d}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def check_counts(who: str, *, least: int = 1, **counts: int) -> None:
+    """Raise ValueError unless each of the counts is a whole number of at least ``least``.
+
+    Example::
+
+        >>> check_counts("MLP", width=-3)
+        Traceback (most recent call last):
+        ValueError: MLP: width must be a whole number of at least 1, got -3
+    """
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+            raise ValueError(f"{who}: {name} must be a whole number of at least {least}, got {value!r:.60}")

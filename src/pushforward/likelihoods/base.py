@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
+from ..words import check_counts
+
 
 class Likelihood:
     """How one number is spread given parameters, ``p(x; h)``, applied elementwise; it has no parameters of its own.
@@ -66,6 +68,7 @@ class Discrete(Likelihood):
     """
 
     def __init__(self, levels: int):
+        check_counts(type(self).__name__, levels=levels)
         if levels < 1:
             raise ValueError(f"{type(self).__name__}: expected at least 1 level, got {levels}")
         self.levels = levels

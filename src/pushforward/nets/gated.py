@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..words import check_counts
 from .attention import attend
 from .conv2d import channels_last, check_image, conv2d, like
 
@@ -59,6 +60,8 @@ class GatedConvNet(nn.Module):
         dropout: float = 0.0,
     ):
         super().__init__()
+        check_counts("GatedConvNet", inputs=inputs, outputs=outputs, width=width, heads=heads)
+        check_counts("GatedConvNet", least=0, depth=depth)
         if width < 1 or heads < 1 or width % heads:
             raise ValueError(f"GatedConvNet: width must be a multiple of heads, got width {width} and {heads} heads")
         if not 0 <= dropout < 1:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..words import check_counts
 from .causal import CausalNet, Masked, Solve
 from .mlp import linear
 from .prefix import Prefix, add_product
@@ -55,6 +56,8 @@ class MADE(CausalNet):
         residual: bool = False,
     ):
         super().__init__()
+        check_counts("MADE", dim=dim, params=params, width=width)
+        check_counts("MADE", least=0, depth=depth, context=context)
         self.dim, self.params, self.context = dim, params, context
         self.order = tuple(range(dim)) if order is None else tuple(order)
         if sorted(self.order) != list(range(dim)):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..words import check_counts
 from .causal import CausalNet, Solve
 
 
@@ -52,6 +53,8 @@ class MaskedConvNet(CausalNet):
 
     def __init__(self, shape: Sequence[int], params: int, *, width: int = 64, depth: int = 2, kernel: int = 5, context: int = 0):
         super().__init__()
+        check_counts("MaskedConvNet", params=params, width=width, kernel=kernel)
+        check_counts("MaskedConvNet", least=0, depth=depth, context=context)
         if len(shape) != 3:
             raise ValueError(f"MaskedConvNet: expected the shape of an image (C, H, W), got {tuple(shape)}")
         self.shape, self.params, self.context = tuple(shape), params, context

@@ -8,6 +8,8 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..words import check_counts
+
 
 def linear(inputs: int, outputs: int, *, zero: bool = False) -> nn.Linear:
     """A dense layer; ``inputs`` may be 0 (a learned constant), ``zero`` starts it at zero."""
@@ -31,6 +33,8 @@ class MLP(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, *, width: int = 128, depth: int = 2):
         super().__init__()
+        check_counts("MLP", inputs=inputs, outputs=outputs, width=width)
+        check_counts("MLP", least=0, depth=depth)
         sizes = [inputs, *[width] * depth]
         self.inputs = inputs
         self.hidden = nn.ModuleList(linear(a, b) for a, b in pairwise(sizes))
@@ -52,6 +56,8 @@ class ResidualMLP(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, *, width: int = 128, depth: int = 2):
         super().__init__()
+        check_counts("ResidualMLP", inputs=inputs, outputs=outputs, width=width)
+        check_counts("ResidualMLP", least=0, depth=depth)
         self.inputs = inputs
         self.first = linear(inputs, width)
         self.inner = nn.ModuleList(linear(width, width) for _ in range(depth))

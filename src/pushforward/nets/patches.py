@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..words import check_counts
+
 
 class Patches(nn.Module):
     """``net`` on the patches of an image: ``(B, C, H, W) -> (B, outputs / patch^2, H, W)``, with a ``patch^2``-th of the sites.
@@ -24,6 +26,7 @@ class Patches(nn.Module):
 
     def __init__(self, net: nn.Module, patch: int = 2):
         super().__init__()
+        check_counts("Patches", patch=patch)
         self.net, self.into = net, IntoPatches(patch)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..words import check_counts
 from .conv2d import check_image, conv2d
 
 
@@ -35,6 +36,8 @@ class ResNet(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, *, width: int = 64, depth: int = 4):
         super().__init__()
+        check_counts("ResNet", inputs=inputs, outputs=outputs, width=width)
+        check_counts("ResNet", least=0, depth=depth)
         self.inputs = inputs
         self.first = conv2d(inputs, width, normalized=True)
         self.inner = nn.ModuleList(conv2d(width, width, normalized=True) for _ in range(depth))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..words import check_counts
 from .attention import Cache, CausalAttention
 from .causal import CausalNet, Solve
 
@@ -65,6 +66,8 @@ class CausalTransformer(CausalNet):
         order: Sequence[int] | None = None,
     ):
         super().__init__()
+        check_counts("CausalTransformer", dim=dim, params=params, width=width, heads=heads)
+        check_counts("CausalTransformer", least=0, depth=depth, context=context)
         self.dim, self.params, self.context = dim, params, context
         self.order = tuple(range(dim)) if order is None else tuple(order)
         if sorted(self.order) != list(range(dim)):

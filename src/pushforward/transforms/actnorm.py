@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import Transform, zeros
+from ..words import check_counts
 from .checks import expect_channels
 
 
@@ -39,6 +40,7 @@ class ActNorm(Transform):
 
     def __init__(self, channels: int):
         super().__init__()
+        check_counts("ActNorm", channels=channels)
         self.log_scale = nn.Parameter(torch.zeros(channels))
         self.shift = nn.Parameter(torch.zeros(channels))
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ..core import Transform, full_precision, sum_event
 from ..univariate.bisection import invert
+from ..words import check_counts
 
 SPREAD = 3.0  # standardized data lie within +-3
 
@@ -63,6 +64,8 @@ class BlockAutoregressive(Transform):
 
     def __init__(self, dim: int, *, width: int = 16, depth: int = 2, context: int = 0, floor: float = 0.01, search: int = 24):
         super().__init__()
+        check_counts("BlockAutoregressive", dim=dim, width=width)
+        check_counts("BlockAutoregressive", least=0, depth=depth, context=context, search=search)
         if min(dim, width, depth, search) < 1 or not 0 < floor < 1:
             raise ValueError(
                 "BlockAutoregressive: expected dim, width, depth and search of at least 1 and 0 < floor < 1, "

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..core import Transform, full_precision
 from ..univariate.bisection import wide
+from ..words import check_counts
 from .channels import mix, on_rows, per_row
 from .checks import expect_channels
 
@@ -39,6 +40,7 @@ class Conv1x1(Transform):
 
     def __init__(self, channels: int):
         super().__init__()
+        check_counts("Conv1x1", channels=channels)
         self.weight = nn.Parameter(nn.init.orthogonal_(torch.empty(channels, channels)))
 
     @full_precision

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from ..core import Transform, full_precision
 from ..univariate.bisection import wide
+from ..words import check_counts
 from .channels import on_rows, per_row, total
 from .checks import expect_channels
 
@@ -47,6 +48,7 @@ class CausalConv(Transform):
 
     def __init__(self, channels: int, size: int = 2, reverse: bool = False):
         super().__init__()
+        check_counts("CausalConv", channels=channels, size=size)
         if size < 1:
             raise ValueError(f"CausalConv: size must be at least 1, got {size}")
         self.channels, self.size, self.reverse = channels, size, reverse
@@ -138,6 +140,7 @@ class EmergingConv(Transform):
 
     def __init__(self, channels: int, kernel: int = 3):
         super().__init__()
+        check_counts("EmergingConv", channels=channels, kernel=kernel)
         if kernel < 1 or kernel % 2 == 0:
             raise ValueError(f"EmergingConv: kernel must be odd and at least 1, got {kernel}")
         size = (kernel + 1) // 2

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import Transform, full_precision
+from ..words import check_counts
 from .channels import mix, on_rows, per_row, solve_triangular, total
 from .checks import expect_channels
 
@@ -37,6 +38,7 @@ class LULinear(Transform):
 
     def __init__(self, dim: int):
         super().__init__()
+        check_counts("LULinear", dim=dim)
         self.weight = nn.Parameter(torch.zeros(dim, dim))  # below the diagonal L, above it U, on it log U_ii
         self.bias = nn.Parameter(torch.zeros(dim))
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import Transform, full_precision
+from ..words import check_counts
 from .channels import mix, per_row, total, unmix
 from .checks import expect_channels
 
@@ -38,6 +39,7 @@ class MatrixExp(Transform):
 
     def __init__(self, dim: int):
         super().__init__()
+        check_counts("MatrixExp", dim=dim)
         self.weight = nn.Parameter(torch.zeros(dim, dim))
         self.bias = nn.Parameter(torch.zeros(dim))
 

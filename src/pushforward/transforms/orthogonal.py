@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import Transform, full_precision, zeros
+from ..words import check_counts
 from .channels import mix, solve_triangular
 from .checks import expect_channels
 
@@ -42,6 +43,7 @@ class Householder(Transform):
 
     def __init__(self, dim: int, reflections: int | None = None):
         super().__init__()
+        check_counts("Householder", dim=dim)
         count = dim - dim % 2 if reflections is None else reflections
         if count < 0:
             raise ValueError(f"Householder: reflections must be >= 0, got {count}")
@@ -99,6 +101,7 @@ class Orthogonal(Transform):
 
     def __init__(self, dim: int):
         super().__init__()
+        check_counts("Orthogonal", dim=dim)
         self.weight = nn.Parameter(torch.zeros(dim, dim))
 
     def matrix(self) -> Tensor:

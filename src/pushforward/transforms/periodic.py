@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..core import Transform, full_precision, zeros
 from ..univariate.bisection import wide
+from ..words import check_counts
 from .checks import expect_channels
 
 
@@ -45,6 +46,7 @@ class PeriodicConv(Transform):
 
     def __init__(self, channels: int, kernel: int = 3):
         super().__init__()
+        check_counts("PeriodicConv", channels=channels, kernel=kernel)
         if kernel < 1:
             raise ValueError(f"PeriodicConv: kernel must be at least 1, got {kernel}")
         self.weight = nn.Parameter(torch.zeros(channels, channels, kernel, kernel))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..core import Transform, sum_event
 from ..univariate.bisection import invert
+from ..words import check_counts
 from .amortized import Amortized
 
 
@@ -45,6 +46,7 @@ class Planar(Transform):
 
     def __init__(self, dim: int, net: nn.Module | None = None, floor: float = 0.1):
         super().__init__()
+        check_counts("Planar", dim=dim)
         check_floor("Planar", floor)
         self.dim = dim
         self.floor = floor

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import Transform, full_precision
+from ..words import check_counts
 from .channels import mix, per_row, total, unmix
 from .checks import expect_channels
 from .orthogonal import Householder
@@ -39,6 +40,7 @@ class QRLinear(Transform):
 
     def __init__(self, dim: int):
         super().__init__()
+        check_counts("QRLinear", dim=dim)
         self.rotation = Householder(dim)
         self.triangular = Triangular(dim, upper=True)
 
@@ -83,6 +85,7 @@ class SVDLinear(Transform):
 
     def __init__(self, dim: int):
         super().__init__()
+        check_counts("SVDLinear", dim=dim)
         self.left = Householder(dim)
         self.right = Householder(dim)
         self.log_scale = nn.Parameter(torch.zeros(dim))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core import Transform
+from ..words import check_counts
 from .amortized import Amortized
 from .planar import check_floor, excess
 
@@ -48,6 +49,7 @@ class Radial(Transform):
 
     def __init__(self, dim: int, net: nn.Module | None = None, floor: float = 0.1):
         super().__init__()
+        check_counts("Radial", dim=dim)
         check_floor("Radial", floor)
         self.dim = dim
         self.floor = floor

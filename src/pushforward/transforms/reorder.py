@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..core import Transform, zeros
+from ..words import check_counts
 from .checks import expect_channels
 
 
@@ -68,6 +69,7 @@ class Reverse(Transform):
 
     def __init__(self, dim: int):
         super().__init__()
+        check_counts("Reverse", dim=dim)
         self.dim = dim
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..core import Transform, zeros
+from ..words import check_counts
 
 
 class Squeeze(Transform):
@@ -32,6 +33,7 @@ class Squeeze(Transform):
 
     def __init__(self, factor: int = 2):
         super().__init__()
+        check_counts("Squeeze", factor=factor)
         if factor < 2:
             raise ValueError(f"Squeeze: factor must be at least 2, got {factor}")
         self.factor = factor

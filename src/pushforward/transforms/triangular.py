@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import Transform, full_precision
+from ..words import check_counts
 from .channels import mix, on_rows, per_row, solve_triangular, total
 from .checks import expect_channels
 
@@ -43,6 +44,7 @@ class Triangular(Transform):
 
     def __init__(self, dim: int, upper: bool = False):
         super().__init__()
+        check_counts("Triangular", dim=dim)
         self.upper = upper
         self.weight = nn.Parameter(torch.zeros(dim, dim))  # on the diagonal log L_ii
         self.bias = nn.Parameter(torch.zeros(dim))

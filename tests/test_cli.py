@@ -20,7 +20,7 @@ import pytest
 
 import pushforward as pf
 from pushforward.cli import main
-from pushforward.cli.values import time_span
+from pushforward.words import time_span
 
 QUICK = ["model.steps=1", "model.width=8", "train.steps=20", "train.batch=64", "--no-report"]
 COLUMNS = ["height", "count", "price", "share"]

@@ -210,3 +210,11 @@ def test_samples_are_others_at_each_call_and_contexts_may_be_frames(tmp_path):
 def test_fit_says_where_a_flow_of_ones_own_is_trained():
     with pytest.raises(ValueError, match="expected the name of a model, got Flow; training"):
         pf.fit(np.zeros((30, 2)), pf.models.gaussian((2,)))
+
+
+def test_a_time_limit_may_be_written_as_on_the_command_line():
+    with pytest.raises(ValueError, match=r"expected a time such as 90s, 2m or 1h30m, got '2 minutes'"):
+        pf.fit("moons", "maf", time_limit="2 minutes")
+    rows = torch.randn(100, 2).double().numpy()
+    run = pf.fit(rows, "maf", options=["model.steps=1", "train.steps=1"], time_limit="2m", report=False, progress=False)
+    assert run.config["train"]["time_limit"] == 120.0

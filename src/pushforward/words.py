@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import math
+import re
 import sys
 from collections.abc import Iterable
 from numbers import Integral
@@ -74,3 +76,24 @@ def check_counts(who: str, *, least: int = 1, **counts: int) -> None:
     for name, value in counts.items():
         if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
             raise ValueError(f"{who}: {name} must be a whole number of at least {least}, got {value!r:.60}")
+
+
+def time_span(value: float | str) -> float:
+    """Seconds: a number of them, or ``90``, ``90s``, ``2m``, ``1h30m``.
+
+    Raises:
+        ValueError: something else, or nothing above 0.
+
+    Example::
+
+        >>> time_span("1h30m")
+        5400.0
+    """
+    if isinstance(value, str):
+        match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", value.strip())
+        found = sum(float(part or 0) * scale for part, scale in zip(match.groups(), (3600, 60, 1))) if match else 0.0
+    else:
+        found = float(value)
+    if not 0 < found < math.inf:
+        raise ValueError(f"time limit (--time-limit): expected a time such as 90s, 2m or 1h30m, got {value!r}")
+    return found

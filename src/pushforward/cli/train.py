@@ -65,7 +65,7 @@ def fit_command(
     from ..training.processes import first
     from ..usage import remedies, usage
     from ..verbs import fit, plan, print_forecast, print_scores, results
-    from .values import column_kinds, image_size, names, time_span
+    from .values import column_kinds, image_size, names
 
     given: dict[str, Any] = {
         "preset": preset,
@@ -94,7 +94,7 @@ def fit_command(
         model,
         out=out or Path("runs", f"{_stem(data)}-{model or (Path(preset).stem if preset else usual)}"),
         **given,
-        time_limit=None if time_limit is None else time_span(time_limit),
+        time_limit=time_limit,
         samples=samples,
         start=start,
         overwrite=overwrite,
@@ -145,7 +145,6 @@ def distill_command(
     """Teach a flow that samples in one pass to give RUN's samples."""
     from ..usage import usage
     from ..verbs import comparison, distill, results
-    from .values import time_span
 
     student = distill(
         run,
@@ -153,7 +152,7 @@ def distill_command(
         out=out or run.with_name(f"{run.resolve().name}-{to}"),
         options=options or (),
         rows=rows,
-        time_limit=None if time_limit is None else time_span(time_limit),
+        time_limit=time_limit,
         seed=seed,
         overwrite=overwrite,
         resume=resume,
@@ -183,10 +182,10 @@ def gallery_command(
     """Fit models to data of two columns, draw them beside each other, print the gaps to the entropy."""
     from ..data import TOYS
     from ..verbs import gallery
-    from .values import names, time_span
+    from .values import names
 
     chosen = [name for given in models for name in ([given] if ":" in given else names([given]) or ())]
-    print(gallery(chosen, names(data) or list(TOYS), out, time_limit=time_span(time_limit), seed=seed, progress=not quiet))
+    print(gallery(chosen, names(data) or list(TOYS), out, time_limit=time_limit, seed=seed, progress=not quiet))
     print(f"\nPictures: {out}/wall.png and one for each data set")
 
 

@@ -89,12 +89,3 @@ def image_size(text: str | None) -> int | tuple[int, int] | None:
     if not match:
         raise ValueError(f"--size: expected pixels, as 32, or height and width, as 48x64, got {text!r}")
     return int(match[1]) if match[2] is None else (int(match[1]), int(match[2]))
-
-
-def time_span(text: str) -> float:
-    """``90``, ``90s``, ``2m``, ``1h30m`` as seconds."""
-    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
-    found = sum(float(part or 0) * scale for part, scale in zip(match.groups(), (3600, 60, 1))) if match else 0.0
-    if not found > 0:
-        raise ValueError(f"--time-limit: expected a time such as 90s, 2m or 1h30m, got {text!r}")
-    return found

@@ -18,7 +18,7 @@ from ..models.build import build
 from ..presets import read_preset
 from ..training import History
 from ..training import fit as train
-from ..words import nearest, tell
+from ..words import nearest, tell, time_span
 from .listing import list_presets
 
 SHOWN = 50_000  # rows in a picture
@@ -29,7 +29,7 @@ def gallery(
     data: Sequence[Any],
     out: str | Path = "gallery",
     *,
-    time_limit: float = 30.0,
+    time_limit: float | str = 30.0,
     seed: int = 0,
     progress: bool = True,
 ) -> str:
@@ -42,7 +42,7 @@ def gallery(
         models: names of recipes (their defaults), ``recipe:bins=16,train.lr=0.01``, or names of presets.
         data: what :func:`fit` takes, of two columns and no context.
         out: the directory of the pictures.
-        time_limit: seconds of training for each fit.
+        time_limit: of training for each fit, in seconds or as "2m".
         seed: of weights and rows.
         progress: talk on stderr.
 
@@ -69,7 +69,7 @@ def gallery(
     for each in read:
         name, exhibits = Path(each.name).stem, []
         for model in models:
-            flow, score, _ = fitted(each, chosen[model], time_limit=time_limit, seed=seed, progress=progress)
+            flow, score, _ = fitted(each, chosen[model], time_limit=time_span(time_limit), seed=seed, progress=progress)
             gap = None if each.entropy is None else -each.entropy - score.nats
             exhibits.append(plots.Exhibit(model, flow, score.nats, gap))
             say(f"{name}, {exhibits[-1].title.replace(chr(10), ': ')}")

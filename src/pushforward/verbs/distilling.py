@@ -26,7 +26,7 @@ from ..training import Run
 from ..training import fit as train
 from ..training.fit import check_options
 from ..transforms import Autoregressive
-from ..words import nearest, tell
+from ..words import nearest, tell, time_span
 from .resuming import check_same, create, holding, lengthen, train_into, untrained
 from .runs import data_of, keep_results, load, read_results
 
@@ -45,7 +45,7 @@ def distill(
     options: Sequence[str] | Mapping[str, Any] = (),
     rows: int = 50_000,
     kl: float | None = None,
-    time_limit: float | None = None,
+    time_limit: float | str | None = None,
     seed: int = 0,
     overwrite: bool = False,
     resume: bool = False,
@@ -66,7 +66,7 @@ def distill(
             except that ``train.lr`` is 3e-3: targets without noise take longer steps.
         rows: samples of the teacher to learn from; at most so many as hold 8 million numbers.
         kl: weight of the teacher's density in the loss (:class:`Distillation`).
-        time_limit: seconds of training; the schedule is fitted to it.
+        time_limit: of training, in seconds or as "2m"; the schedule is fitted to it.
         seed: of samples, initial weights and order of rows.
         overwrite: replace a run that is there.
         resume: go on with a student that was stopped, with its own settings; start it if it is not there.
@@ -85,7 +85,7 @@ def distill(
         0.507
     """
     say: Callable[[str], None] = tell if progress else (lambda text: None)
-    teacher = load(run)
+    teacher, limit = load(run), None if time_limit is None else time_span(time_limit)
     if to not in MODELS:
         raise ValueError(f"unknown model {to!r}{nearest(to, MODELS) or ';'} the models are {', '.join(MODELS)}")
     if rows < 20:
@@ -99,7 +99,7 @@ def distill(
             config = {
                 "data": dict(teacher.config["data"]),
                 "model": {"name": to} | defaults | inherited | recipe,
-                "train": signature.defaults(train) | {"lr": RATE} | training | {"seed": seed, "time_limit": time_limit},
+                "train": signature.defaults(train) | {"lr": RATE} | training | {"seed": seed, "time_limit": limit},
                 "distill": {"teacher": str(teacher.path.resolve()), "rows": rows, "kl": kl},
             }
             course = config["train"]
@@ -108,7 +108,7 @@ def distill(
             config = student.config
             given = {"model": recipe | {"name": to}, "train": training, "distill": {"teacher": str(teacher.path.resolve())}}
             check_same(student, given, teacher.config["data"]["source"])
-            course = lengthen(student, training, time_limit)
+            course = lengthen(student, training, limit)
         flow = untrained(config, teacher.schema)
         objective = Distillation(flow, teacher.flow, shared=len(teacher.schema.layers()), kl=config["distill"].get("kl"))
         config["distill"]["kl"] = objective.kl

@@ -21,7 +21,7 @@ from ..training import fit as train
 from ..training.directory import Config
 from ..training.fit import check_options, check_rows
 from ..training.processes import Processes, count, first
-from ..words import nearest, tell
+from ..words import nearest, tell, time_span
 from .resuming import check_same, create, holding, lengthen, train_into, untrained
 from .runs import data_of, keep_results, keep_rows, load
 from .sources import IN_MEMORY, as_images, read_source, settings_of, where
@@ -48,7 +48,7 @@ def fit(
     size: int | tuple[int, int] | None = None,
     crop: str | int | None = None,
     gray: bool = False,
-    time_limit: float | None = None,
+    time_limit: float | str | None = None,
     seed: int = 0,
     samples: int = 1,
     start: Run | str | Path | None = None,
@@ -72,7 +72,7 @@ def fit(
         options: ``["model.steps=8", "train.lr=1e-3"]`` or a mapping with such names; they win over the preset.
         columns, context, kinds, missing, valid, test, weight, exclude: as :func:`pushforward.data.load` takes them.
         bits, size, crop, gray: of images, as :func:`pushforward.data.load_images` takes them, with context, valid and test.
-        time_limit: seconds of training; the schedule is fitted to it. With ``resume``, seconds in all, those already trained included.
+        time_limit: of training, in seconds or as "2m"; the schedule is fitted to it. With ``resume``, in all, what is trained included.
         seed: of splits, initial weights, order of rows and noise.
         samples: K, passes averaged for each row where the likelihood is not exact.
         start: a run whose weights to begin with, on these data: with its recipe, its options and its understanding of the columns.
@@ -96,6 +96,7 @@ def fit(
     """
     if out is None and count() > 1:
         raise ValueError("fit: many processes share one run directory; say where it is by out")
+    limit = None if time_limit is None else time_span(time_limit)
     progress = progress and first()
     say: Callable[[str], None] = tell if progress else (lambda text: None)
     if model is not None and not isinstance(model, str):
@@ -122,10 +123,10 @@ def fit(
             start = run.config.get("start", {}).get("run")
         begin = None if start is None else load(start)
         if run is not None:
-            (read, training), why = _go_on(run, data, model, preset, options, given, time_limit), ""
+            (read, training), why = _go_on(run, data, model, preset, options, given, limit), ""
             flow = untrained(run.config, run.schema, begin)
         else:
-            config, read, why = _set_out(data, model, preset, options, given, time_limit, begin)
+            config, read, why = _set_out(data, model, preset, options, given, limit, begin)
             check_rows(read.train, read.valid)
             training = config["train"]
             check_options(**training)

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -154,6 +155,11 @@ def test_start_from_the_weights_of_a_run(run, tmp_path):
     new = pf.fit(rows.numpy(), start=run, out=tmp_path / "new", options=["train.steps=1", "train.lr=1e-9"], report=False, progress=False)
     assert new.config["model"] == run.config["model"] and new.schema == run.schema
     torch.testing.assert_close(new.flow.log_prob(rows), run.flow.log_prob(rows), rtol=1e-5, atol=1e-5)
+    gaps = rows.numpy().copy()
+    gaps[3, 0] = np.nan
+    dropped = fit(tmp_path / "dropped", data=gaps, missing="drop")
+    again = pf.fit(gaps, start=dropped, options=["train.steps=1"], report=False, progress=False)
+    assert again.config["data"]["missing"] == "drop", "how rows are read is taken over too"
     with pytest.raises(ValueError, match=r"its weights are for model.width = 4, not 16; leave that out"):
         pf.fit(rows.numpy(), start=run, options=["model.width=16"], report=False, progress=False)
 

@@ -24,7 +24,7 @@ from ..training.processes import Processes, count, first
 from ..words import nearest, tell, time_span
 from .resuming import check_same, create, holding, lengthen, train_into, untrained
 from .runs import data_of, keep_results, keep_rows, load
-from .sources import IN_MEMORY, as_images, read_source, settings_of, where
+from .sources import IN_MEMORY, UNSAID, as_images, read_source, settings_of, where
 
 INHERITED = ("columns", "exclude", "context", "kinds", "missing", "weight", "bits", "size", "crop", "gray")  # from a run to start from
 
@@ -162,7 +162,7 @@ def _set_out(
     schema = None
     if begin is not None:
         schema, preset = begin.schema, preset or begin.path / "config.toml"
-        given |= {name: value for name, value in begin.config["data"].items() if name in INHERITED and not given[name]}
+        given |= {name: value for name, value in begin.config["data"].items() if name in INHERITED and given[name] in UNSAID}
     pictures = as_images(data, model_name(model, preset))
     settings = settings_of(pictures, given)
     read, why = None, ""

@@ -12,6 +12,7 @@ from ..data.image_density import PREFIX, absolute
 from ..data.tables import IN_MEMORY
 from ..models import IMAGE_MODELS
 
+UNSAID = (None, False, "error")  # what stands for nothing said about it
 TABLE = ("columns", "exclude", "context", "kinds", "missing", "seed", "weight")  # what a table is read by
 IMAGES = ("context", "seed", "bits", "size", "crop", "gray")  # what images are read by
 
@@ -37,7 +38,7 @@ def settings_of(pictures: bool, given: Mapping[str, Any]) -> dict[str, Any]:
     """
     known, other = (IMAGES, TABLE) if pictures else (TABLE, IMAGES)
     for name in other:
-        if name not in known and given[name] not in (None, False, "error"):
+        if name not in known and given[name] not in UNSAID:
             what = "tables, and these are images" if pictures else "images, and this is a table"
             raise ValueError(f"fit: {name} is about {what}; leave it out")
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}

@@ -448,8 +448,8 @@ def tied() -> pl.DiscretizedLogisticMixture:
 
 
 REFUSED = [
-    (lambda: pl.DiscretizedLogisticMixture(0), "at least 1 level"),
-    (lambda: pl.Categorical(0), "at least 1 level"),
+    (lambda: pl.DiscretizedLogisticMixture(0), "levels must be a whole number of at least 1"),
+    (lambda: pl.Categorical(0), "levels must be a whole number of at least 1"),
     (lambda: pl.DiscretizedLogisticMixture(4, 0), "at least 1 component"),
     (lambda: pl.DiscretizedLogisticMixture(4, 2, 0), "1 channel, got 2 and 0"),
     (lambda: pl.DiscretizedLogisticMixture(bound=math.inf), r"DiscretizedLogisticMixture: bound must be in \(0, 30\]"),

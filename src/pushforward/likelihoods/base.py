@@ -69,8 +69,6 @@ class Discrete(Likelihood):
 
     def __init__(self, levels: int):
         check_counts(type(self).__name__, levels=levels)
-        if levels < 1:
-            raise ValueError(f"{type(self).__name__}: expected at least 1 level, got {levels}")
         self.levels = levels
         self.support = constraints.integer_interval(0, levels - 1)
 

@@ -33,8 +33,8 @@ class MLP(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, *, width: int = 128, depth: int = 2):
         super().__init__()
-        check_counts("MLP", inputs=inputs, outputs=outputs, width=width)
-        check_counts("MLP", least=0, depth=depth)
+        check_counts("MLP", outputs=outputs, width=width)
+        check_counts("MLP", least=0, inputs=inputs, depth=depth)
         sizes = [inputs, *[width] * depth]
         self.inputs = inputs
         self.hidden = nn.ModuleList(linear(a, b) for a, b in pairwise(sizes))
@@ -56,8 +56,8 @@ class ResidualMLP(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, *, width: int = 128, depth: int = 2):
         super().__init__()
-        check_counts("ResidualMLP", inputs=inputs, outputs=outputs, width=width)
-        check_counts("ResidualMLP", least=0, depth=depth)
+        check_counts("ResidualMLP", outputs=outputs, width=width)
+        check_counts("ResidualMLP", least=0, inputs=inputs, depth=depth)
         self.inputs = inputs
         self.first = linear(inputs, width)
         self.inner = nn.ModuleList(linear(width, width) for _ in range(depth))

@@ -49,8 +49,6 @@ class CausalConv(Transform):
     def __init__(self, channels: int, size: int = 2, reverse: bool = False):
         super().__init__()
         check_counts("CausalConv", channels=channels, size=size)
-        if size < 1:
-            raise ValueError(f"CausalConv: size must be at least 1, got {size}")
         self.channels, self.size, self.reverse = channels, size, reverse
         self.weight = nn.Parameter(torch.zeros(channels, channels, size, size))  # [:, :, a, b] reads site (i-a, j-b)
         self.log_scale = nn.Parameter(torch.zeros(channels))
@@ -141,7 +139,7 @@ class EmergingConv(Transform):
     def __init__(self, channels: int, kernel: int = 3):
         super().__init__()
         check_counts("EmergingConv", channels=channels, kernel=kernel)
-        if kernel < 1 or kernel % 2 == 0:
+        if kernel % 2 == 0:
             raise ValueError(f"EmergingConv: kernel must be odd and at least 1, got {kernel}")
         size = (kernel + 1) // 2
         self.before = CausalConv(channels, size)

@@ -47,8 +47,6 @@ class PeriodicConv(Transform):
     def __init__(self, channels: int, kernel: int = 3):
         super().__init__()
         check_counts("PeriodicConv", channels=channels, kernel=kernel)
-        if kernel < 1:
-            raise ValueError(f"PeriodicConv: kernel must be at least 1, got {kernel}")
         self.weight = nn.Parameter(torch.zeros(channels, channels, kernel, kernel))
         with torch.no_grad():
             self.weight[:, :, kernel // 2, kernel // 2] = torch.eye(channels)

@@ -98,4 +98,4 @@ if __name__ == "__main__":
             total, fits, faults = total + count, fits + 1, faults + bool(wrong)
             if wrong:
                 print(f"{model} after {count} kills: {wrong}", flush=True)
-    print(f"{total} kills in {fits} fits, {faults} of them not as if left alone")
+            print(f"{total} kills in {fits} fits, {faults} of them not as if left alone", flush=True)

@@ -167,4 +167,4 @@ def test_start_from_the_weights_of_a_run(run, tmp_path):
 @pytest.mark.slow
 def test_killed_at_random_moments(tmp_path):
     """Weights, metrics and configuration are those of a fit left alone, and no temporary file is left (tests/kill_and_resume.py)."""
-    assert [(model, wrong) for model, _, wrong in chains(40, seed=7, folder=tmp_path) if wrong] == []
+    assert [(model, wrong) for model, _, wrong in chains(25, seed=7, folder=tmp_path) if wrong] == []

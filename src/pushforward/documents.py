@@ -19,10 +19,7 @@ def read_json(path: Path) -> Any:
     Raises:
         ValueError: it is no JSON file, or not a regular file, or too long to be one of ours; the path is named.
     """
-    try:
-        return json.loads(_text(path))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not valid JSON ({reason(error)}); put the original file back") from None
+    return _parsed(path, json.loads, "valid JSON")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -31,10 +28,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: it is no TOML file, or not a regular file, or too long to be one of ours; the path is named.
     """
-    try:
-        return tomllib.loads(_text(path))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not a TOML file ({reason(error)}); put the original file back") from None
+    return _parsed(path, tomllib.loads, "a TOML file")
 
 
 def validated(kind: Callable[..., T], value: Any, where: str, strict: bool = False) -> T:
@@ -73,12 +67,15 @@ def reason(error: Exception) -> str:
     return " ".join(text.split())[:200]
 
 
-def _text(path: Path) -> str:
-    if not path.is_file():
-        raise ValueError("not a regular file")
-    if path.stat().st_size > MOST:
-        raise ValueError(f"longer than {MOST:,} bytes")
-    return path.read_text(encoding="utf-8")
+def _parsed(path: Path, parse: Callable[[str], Any], what: str) -> Any:
+    try:
+        if not path.is_file():
+            raise ValueError("not a regular file")
+        if path.stat().st_size > MOST:
+            raise ValueError(f"longer than {MOST:,} bytes")
+        return parse(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not {what} ({reason(error)}); put the original file back") from None
 
 
 @cache

@@ -8,6 +8,7 @@ import torch
 
 from ..words import duration
 from .checkpoint import TrainerState
+from .clock import PLANNED_SHARE
 from .display import Display
 from .history import Stop
 from .schedule import Plan
@@ -32,7 +33,7 @@ def keep_choice(now: TrainerState, run: Directory | None) -> None:
 
 def greet(now: TrainerState, time_limit: float | None, patience: int, display: Display) -> None:
     """At the start of a further sitting."""
-    spent = time_limit is not None and now.seconds >= 0.97 * time_limit
+    spent = time_limit is not None and now.seconds >= PLANNED_SHARE * time_limit
     if now.step >= now.plan.end or spent or (patience and now.waited >= patience):
         display.say(
             f"the training had come to its end, after {now.step:,} steps in {duration(now.seconds)}; to go on, resume with more steps "

@@ -17,7 +17,7 @@ LEVELS = [
     ["options", "core", "univariate", "likelihoods", "nets"],
     ["distributions", "transforms"],
     ["models", "data", "objectives"],
-    ["training", "evaluation", "baselines", "latent", "doctor", "compression", "plots", "report", "presets", "usage"],
+    ["training", "evaluation", "questions", "baselines", "latent", "doctor", "compression", "plots", "report", "presets", "usage"],
     ["verbs", "estimator", "adapters"],
     ["cli"],
     ["__main__"],

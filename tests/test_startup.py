@@ -99,9 +99,10 @@ def waited(code: str) -> float:
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", ["sample", "score", "evaluate", "diagnose", "list_models", "fit"])
 def test_a_verb_waits_little_longer_than_for_torch(verb):
-    """Under 1.2 times, in turns: the median of the ratios, since a busy machine slows both."""
-    ratios = [waited(f"from pushforward.verbs import {verb}") / waited("import torch") for _ in range(9)]
-    assert statistics.median(ratios) < 1.2, ratios
+    """Under 1.2 times, the best of seven each, in turns: what else the machine does can only lengthen them."""
+    pairs = [(waited(f"from pushforward.verbs import {verb}"), waited("import torch")) for _ in range(7)]
+    ours, torchs = map(min, zip(*pairs))
+    assert ours < 1.2 * torchs, pairs
 
 
 @pytest.mark.slow

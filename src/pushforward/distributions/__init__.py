@@ -1,6 +1,7 @@
 """Bases, and likelihoods with their parameters from constants, a context or a causal net."""
 
 from .adapter import FromTorch
+from .any_order import AnyOrder
 from .beta import Beta
 from .causal import Causal
 from .given import Free, Given
@@ -9,4 +10,4 @@ from .normal import Normal
 from .student import StudentT
 from .uniform import Uniform
 
-__all__ = ["Beta", "Causal", "Free", "FromTorch", "GaussianMixture", "Given", "Normal", "StudentT", "Uniform"]
+__all__ = ["AnyOrder", "Beta", "Causal", "Free", "FromTorch", "GaussianMixture", "Given", "Normal", "StudentT", "Uniform"]

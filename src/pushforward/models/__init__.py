@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..core import Flow
+from .any_order import any_order
 from .bnaf import bnaf
 from .flow_pp import flow_pp
 from .gaussian import gaussian
@@ -29,12 +30,15 @@ VECTOR_MODELS: dict[str, Callable[..., Flow]] = {  # rows of a table, shape (D,)
     for f in (bnaf, gaussian, gaussian_mixture, iaf, maf, mixture_cdf, naf, nice, nsf, planar, radial, real_nvp, sos, sylvester, umnn)
 }
 IMAGE_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (flow_pp, glow, real_nvp_image)}  # images, shape (C, H, W)
-MODELS = VECTOR_MODELS | IMAGE_MODELS
+TABLE_MODELS: dict[str, Callable[..., Flow]] = {"any_order": any_order}  # rows as they are: words, whole numbers, gaps
+MODELS = VECTOR_MODELS | TABLE_MODELS | IMAGE_MODELS
 
 __all__ = [
     "IMAGE_MODELS",
     "MODELS",
+    "TABLE_MODELS",
     "VECTOR_MODELS",
+    "any_order",
     "bnaf",
     "flow_pp",
     "gaussian",

@@ -10,6 +10,7 @@ from .mlp import MLP, ResidualMLP
 from .patches import Patches
 from .prefix import Prefix
 from .resnet import ResNet
+from .subset import SubsetNet
 from .transformer import CausalTransformer
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "Prefix",
     "ResNet",
     "ResidualMLP",
+    "SubsetNet",
 ]

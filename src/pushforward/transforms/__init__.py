@@ -4,6 +4,7 @@ from .actnorm import ActNorm
 from .autoregressive import Autoregressive
 from .block_autoregressive import BlockAutoregressive
 from .cast import Cast
+from .cells import Support
 from .columns import Columns
 from .conv1x1 import Conv1x1
 from .coupling import Coupling
@@ -18,6 +19,7 @@ from .orthogonal import Householder, Orthogonal
 from .periodic import PeriodicConv
 from .planar import Planar
 from .qr import QRLinear, SVDLinear
+from .quantize import Quantize
 from .radial import Radial
 from .reorder import Permute, Reverse
 from .squeeze import Squeeze
@@ -47,12 +49,14 @@ __all__ = [
     "Permute",
     "Planar",
     "QRLinear",
+    "Quantize",
     "Radial",
     "Reverse",
     "SVDLinear",
     "Slice",
     "Squeeze",
     "Standardize",
+    "Support",
     "Sylvester",
     "Triangular",
     "checkerboard",

@@ -1,0 +1,225 @@
+"""Codes of columns, any of them given any others: one net sees what is known and predicts the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..core import Distribution
+from ..likelihoods.base import race
+
+NEVER = -100.0  # the logit of a code that no row had at the start
+ROWS_OF_A_PASS = 2**13  # rows that go through the net together
+
+
+class AnyOrder(Distribution):
+    r"""``p(x_A | x_B) = prod_{i in A} p(x_i | x_B, x_{j in A before i})`` for any columns A and B, from one net.
+
+    Each column has two digits, a cell and a part of it (:class:`~pushforward.transforms.Quantize`); the net gives the logits of both from
+    the columns that are known, beside learned constants that start at the shares of the training rows. So at the start the
+    columns are independent, each with the distribution that it has in the data.
+
+    ``log_prob`` is of the whole row in the model's own order, exact, in D passes of the net; of A given B the order is the same. While the
+    model trains (``train()``) it is an unbiased estimate from one pass: a random number k of columns is given, the first k of the
+    own order or of a random one, and the others' mean log probability counts for all D - k. Two orders give different p(a, b), as long
+    as training leaves them so.
+
+    References: A Deep and Tractable Density Estimator, Uria, Murray, Larochelle, 2014, arXiv:1310.1757; Autoregressive Diffusion Models,
+    Hoogeboom et al., 2021, arXiv:2110.02037.
+
+    Arguments:
+        net: ``(codes, place, given, context) -> (B, width)``, as :class:`~pushforward.nets.SubsetNet`.
+        dim: columns.
+        width: what the net gives.
+        cells: of a column; one code more stands for a missing value.
+        fine: parts of a cell.
+        rank: hidden units between cell and part.
+        own: the share of rows that learn the own order; the others learn random ones.
+        order: the own order; 0..D-1 if none is given.
+        context: features of a context, 0 for none.
+
+    Raises:
+        ValueError: an order that is no permutation of the columns.
+
+    Example::
+
+        >>> model = AnyOrder(SubsetNet(3, 9, width=16), 3, width=16, cells=8, fine=4).eval()
+        >>> codes = model.sample((5,))
+        >>> codes.shape, model.log_prob(codes).shape
+        (torch.Size([5, 3, 2]), torch.Size([5]))
+    """
+
+    places: Tensor
+    starting_rows = 2**20
+
+    def __init__(
+        self,
+        net: nn.Module,
+        dim: int,
+        *,
+        width: int,
+        cells: int = 64,
+        fine: int = 64,
+        rank: int = 32,
+        own: float = 0.5,
+        order: Sequence[int] | None = None,
+        context: int = 0,
+    ):
+        super().__init__((dim, 2), context)
+        self.net, self.dim, self.cells, self.fine, self.own = net, dim, cells, fine, own
+        self.order = tuple(range(dim)) if order is None else tuple(order)
+        if sorted(self.order) != list(range(dim)):
+            raise ValueError(f"AnyOrder: expected an order of the columns 0..{dim - 1}, got {self.order}")
+        self.register_buffer("places", torch.zeros(dim, (cells + 1) * fine, 2))
+        self.cell_start = nn.Parameter(torch.zeros(dim, cells + 1))
+        self.cell_weight = nn.Parameter(torch.zeros(dim, width, cells + 1))
+        self.fine_start = nn.Parameter(torch.zeros(dim, cells, fine))
+        self.fine_reads = nn.Parameter(torch.randn(dim, width, rank) / width**0.5)
+        self.fine_cell = nn.Parameter(torch.randn(dim, cells, rank))
+        self.fine_weight = nn.Parameter(torch.zeros(dim, rank, fine))
+
+    @property
+    def estimate(self) -> bool:
+        return self.training
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        self.check(x, context)
+        codes = x.long()
+        if self.training:
+            return self._guess(codes, context)
+        return self.chain(codes, codes.new_zeros(codes.shape[:2], dtype=torch.bool), context).sum(1)
+
+    def draw(self, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        codes = torch.zeros(rows, self.dim, 2, dtype=torch.long, device=self.places.device)
+        none = codes.new_zeros(codes.shape[:2], dtype=torch.bool)
+        codes = self.complete(codes, none, context)
+        return codes.to(self.places.dtype), self.chain(codes, none, context).sum(1)
+
+    def _sample_rows(self, rows: int, context: Tensor | None) -> Tensor:
+        codes = torch.zeros(rows, self.dim, 2, dtype=torch.long, device=self.places.device)
+        return self.complete(codes, codes.new_zeros(codes.shape[:2], dtype=torch.bool), context).to(self.places.dtype)
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
+        """The columns' own distributions, and where each code lies among them."""
+        codes, n = x.long(), len(x)
+        counts = torch.stack([torch.bincount(c, minlength=(self.cells + 1) * self.fine) for c in self._flat_code(codes).T]).double()
+        cells = counts.view(self.dim, self.cells + 1, self.fine)
+        self.cell_start.copy_((cells.sum(2) / n).log().clamp_min(NEVER))
+        inner = cells[:, :-1]
+        whole = inner.sum(2, keepdim=True).clamp_min(1)
+        self.fine_start.copy_((inner / whole).log().clamp_min(NEVER))
+        known = inner.flatten(1)
+        level = (known.cumsum(1) - known / 2) / known.sum(1, keepdim=True).clamp_min(1)
+        score = torch.special.ndtri(level.clamp(0.5 / (n + 1), 1 - 0.5 / (n + 1)))
+        within = 2 * (inner.cumsum(2) - inner / 2) / whole - 1
+        self.places.zero_()
+        self.places[:, : known.shape[1]] = torch.stack([score, within.flatten(1)], 2).to(self.places.dtype)
+
+    @torch.no_grad()
+    def chain(self, codes: Tensor, given: Tensor, context: Tensor | None = None, asked: Tensor | None = None) -> Tensor:
+        """``log p(x_i | given, those asked before i)`` of each column that is asked, ``(B, D)``; 0 of the others. Exact.
+
+        Arguments:
+            codes: ``(B, D, 2)``, whole numbers.
+            given: which columns stand on the right of the bar, ``(B, D)``.
+            context: one row per row.
+            asked: which stand on the left, ``(B, D)``; all that are not given by default. What is neither is integrated out.
+        """
+        asked = ~given if asked is None else asked
+        parts = [
+            self._chain(codes[rows], given[rows], None if context is None else context[rows], asked[rows]) for rows in _passes(len(codes))
+        ]
+        return torch.cat(parts) if parts else self.places.new_zeros(given.shape, dtype=torch.float64)
+
+    @torch.no_grad()
+    def complete(self, codes: Tensor, given: Tensor, context: Tensor | None = None, gaps: bool = True) -> Tensor:
+        """The codes with what is not given drawn from ``p(. | given)``; without ``gaps`` nothing that is drawn is missing."""
+        parts = [self._complete(codes[rows], given[rows], None if context is None else context[rows], gaps) for rows in _passes(len(codes))]
+        return torch.cat(parts) if parts else codes
+
+    @torch.no_grad()
+    def column(self, i: int, codes: Tensor, given: Tensor, context: Tensor | None = None) -> Tensor:
+        """``log p`` of every code of column i given columns, ``(B, cells fine + 1)``, missing last. One pass."""
+        h = self._hidden(codes, given, context)
+        cell = self._cell(h, i)
+        r = F.relu((h @ self.fine_reads[i]).unsqueeze(1) + self.fine_cell[i])
+        fine = _shares(r @ self.fine_weight[i] + self.fine_start[i])
+        return torch.cat([(cell[:, :-1].unsqueeze(2) + fine).flatten(1), cell[:, -1:]], 1)
+
+    def _chain(self, codes: Tensor, given: Tensor, context: Tensor | None, asked: Tensor) -> Tensor:
+        known, terms = given.clone(), torch.zeros(given.shape, dtype=torch.float64, device=codes.device)
+        for i in self.order:
+            h = self._hidden(codes, known, context)
+            cell, fine = codes[:, i].unbind(1)
+            term = self._cell(h, i).gather(1, cell.unsqueeze(1)).squeeze(1)
+            inner = self._fine(h, i, cell).gather(1, fine.unsqueeze(1)).squeeze(1)
+            term = term + torch.where(cell < self.cells, inner, 0.0)
+            terms[:, i] = torch.where(asked[:, i], term, 0.0).double()
+            known[:, i] |= asked[:, i]
+        return terms
+
+    def _complete(self, codes: Tensor, given: Tensor, context: Tensor | None, gaps: bool) -> Tensor:
+        codes, known = codes.clone(), given.clone()
+        for i in self.order:
+            h = self._hidden(codes, known, context)
+            weights = self._cell(h, i)
+            if not gaps:
+                weights[:, -1] = -torch.inf
+            cell = race(weights).squeeze(1)
+            fine = torch.where(cell < self.cells, race(self._fine(h, i, cell)).squeeze(1), 0)
+            codes[:, i] = torch.where(given[:, i, None], codes[:, i], torch.stack([cell, fine], 1))
+            known[:, i] = True
+        return codes
+
+    def _guess(self, codes: Tensor, context: Tensor | None) -> Tensor:
+        """An unbiased estimate of the log probability, over the orders that are learned, ``(B,)``."""
+        rows, device = len(codes), codes.device
+        own = torch.empty(self.dim, device=device)
+        own[list(self.order)] = torch.arange(self.dim, device=device, dtype=own.dtype)
+        turn = torch.where(torch.rand(rows, 1, device=device) < self.own, own, torch.rand(rows, self.dim, device=device).argsort(1))
+        k = torch.randint(self.dim, (rows, 1), device=device)
+        given = turn < k
+        terms = self._terms(self._hidden(codes, given, context), codes)
+        return torch.where(given, 0.0, terms).sum(1) * (self.dim / (self.dim - k.squeeze(1)))
+
+    def _terms(self, h: Tensor, codes: Tensor) -> Tensor:
+        """log p of each column's code, all from the same h, ``(B, D)``."""
+        cell, fine = codes.unbind(2)
+        inside = cell.clamp(max=self.cells - 1) + torch.arange(self.dim, device=h.device) * self.cells
+        logits = (h @ self.cell_weight.transpose(0, 1).flatten(1)).unflatten(1, (self.dim, -1)) + self.cell_start
+        r = (h @ self.fine_reads.transpose(0, 1).flatten(1)).unflatten(1, (self.dim, -1))
+        r = F.relu(r + F.embedding(inside, self.fine_cell.flatten(0, 1)))
+        inner = torch.bmm(r.transpose(0, 1), self.fine_weight).transpose(0, 1) + F.embedding(inside, self.fine_start.flatten(0, 1))
+        outer = F.nll_loss(_shares(logits.flatten(0, 1)), cell.flatten(), reduction="none").view_as(cell)
+        within = F.nll_loss(_shares(inner.flatten(0, 1)), fine.flatten(), reduction="none").view_as(cell)
+        return -outer - torch.where(cell < self.cells, within, 0.0)
+
+    def _hidden(self, codes: Tensor, given: Tensor, context: Tensor | None) -> Tensor:
+        at = self._flat_code(codes) + torch.arange(self.dim, device=codes.device) * self.places.shape[1]
+        return self.net(codes[..., 0], F.embedding(at, self.places.flatten(0, 1)), given, context)
+
+    def _flat_code(self, codes: Tensor) -> Tensor:
+        return codes[..., 0] * self.fine + codes[..., 1]
+
+    def _cell(self, h: Tensor, i: int) -> Tensor:
+        """Log probabilities of the cells of column i, ``(B, cells + 1)``."""
+        return _shares(torch.addmm(self.cell_start[i], h, self.cell_weight[i]))
+
+    def _fine(self, h: Tensor, i: int, cell: Tensor) -> Tensor:
+        """Log probabilities of the parts of a cell of column i, ``(B, fine)``."""
+        cell = cell.clamp(max=self.cells - 1)
+        r = F.relu(h @ self.fine_reads[i] + self.fine_cell[i].index_select(0, cell))
+        return _shares(r @ self.fine_weight[i] + self.fine_start[i].index_select(0, cell))
+
+
+def _passes(rows: int) -> list[slice]:
+    return [slice(start, start + ROWS_OF_A_PASS) for start in range(0, rows, ROWS_OF_A_PASS)]
+
+
+def _shares(logits: Tensor) -> Tensor:
+    """Log probabilities along the last axis, in float32 or better."""
+    return logits.log_softmax(-1, torch.promote_types(logits.dtype, torch.float32))

@@ -14,9 +14,9 @@ from torch import Tensor
 from .. import plots
 from ..data import DataError, ImageSchema, Rows, read_images
 from ..data.images import Images, rows_of_images
+from ..data.tables import IN_MEMORY
 from ..training import Run
 from .runs import data_of, load, rows_of
-from .sources import IN_MEMORY
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,7 +83,7 @@ def images_of(run: Run, data: Any = None) -> Rows:
 def labelled(run: Run, data: Any = None) -> tuple[Images, Rows]:
     """All images of a source with whatever labels it has; of the source that the run was fitted to, without one."""
     assert isinstance(run.schema, ImageSchema)
-    source = run.config["data"]["source"] if data is None else data
+    source = run.request.source if data is None else data
     if isinstance(source, str) and source == IN_MEMORY:
         raise ValueError(f"{run.path}: was fitted to data in memory, which can't be read again; give the data")
     read = read_images(source, run.schema)

@@ -16,7 +16,6 @@ from ..evaluation import Score, entering, evaluate, settled, summarize
 from ..training import Run
 from .image_rows import check_png
 from .runs import data_of, load, rows_of
-from .sources import IN_MEMORY
 
 MOST_SHOWN = 5_000  # rows in a picture, and samples of each run
 
@@ -129,7 +128,7 @@ def _check_unseen(run: Run, rows: Rows, repeated: int) -> None:
 
 def _seen(run: Run, rows: Rows) -> int:
     """How many of the rows are among a run's training rows, by content; 0 of data in memory, which can't be read again."""
-    if IN_MEMORY in (run.config["data"].get(name) for name in ("source", "valid", "test")):
+    if run.request.in_memory:
         return 0
     return int(np.isin(fingerprints(rows), fingerprints(data_of(run).train)).sum())
 

@@ -13,6 +13,7 @@ import torch
 
 from .. import options as signature
 from ..data import HUB, ImageSchema, Schema
+from ..data.request import Request
 from ..models import MODELS
 from ..models.build import build
 from ..presets.recommend import for_images, recommend
@@ -111,34 +112,35 @@ def plan(
     """
     if not 0 < utilization <= 1 or not all(count >= 1 for count in devices):
         raise ValueError(f"plan: expected a utilization in (0, 1] and at least one device, got {utilization} and {list(devices)}")
-    given = {
-        "columns": columns,
-        "exclude": exclude,
-        "context": context,
-        "kinds": kinds,
-        "missing": missing,
-        "seed": seed,
-        "weight": weight,
-        "bits": bits,
-        "size": size,
-        "crop": crop,
-        "gray": gray,
-        "valid": valid,
-        "test": test,
-    }
-    pictures = as_images(data, model_name(model, preset))
-    settings = settings_of(pictures, given)
+    request = Request(
+        data,
+        columns=columns,
+        exclude=exclude,
+        context=context,
+        kinds=kinds,
+        missing=missing,
+        weight=weight,
+        valid=valid,
+        test=test,
+        seed=seed,
+        bits=bits,
+        size=size,
+        crop=crop,
+        gray=gray,
+    )
+    pictures = as_images(request, model_name(model, preset))
+    settings_of(pictures, request)
     notes = ["gradients exchanged between devices, validations and loading are not counted; devices with few rows each reach less"]
     schema: Schema | ImageSchema
     if isinstance(data, str) and data in HUB and not Path(data).exists():
         title = data
-        schema, rows = _known(data, settings)
+        schema, rows = _known(request)
         if context:
             notes.append("labels to condition on are not counted: they are known when the data are there")
         if model is None and preset is None:
             model, preset, _ = for_images(schema)
     else:
-        read = read_source(data, settings, pictures, valid, test)
+        read = read_source(request, pictures)
         title, schema, rows = read.name, read.schema, len(read.train)
         if model is None and preset is None:
             model, preset, _ = recommend(read)
@@ -216,16 +218,14 @@ def print_forecast(forecast: Forecast) -> None:
         console.print(f"Note: {note}.")
 
 
-def _known(name: str, settings: Mapping[str, Any]) -> tuple[ImageSchema, int]:
+def _known(request: Request) -> tuple[ImageSchema, int]:
     """Schema and training images of a data set of the Hub, without it."""
-    entry = HUB[name]
+    entry = HUB[request.source]
     channels, height, width = entry.shape
-    size = settings.get("size")
-    if size is not None:
-        height, width = (size, size) if isinstance(size, int) else size
-    cut = [split for split in ("valid", "test") if split not in entry.splits and settings.get(split) is None]
-    bits = settings.get("bits") or 8
-    schema = ImageSchema((1 if settings.get("gray") else channels, height, width), levels=2**bits)
+    if request.size is not None:
+        height, width = (request.size, request.size) if isinstance(request.size, int) else request.size
+    cut = [split for split in ("valid", "test") if split not in entry.splits and getattr(request, split) is None]
+    schema = ImageSchema((1 if request.gray else channels, height, width), levels=2 ** (request.bits or 8))
     return schema, entry.images * (10 - len(cut)) // 10
 
 

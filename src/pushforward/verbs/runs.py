@@ -22,7 +22,7 @@ from ..evaluation import Results
 from ..training import Run
 from ..training.atomic import write_tensors, write_text
 from ..training.run import ROWS
-from .sources import IN_MEMORY, read_source
+from .sources import read_source
 
 
 def load(run: Run | str | Path) -> Run:
@@ -70,11 +70,9 @@ def data_of(run: Run) -> Data:
     Raises:
         ValueError: they were given as an object in memory, or are no longer there, or other rows are in their place.
     """
-    settings = run.config["data"]
-    source, valid, test = (settings.get(name) for name in ("source", "valid", "test"))
-    if IN_MEMORY in (source, valid, test):
+    if run.request.in_memory:
         raise ValueError(f"{run.path}: was fitted to data in memory, which can't be read again; give the data")
-    read = read_source(source, settings, isinstance(run.schema, ImageSchema), valid, test, run.schema)
+    read = read_source(run.request, isinstance(run.schema, ImageSchema), run.schema)
     return _as_fitted(run, read)
 
 
@@ -117,12 +115,12 @@ def rows_of(run: Run, data: Any) -> Rows:
     if isinstance(run.schema, ImageSchema):
         return rows_of_images(read_images(data, run.schema), run.schema)
     source = read(data)
-    if run.config["data"].get("missing") == "drop":
+    if run.request.missing == "drop":
         absent = run.schema.missing(source)
         if absent.all():
             raise ValueError(f"{source.name}: every row has missing values in the columns of the run; give complete rows")
         source = replace(source, table=source.table.filter(pa.array(~absent)))
-    weight = run.config["data"].get("weight")
+    weight = run.request.weight
     x, context = run.schema.encode(source)
     if weight is None or weight not in source.table.column_names:
         return Rows(x, context)

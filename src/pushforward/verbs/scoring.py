@@ -115,7 +115,7 @@ def _pieces(run: Run, data: Any, quantiles: np.ndarray, scored: Scored, options:
     """The table's parts with the added columns; ``scored`` keeps count."""
     schema = run.schema
     assert isinstance(schema, Schema)
-    total, drops = 0.0, run.config["data"].get("missing") == "drop"
+    total, drops = 0.0, run.request.missing == "drop"
     for source in _sources(data):
         clash = [name for name in ADDED if name in source.table.column_names]
         if clash:

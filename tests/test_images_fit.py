@@ -21,11 +21,11 @@ from pushforward.doctor import diagnose
 from pushforward.evaluation import evaluate, log_likelihood, verdict
 from pushforward.models.build import build
 from pushforward.plots import learning_curves
+from pushforward.subjects.watching import TrainingSheets, training_sheets
 from pushforward.training import Run
 from pushforward.training import fit as train
 from pushforward.training.batches import RowBatches, RowValidation, valid_rows
 from pushforward.training.processes import Processes
-from pushforward.verbs.watching import TrainingSheets, training_sheets
 
 TINY = ["model.scales=1", "model.steps=1", "model.width=4"]
 QUICK = [*TINY, "train.steps=20", "train.batch=32", "train.every=5"]

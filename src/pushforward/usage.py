@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .data import ImageSchema
 from .data.context import assignments
 from .data.request import Request
 from .data.tables import IN_MEMORY
 from .shell import command, joined
+from .subjects import subject_of
 
 if TYPE_CHECKING:
     from .training.run import Run
@@ -20,15 +20,14 @@ MIXTURE = re.compile(r"Gaussian mixture, (\d+) component")  # how the baseline c
 
 def usage(run: Run, data: str | None = None) -> list[str]:
     """How to sample, score and check a run; ``data`` is what the user called them, by default what the run remembers."""
-    pictures, path = isinstance(run.schema, ImageSchema), run.path
+    path, example = run.path, subject_of(run).example
     request = Request.from_table(run.config["data"])
     source = request.source if data is None else data
     here = isinstance(source, str) and source != IN_MEMORY and (Path(source).exists() or "*" in source)
-    table = Path(str(source)) if here else "FOLDER" if pictures else "TABLE.parquet"
+    table = Path(str(source)) if here else example.source
     again = [table] if request.in_memory else []
-    drawn, samples = (64, "samples.png") if pictures else (1000, "samples.parquet")
     return [
-        command("sample", path, "-n", drawn, *given(run), "-o", samples),
+        command("sample", path, "-n", example.count, *given(run), "-o", example.samples),
         command("score", path, table, "-o", "scored.parquet"),
         command("evaluate", path, *again),
         command("doctor", path, *again),

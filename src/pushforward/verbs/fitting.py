@@ -8,26 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from .. import options as signature
-from ..baselines import baselines, files, no_files
 from ..core import Flow
-from ..data import Data, ImageSchema
+from ..data import Data
 from ..data.notes import repeated
 from ..data.request import Request, where
 from ..data.tables import IN_MEMORY
 from ..doctor import diagnose
-from ..evaluation import Results, c2st, calibration, evaluate, likelihood_quantiles, verdict
+from ..evaluation import Results, evaluate, likelihood_quantiles, verdict
 from ..models import MODELS
-from ..presets import read_preset
-from ..presets.recommend import alpha_for, recommend
+from ..subjects import subject_for, subject_of
 from ..training import Run
 from ..training import fit as train
 from ..training.directory import Config
 from ..training.fit import check_options, check_rows
 from ..training.processes import Processes, count, first
-from ..words import nearest, tell, time_span
+from ..words import tell, time_span
+from .choosing import chosen_model, model_name
 from .resuming import check_same, create, holding, lengthen, train_into, untrained
 from .runs import data_of, keep_results, keep_rows, load
-from .sources import as_images, read_source, settings_of
 
 
 def fit(
@@ -164,19 +162,18 @@ def _set_out(
     if begin is not None:
         schema, preset = begin.schema, preset or begin.path / "config.toml"
         request = request.after(begin.config["data"])
-    pictures = as_images(request, model_name(model, preset))
-    asked = settings_of(pictures, request)
+    subject = subject_for(request, model_name(model, preset))
+    subject.check(request)
     read, why = None, ""
     if model is None and preset is None:
-        read = read_source(request, pictures)
-        model, preset, why = recommend(read)
+        read = subject.read(request)
+        model, preset, why = subject_of(read).recommend(read)
     name, chosen = chosen_model(model, preset, options)
     recipe, training = signature.parse_options(chosen, MODELS[name], train)
-    read = read or read_source(request, pictures, schema)
-    if pictures and "alpha" not in recipe:
-        recipe["alpha"] = alpha_for(read)
+    read = read or subject.read(request, schema)
+    recipe = subject_of(read).options(read) | recipe
     config = {
-        "data": {"source": asked["source"], "name": read.name} | asked,
+        "data": request.to_table(subject.reads) | {"name": read.name},
         "model": {"name": name} | signature.defaults(MODELS[name]) | recipe,
         "train": signature.defaults(train) | training | {"seed": request.seed, "time_limit": time_limit},
     }
@@ -196,13 +193,14 @@ def _go_on(
     """The data of a run to resume, and its options of training, of which only how long may change."""
     name, chosen = chosen_model(model or (None if preset else run.config["model"]["name"]), preset, options)
     recipe, training = signature.parse_options(chosen, MODELS[name], train)
-    pictures = isinstance(run.schema, ImageSchema)
-    settings_of(pictures, request)
+    subject = subject_of(run)
+    subject.check(request)
     check_same(run, {"data": request.said(), "model": recipe | {"name": name}, "train": training}, where(request.source))
     if run.request.source != IN_MEMORY:
         read = data_of(run)
     else:
-        read = read_source(replace(run.request, source=request.source, valid=request.valid, test=request.test), pictures, run.schema)
+        asked = replace(run.request, source=request.source, valid=request.valid, test=request.test)
+        read = subject.read(asked, subject.schema)
     course = lengthen(run, training, time_limit)
     if first():
         (run.path / "scores.json").unlink(missing_ok=True)
@@ -211,38 +209,15 @@ def _go_on(
 
 def _judge(run: Run, data: Data, flow: Flow, name: str, samples: int, seconds: float, report: bool) -> None:
     """Scores on the test split, the classifier test, the doctor's findings, the report."""
+    subject = subject_of(data)
     score = evaluate(flow, data.test, samples=samples, schema=run.schema, name=name, train_seconds=seconds)
-    pictures = isinstance(data.schema, ImageSchema)
-    others = (
-        files(data.test, data.schema) if isinstance(data.schema, ImageSchema) else baselines(data, data.schema.layers(), samples=samples)
-    )
-    scores = [score, *others]
-    test = c2st(flow, data.test) if len(data.test) >= 20 and not pictures else None  # trees on pixels would say little, and take hours
-    ranked = None if pictures else calibration(flow, data.test, data.schema.names)
-    alone = no_files(data.schema) if isinstance(data.schema, ImageSchema) else ""
+    scores = [score, *subject.baselines(data, samples)]
+    test, ranked = subject.two_sample(flow, data.test), subject.calibration(flow, data.test)
     quantiles = likelihood_quantiles(flow, data.train, samples)
-    words = verdict(scores, alone, repeated(data.notes))
+    words = verdict(scores, subject.alone, repeated(data.notes))
     found = Results(scores, words, data.entropy, test, quantiles, calibration=ranked)
     keep_results(run, found)
     if report:
         from ..report import write_report  # draws, and matplotlib takes a second to import
 
         write_report(run, data, found, diagnose(flow, data.test, run.schema, ranked=ranked, notes=data.notes))
-
-
-def model_name(model: str | None, preset: str | Path | None) -> str | None:
-    """The recipe that was asked for, by itself or by a preset."""
-    return model or (None if preset is None else read_preset(preset).get("model.name"))
-
-
-def chosen_model(model: str | None, preset: str | Path | None, options: Sequence[str] | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The recipe's name, and all settings that were given for it and for training."""
-    settings = read_preset(preset) if preset is not None else {}
-    preset_model = settings.pop("model.name", None)
-    name = model or preset_model or "nsf"
-    if name not in MODELS:
-        raise ValueError(f"unknown model {name!r}{nearest(name, MODELS) or ';'} the models are {', '.join(MODELS)}")
-    if preset_model is not None and name != preset_model:
-        raise ValueError(f"preset {preset}: is for the model {preset_model}, not {name}; leave one of the two out")
-    settings = {k: v for k, v in settings.items() if k not in ("train.seed", "train.time_limit")}
-    return name, settings | dict(options if isinstance(options, Mapping) else signature.read_pairs(options))

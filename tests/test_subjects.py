@@ -7,8 +7,10 @@ from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from pushforward import fit
 from pushforward.data import ImageSchema, load, load_images
 from pushforward.data.request import Request
 from pushforward.subjects import SUBJECTS, ImageSubject, Subject, TableSubject, subject_for, subject_of
@@ -34,3 +36,12 @@ def test_a_verb_for_one_kind_refuses_the_other():
     assert subject_as("edit", run, ImageSubject).schema is run.schema
     with pytest.raises(ValueError, match=r"^impute: runs/faces was fitted to images; this verb asks .* give a run of a table$"):
         subject_as("impute", run, TableSubject)
+
+
+def test_a_run_to_start_from_is_of_the_same_kind(tmp_path):
+    """Weights of the one are no beginning for the other."""
+    images = np.random.default_rng(0).integers(0, 16, (30, 8, 8), dtype=np.uint8)
+    options = ["model.scales=1", "model.steps=1", "model.width=4", "train.steps=1"]
+    fit(images, "glow", bits=4, options=options, out=tmp_path / "glow", report=False, progress=False)
+    with pytest.raises(ValueError, match=r"glow was fitted to images, and moons holds a table; fit without --from"):
+        fit("moons", preset="tiny_table", start=tmp_path / "glow", progress=False)

@@ -163,6 +163,9 @@ def _set_out(
         schema, preset = begin.schema, preset or begin.path / "config.toml"
         request = request.after(begin.config["data"])
     subject = subject_for(request, model_name(model, preset))
+    if begin is not None and not isinstance(subject_of(begin), subject):
+        theirs = subject_of(begin).noun
+        raise ValueError(f"fit: {begin.path} was fitted to {theirs}, and {request.called} holds {subject.noun}; fit without --from")
     subject.check(request)
     read, why = None, ""
     if model is None and preset is None:

@@ -10,9 +10,9 @@ from PIL import Image
 
 from pushforward.data import DataError, load
 from pushforward.data.image_density import PICTURES, absolute, image_density
+from pushforward.data.request import where
 from pushforward.data.toy import SIZES
 from pushforward.verbs import list_data
-from pushforward.verbs.sources import where
 
 SHADES = np.array([[0, 50, 100], [150, 200, 250]], np.uint8)
 

@@ -16,16 +16,16 @@ from pushforward import verbs
 from pushforward.baselines import files, no_files
 from pushforward.cli import main
 from pushforward.cli.values import image_size
-from pushforward.data import ImageSchema, Rows, load_images
+from pushforward.data import ImageSchema, Rows, load, load_images
 from pushforward.doctor import diagnose
 from pushforward.evaluation import evaluate, log_likelihood, verdict
 from pushforward.models.build import build
 from pushforward.plots import learning_curves
+from pushforward.subjects.watching import TrainingSheets, training_sheets
 from pushforward.training import Run
 from pushforward.training import fit as train
 from pushforward.training.batches import RowBatches, RowValidation, valid_rows
 from pushforward.training.processes import Processes
-from pushforward.verbs.watching import TrainingSheets, training_sheets
 
 TINY = ["model.scales=1", "model.steps=1", "model.width=4"]
 QUICK = [*TINY, "train.steps=20", "train.batch=32", "train.every=5"]
@@ -240,7 +240,7 @@ def test_wrong_combinations(tmp_path):
     with pytest.raises(ValueError, match="bits is about images, and this is a table"):
         verbs.fit("moons", "nsf", bits=5, progress=False)
     with pytest.raises(ValueError, match="glow is not a model of rows of 2 columns"):
-        build({"model": {"name": "glow"}}, verbs.fitting.read_source("moons", {}, False).schema)
+        build({"model": {"name": "glow"}}, load("moons").schema)
     with pytest.raises(ValueError, match="pixels, as 32"):
         image_size("32y")
     assert image_size("32") == 32 and image_size("3x4") == (3, 4) and image_size(None) is None

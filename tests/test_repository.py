@@ -17,7 +17,20 @@ LEVELS = [
     ["options", "core", "univariate", "likelihoods", "nets"],
     ["distributions", "transforms"],
     ["models", "data", "objectives"],
-    ["training", "evaluation", "questions", "baselines", "latent", "doctor", "compression", "plots", "report", "presets", "usage"],
+    [
+        "training",
+        "evaluation",
+        "questions",
+        "baselines",
+        "latent",
+        "doctor",
+        "compression",
+        "plots",
+        "report",
+        "presets",
+        "subjects",
+        "usage",
+    ],
     ["verbs", "estimator", "adapters"],
     ["cli"],
     ["__main__"],
@@ -77,6 +90,14 @@ def test_files_are_short_and_introduced(path):
     assert len(text.splitlines()) <= 300
     assert ast.get_docstring(ast.parse(text)), "a file starts with what it is about"
     assert not any(word in text for word in ("torch.load(", "import pickle", "TODO", "FIXME"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_kinds_of_data_are_told_apart_in_one_place(path):
+    """Outside of ``data`` nobody asks what a schema is: ``subject_of`` knows, once."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":
+            assert "data" in path.relative_to(SOURCE).parts or "Schema" not in ast.unparse(node.args[1]), ast.unparse(node)
 
 
 def test_import_is_light():

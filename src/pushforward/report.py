@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from . import __version__
-from .data import ImageSchema
 from .data.context import example
 from .evaluation.calibration import SPOKEN
-from .plots import Picture, pictures, save
+from .plots import Picture, save
 from .plots.style import number
+from .subjects import subject_of
 from .training.atomic import write_text
 from .usage import usage
 
@@ -65,7 +65,7 @@ def write_report(
     scores = results.scores
     if not scores:
         raise ValueError("write_report: expected the flow's score and those of baselines, got none; call evaluate first")
-    shown = pictures(run, data, scores, ranked=results.calibration)
+    shown = subject_of(data).figures(run, data, scores, results.calibration)
     files = {picture.name: save(picture.figure, run.path / "figures" / f"{picture.name}.png") for picture in shown}
     training = [p for p in shown if p.name in ("learning", "scores")]
     sure = [p for p in shown if p.name in ("coverage", "ranks")]
@@ -200,10 +200,8 @@ def _intervals(found: Calibration | None) -> str:
 
 
 def _data(data: Data) -> str:
-    schema = data.schema
     notes = "".join(f"<li{' class=warn' if note.startswith('Warning') else ''}>{escape(note)}</li>" for note in data.notes)
-    modelled = [] if isinstance(schema, ImageSchema) else schema.columns
-    roles = [(column, "modelled") for column in modelled] + [(column, "given") for column in schema.context]
+    roles = [(column, "modelled") for column in subject_of(data).columns] + [(column, "given") for column in data.schema.context]
     if not roles:
         return f"<ul>{notes}</ul>"
     head = ("column", "role", "kind", "smallest", "largest", "distinct", "treated by")
@@ -247,12 +245,12 @@ def _doctor(diagnosis: Diagnosis) -> str:
 
 def _commands(run: Run) -> str:
     """How to go on, in the shell and in Python, with an example of the context if there is one."""
-    images, context = isinstance(run.schema, ImageSchema), {column.name: example(column) for column in run.schema.context}
-    where, mine, count = json.dumps(str(run.path), ensure_ascii=False), "folder" if images else "mine.parquet", 64 if images else 1000
+    usual, context = subject_of(run).example, {column.name: example(column) for column in run.schema.context}
+    where = json.dumps(str(run.path), ensure_ascii=False)
     python = [
         "import pushforward as pf",
-        f"samples = pf.sample({where}, {count}{f', context={context!r}' if context else ''})",
-        f'scored = pf.score({where}, "{mine}")',
+        f"samples = pf.sample({where}, {usual.count}{f', context={context!r}' if context else ''})",
+        f'scored = pf.score({where}, "{usual.mine}")',
     ]
     return "\n".join(f"<pre>{escape(chr(10).join(lines))}</pre>" for lines in (usage(run), python))
 

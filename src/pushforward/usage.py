@@ -6,29 +6,28 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .data import ImageSchema
 from .data.context import assignments
+from .data.request import Request
 from .data.tables import IN_MEMORY
 from .shell import command, joined
+from .subjects import subject_of
 
 if TYPE_CHECKING:
     from .training.run import Run
 
-READING = ("columns", "exclude", "context", "kinds", "missing", "weight", "valid", "test", "seed")  # options of fit about tables
 MIXTURE = re.compile(r"Gaussian mixture, (\d+) component")  # how the baseline calls itself
 
 
 def usage(run: Run, data: str | None = None) -> list[str]:
     """How to sample, score and check a run; ``data`` is what the user called them, by default what the run remembers."""
-    pictures, path = isinstance(run.schema, ImageSchema), run.path
-    settings = run.config["data"]
-    source = settings.get("source") if data is None else data
+    path, example = run.path, subject_of(run).example
+    request = Request.from_table(run.config["data"])
+    source = request.source if data is None else data
     here = isinstance(source, str) and source != IN_MEMORY and (Path(source).exists() or "*" in source)
-    table = Path(str(source)) if here else "FOLDER" if pictures else "TABLE.parquet"
-    again = [table] if IN_MEMORY in [settings.get(name) for name in ("source", "valid", "test")] else []
-    drawn, samples = (64, "samples.png") if pictures else (1000, "samples.parquet")
+    table = Path(str(source)) if here else example.source
+    again = [table] if request.in_memory else []
     return [
-        command("sample", path, "-n", drawn, *given(run), "-o", samples),
+        command("sample", path, "-n", example.count, *given(run), "-o", example.samples),
         command("score", path, table, "-o", "scored.parquet"),
         command("evaluate", path, *again),
         command("doctor", path, *again),
@@ -54,7 +53,7 @@ def remedies(run: Run, data: str, scores: list[dict[str, Any]]) -> list[str]:
     if mixture:
         place = run.path.with_name(f"{run.path.resolve().name}-mixture")
         model = ("--model", "gaussian_mixture", f"model.components={mixture[1]}")
-        lines.append(command("fit", Path(data), *model, "-o", place, *_reading(run.config["data"])))
+        lines.append(command("fit", Path(data), *model, "-o", place, *_reading(Request.from_table(run.config["data"]))))
     return lines
 
 
@@ -62,13 +61,12 @@ def _nats(score: dict[str, Any]) -> float:
     return float("-inf") if score["nats"] is None else score["nats"]
 
 
-def _reading(settings: dict[str, Any]) -> list[str]:
-    """The options that a table was read with."""
+def _reading(request: Request) -> list[str]:
+    """The options of fit that a table was read with."""
     words: list[str] = []
-    for name in READING:
-        value = settings.get(name)
+    for name, value in request.said().items():
         if name == "kinds":
-            words += [word for column, kind in (value or {}).items() for word in ("--kind", f"{column}={kind}")]
-        elif value and value != "error":
+            words += [word for column, kind in value.items() for word in ("--kind", f"{column}={kind}")]
+        else:
             words += [f"--{name}", joined(value) if isinstance(value, list) else str(value)]
     return words

@@ -80,24 +80,21 @@ def sample_command(
     """
     import pyarrow.csv
 
-    from ..data import ImageSchema
+    from ..subjects import subject_of
     from ..verbs import load, sample
     from .values import conditions, decimals
 
     loaded = load(run)
-    pictures = isinstance(loaded.schema, ImageSchema)
-    if pictures and out is None:
-        raise ValueError("sample: images need a place to go; give -o samples.png, .npy, .npz, .parquet or a folder")
+    subject = subject_of(loaded)
+    if out is None and subject.nowhere:
+        raise ValueError(f"sample: {subject.nowhere}")
     degrees = decimals("--temperature", temperature)
     given = conditions(context, [column.name for column in loaded.schema.context])
     table = sample(loaded, number, out, context=given, temperature=degrees, seed=seed)
-    if pictures:
-        at = "" if degrees == [1.0] else f" at temperature {temperature}"
-        print(f"{len(table):,} images in {out}: samples of the model{at}")
-    elif out is None:
+    if out is None:
         pyarrow.csv.write_csv(table, sys.stdout.buffer)
     else:
-        print(f"{table.num_rows:,} samples in {out}")
+        print(subject.told(table, out, "" if degrees == [1.0] else f" at temperature {temperature}"))
 
 
 @app.command("score")

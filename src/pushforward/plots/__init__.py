@@ -10,33 +10,35 @@ from typing import TYPE_CHECKING
 from ..lazy import names_of
 
 if TYPE_CHECKING:
-    from .beside import beside
+    from .beside import images_beside, tables_beside
     from .board import reconstructions, strips, temperatures
     from .contact import contact_sheet, to_bytes
     from .coverage import coverage, rank_histograms
     from .curves import learning_curves, likelihoods, score_dots
     from .gallery import Exhibit, exhibition, wall
+    from .image_pictures import image_figures
     from .images import extremes, sheets
+    from .picture import Picture, training_pictures
     from .plane import densities, profile, warp
-    from .run_pictures import Picture, pictures
     from .style import save
+    from .table_pictures import table_figures
     from .tables import conditionals, marginals, pairs, telling, uniformity
 
 __all__ = [
     "Exhibit",
     "Picture",
-    "beside",
     "conditionals",
     "contact_sheet",
     "coverage",
     "densities",
     "exhibition",
     "extremes",
+    "image_figures",
+    "images_beside",
     "learning_curves",
     "likelihoods",
     "marginals",
     "pairs",
-    "pictures",
     "profile",
     "rank_histograms",
     "reconstructions",
@@ -44,9 +46,12 @@ __all__ = [
     "score_dots",
     "sheets",
     "strips",
+    "table_figures",
+    "tables_beside",
     "telling",
     "temperatures",
     "to_bytes",
+    "training_pictures",
     "uniformity",
     "wall",
     "warp",
@@ -60,10 +65,12 @@ __getattr__ = names_of(
         "curves": "learning_curves likelihoods score_dots",
         "gallery": "Exhibit exhibition wall",
         "images": "extremes sheets",
-        "run_pictures": "Picture pictures",
+        "image_pictures": "image_figures",
+        "picture": "Picture training_pictures",
+        "table_pictures": "table_figures",
         "contact": "contact_sheet to_bytes",
         "plane": "densities profile warp",
-        "beside": "beside",
+        "beside": "images_beside tables_beside",
         "board": "reconstructions strips temperatures",
         "style": "save",
         "tables": "conditionals marginals pairs telling uniformity",

@@ -14,10 +14,11 @@ from ..core import Flow
 from ..evaluation import entering, log_likelihood
 from .curves import likelihoods
 from .images import extremes, sheets
+from .picture import Picture
 from .style import bare, figure, style
 
 if TYPE_CHECKING:
-    from ..data import Data, ImageSchema, Rows
+    from ..data import Data, Rows
     from ..evaluation import Score
 
 SIDE = 8  # images in a row of a sheet
@@ -30,10 +31,12 @@ EXTREMES = (
 TRAINING = "Samples as training went on, each sheet from the same noise."
 
 
-def image_figures(
-    flow: Flow, data: Data, schema: ImageSchema, score: Score, training: Sequence[tuple[int, Path]]
-) -> dict[str, tuple[str, str, Figure]]:
-    """Name to title, caption and figure; ``training`` are sheets with their steps."""
+def image_figures(flow: Flow, data: Data, score: Score, training: Sequence[tuple[int, Path]]) -> list[Picture]:
+    """Data beside what the flow makes of them; ``score`` is its own, ``training`` are sheets with their steps.
+
+    Images and samples are drawn from the global generator.
+    """
+    schema = data.schema
     count = max(SIDE**2, min(500, NUMBERS // schema.dim))
     test = _some(data.test, count)
     drawn = _samples(flow, test)
@@ -41,20 +44,21 @@ def image_figures(
     words = "Images of the data and of the model, neither of them picked."
     if test.context is not None:
         words += " Each sample was drawn for the label of the image in its place."
-    found = {"images": ("Images", words, sheets(test.x.numpy(), drawn.x.numpy(), *span, side=SIDE))}
+    found = [Picture("images", "Images", words, sheets(test.x.numpy(), drawn.x.numpy(), *span, side=SIDE))]
     held_out = score.per_row if score.per_row is not None and len(score.per_row) == len(data.test) else None
     if held_out is not None:
         odd = extremes(data.test.x.numpy(), held_out, *span, bits=True)
-        found["extremes"] = ("Most and least likely", EXTREMES, odd)
+        found.append(Picture("extremes", "Most and least likely", EXTREMES, odd))
     if training:
-        found["progress"] = ("Samples over time", TRAINING, progress([step for step, _ in training], [path for _, path in training]))
+        course = progress([step for step, _ in training], [path for _, path in training])
+        found.append(Picture("progress", "Samples over time", TRAINING, course))
     train = log_likelihood(flow, _some(data.train, count)).numpy()
     shown = log_likelihood(flow, test).numpy() if held_out is None else held_out
     own = log_likelihood(flow, drawn).numpy()
     if np.isfinite(np.concatenate([train, shown, own])).any():
         words = "Training images right of test images: the model has learned images by heart. Samples and test images apart: the model is "
         words += "surer, or less sure, of its own images than of the data."
-        found["likelihoods"] = ("Log-likelihood of images", words, likelihoods(train, shown, own))
+        found.append(Picture("likelihoods", "Log-likelihood of images", words, likelihoods(train, shown, own)))
     return found
 
 

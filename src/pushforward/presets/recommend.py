@@ -9,27 +9,6 @@ MANY_COLUMNS = 32  # columns from which couplings do better in the same time
 DRAWING = 0.25  # share of black and white pixels from which images are drawings
 
 
-def recommend(data: Data) -> tuple[str | None, str | None, str]:
-    """A recipe or else a preset for these data, and a sentence that says why.
-
-    Two columns or fewer get splines with many bins, since densities that are drawn have edges and thin arms; more columns get
-    autoregressive splines whose nets grow with the number of training rows, and very many columns get couplings.
-
-    Example::
-
-        >>> recommend(load("wine"))[:2]
-        (None, 'tiny_table')
-    """
-    if isinstance(data.schema, ImageSchema):
-        return for_images(data.schema, are_drawings(data))
-    rows, columns = len(data.train), data.train.x.shape[1]
-    preset, why = for_table(rows, columns)
-    size = f"{rows:,} training rows of {columns} column{'s' * (columns != 1)}"
-    discrete = sum(column.discrete for column in data.schema.columns)
-    note = f"; {discrete} of them whole numbers, so likelihoods are lower bounds" if discrete else ""
-    return None, preset, f"chosen for {size}{note}: preset {preset}, {why} (--model or --preset choose others)"
-
-
 def for_table(rows: int, columns: int) -> tuple[str, str]:
     """The preset for so many training rows, and what it is."""
     if columns <= 2 and rows >= SOME:
@@ -44,7 +23,7 @@ def for_table(rows: int, columns: int) -> tuple[str, str]:
 
 
 def for_images(schema: ImageSchema, drawings: bool = False) -> tuple[str | None, str | None, str]:
-    """:func:`recommend` for images: drawings Flow++ learns fastest, photographs Glow (benchmarks/results/image_flows.md)."""
+    """A recipe or a preset for images, and why: Flow++ learns drawings fastest, Glow photographs (benchmarks/results/image_flows.md)."""
     _, height, width = schema.shape
     what = f"{'drawings' if drawings else 'images'} of {' x '.join(map(str, schema.shape))}"
     if drawings and not (height % 4 or width % 4):
@@ -67,6 +46,5 @@ def alpha_for(data: Data) -> float:
 
 def are_drawings(data: Data) -> bool:
     """Whether many of the training pixels are at either end of the levels."""
-    assert isinstance(data.schema, ImageSchema)
     x = data.train.x[:1000]
     return float(((x == 0) | (x == data.schema.levels - 1)).float().mean()) > DRAWING

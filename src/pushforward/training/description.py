@@ -36,6 +36,7 @@ class DataTable(TypedDict, total=False):
     size: Count | list[Count]
     crop: str | int
     gray: bool
+    reading: dict[str, Any]
     valid: Place
     test: Place
 

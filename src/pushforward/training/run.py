@@ -25,6 +25,7 @@ from .lock import LOCK, occupants, reserve
 
 if TYPE_CHECKING:
     from ..data import ImageSchema, Schema
+    from ..data.request import Request
 
 
 ROWS = "rows.safetensors"  # which rows are in which split
@@ -110,6 +111,13 @@ class Run(Directory):
         except DataError as error:
             raise ValueError(f"{path / 'schema.json'}: {error}") from None
         return cls(path, read_config(path / "config.toml"), schema)
+
+    @property
+    def request(self) -> Request:
+        """What was asked of the data."""
+        from ..data.request import Request
+
+        return Request.from_table(self.config["data"])
 
     @cached_property
     def flow(self) -> Flow:

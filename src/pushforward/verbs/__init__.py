@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..lazy import names_of
 
 if TYPE_CHECKING:
-    from ..presets.recommend import recommend
+    from .choosing import recommend
     from .comparing import gallery
     from .distilling import comparison, distill
     from .editing import edit
@@ -57,7 +57,7 @@ __all__ = [
 __getattr__ = names_of(
     __name__,
     {
-        ".presets.recommend": "recommend",
+        "choosing": "recommend",
         "comparing": "gallery",
         "distilling": "comparison distill",
         "editing": "edit",

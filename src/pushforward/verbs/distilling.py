@@ -18,10 +18,11 @@ from .. import options as signature
 from ..core import Flow
 from ..data import Data, Rows
 from ..doctor import diagnose
-from ..evaluation import Results, c2st, calibration, evaluate, likelihood_quantiles, settled
+from ..evaluation import Results, c2st, evaluate, likelihood_quantiles, settled
 from ..models import MODELS
 from ..nets import CausalNet
 from ..objectives import Distillation
+from ..subjects import subject_of
 from ..training import Run
 from ..training import fit as train
 from ..training.fit import check_options
@@ -238,7 +239,7 @@ def _judge(student: Run, teacher: Run, data: Data, test: Rows, seconds: float, r
     }
     gap = scores[1].nats - scores[0].nats
     verdict = f"{names[0]} is {abs(gap):.3f} nats per row {'below' if gap > 0 else 'above'} its teacher, {names[1]}."
-    ranked = calibration(student.flow, data.test, data.schema.names)
+    ranked = subject_of(data).calibration(student.flow, data.test)
     quantiles = likelihood_quantiles(student.flow, data.train, most=JUDGED)
     results = Results(scores, verdict, data.entropy, quantiles=quantiles, distillation=found, calibration=ranked)
     keep_results(student, results)

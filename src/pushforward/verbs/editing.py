@@ -14,9 +14,10 @@ from torch import Tensor
 
 from .. import latent
 from ..data import DataError, ImageSchema, Rows
+from ..subjects.image_samples import whole
 from ..training import Run
 from ..words import listing, nearest
-from .image_rows import Strip, check_png, chosen, image_run, label_words, labelled, some, whole
+from .image_rows import Strip, check_png, chosen, image_run, label_words, labelled, some
 
 Method = Literal["mean", "probe", "class"]
 YES = ("1", "1.0", "true", "yes")  # how a column of an attribute says that an image has it
@@ -67,7 +68,7 @@ def edit(
     run, schema = image_run("edit", run)
     check_png("edit", out)
     conditions = [column.name for column in schema.context]
-    images, everything = labelled(run, data)
+    images, everything = labelled(run, schema, data)
     if not images.labels.column_names:
         raise DataError(
             f"edit: {images.name} has no labels, so that no direction can be learned; give data with them (a label column, or sub-folders)"
@@ -195,4 +196,4 @@ def _classes(run: Run, schema: ImageSchema, wanted: _Wanted, everything: Rows, r
     words = (
         f"Each row is an image, encoded with its own {wanted.column} and decoded with others: what the {wanted.column} doesn't say is kept."
     )
-    return Strip(np.stack(images, 1), schema.levels, ("data", *values), label_words(run, picked), (0,), words)
+    return Strip(np.stack(images, 1), schema.levels, ("data", *values), label_words(schema, picked), (0,), words)

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .. import options as signature
-from ..baselines import baselines, files, no_files
 from ..core import Flow
-from ..data import Data, ImageSchema
+from ..data import Data
 from ..data.notes import repeated
+from ..data.request import Request, where
+from ..data.tables import IN_MEMORY
 from ..doctor import diagnose
-from ..evaluation import Results, c2st, calibration, evaluate, likelihood_quantiles, verdict
+from ..evaluation import Results, evaluate, likelihood_quantiles, verdict
 from ..models import MODELS
-from ..presets import read_preset
-from ..presets.recommend import alpha_for, recommend
+from ..subjects import subject_for, subject_of
 from ..training import Run
 from ..training import fit as train
 from ..training.directory import Config
 from ..training.fit import check_options, check_rows
 from ..training.processes import Processes, count, first
-from ..words import nearest, tell, time_span
+from ..words import tell, time_span
+from .choosing import chosen_model, model_name
 from .resuming import check_same, create, holding, lengthen, train_into, untrained
 from .runs import data_of, keep_results, keep_rows, load
-from .sources import IN_MEMORY, UNSAID, as_images, read_source, settings_of, where
-
-INHERITED = ("columns", "exclude", "context", "kinds", "missing", "weight", "bits", "size", "crop", "gray")  # from a run to start from
 
 
 def fit(
@@ -103,30 +102,31 @@ def fit(
         raise ValueError(
             f"fit: expected the name of a model, got {type(model).__name__}; training.fit(flow, rows, valid) trains a flow of your own"
         )
-    given = {
-        "columns": _listed(columns),
-        "exclude": _listed(exclude),
-        "context": _listed(context),
-        "kinds": dict(kinds) if kinds else None,
-        "missing": missing,
-        "seed": seed,
-        "weight": weight,
-        "bits": bits,
-        "size": size,
-        "crop": crop,
-        "gray": gray,
-        "valid": valid,
-        "test": test,
-    }
+    request = Request(
+        data,
+        columns=columns,
+        exclude=exclude,
+        context=context,
+        kinds=kinds,
+        missing=missing,
+        weight=weight,
+        valid=valid,
+        test=test,
+        seed=seed,
+        bits=bits,
+        size=size,
+        crop=crop,
+        gray=gray,
+    )
     with holding(out, overwrite, resume) as run:
         if start is None and run is not None and not run.state.exists():  # killed before its first checkpoint
             start = run.config.get("start", {}).get("run")
         begin = None if start is None else load(start)
         if run is not None:
-            (read, training), why = _go_on(run, data, model, preset, options, given, limit), ""
+            (read, training), why = _go_on(run, request, model, preset, options, limit), ""
             flow = untrained(run.config, run.schema, begin)
         else:
-            config, read, why = _set_out(data, model, preset, options, given, limit, begin)
+            config, read, why = _set_out(request, model, preset, options, limit, begin)
             check_rows(read.train, read.valid)
             training = config["train"]
             check_options(**training)
@@ -150,11 +150,10 @@ def fit(
 
 
 def _set_out(
-    data: Any,
+    request: Request,
     model: str | None,
     preset: str | Path | None,
     options: Sequence[str] | Mapping[str, Any],
-    given: dict[str, Any],
     time_limit: float | None,
     begin: Run | None,
 ) -> tuple[Config, Data, str]:
@@ -162,22 +161,24 @@ def _set_out(
     schema = None
     if begin is not None:
         schema, preset = begin.schema, preset or begin.path / "config.toml"
-        given |= {name: value for name, value in begin.config["data"].items() if name in INHERITED and given[name] in UNSAID}
-    pictures = as_images(data, model_name(model, preset))
-    settings = settings_of(pictures, given)
+        request = request.after(begin.config["data"])
+    subject = subject_for(request, model_name(model, preset))
+    if begin is not None and not isinstance(subject_of(begin), subject):
+        theirs = subject_of(begin).noun
+        raise ValueError(f"fit: {begin.path} was fitted to {theirs}, and {request.called} holds {subject.noun}; fit without --from")
+    subject.check(request)
     read, why = None, ""
     if model is None and preset is None:
-        read = read_source(data, settings, pictures, given["valid"], given["test"])
-        model, preset, why = recommend(read)
+        read = subject.read(request)
+        model, preset, why = subject_of(read).recommend(read)
     name, chosen = chosen_model(model, preset, options)
     recipe, training = signature.parse_options(chosen, MODELS[name], train)
-    read = read or read_source(data, settings, pictures, given["valid"], given["test"], schema)
-    if pictures and "alpha" not in recipe:
-        recipe["alpha"] = alpha_for(read)
+    read = read or subject.read(request, schema)
+    recipe = subject_of(read).options(read) | recipe
     config = {
-        "data": {"source": where(data), "name": read.name} | settings,
+        "data": request.to_table(subject.reads) | {"name": read.name},
         "model": {"name": name} | signature.defaults(MODELS[name]) | recipe,
-        "train": signature.defaults(train) | training | {"seed": given["seed"], "time_limit": time_limit},
+        "train": signature.defaults(train) | training | {"seed": request.seed, "time_limit": time_limit},
     }
     if begin is not None:
         config["start"] = {"run": str(begin.path.resolve())}
@@ -186,23 +187,23 @@ def _set_out(
 
 def _go_on(
     run: Run,
-    data: Any,
+    request: Request,
     model: str | None,
     preset: str | Path | None,
     options: Sequence[str] | Mapping[str, Any],
-    given: dict[str, Any],
     time_limit: float | None,
 ) -> tuple[Data, dict[str, Any]]:
     """The data of a run to resume, and its options of training, of which only how long may change."""
     name, chosen = chosen_model(model or (None if preset else run.config["model"]["name"]), preset, options)
     recipe, training = signature.parse_options(chosen, MODELS[name], train)
-    pictures = isinstance(run.schema, ImageSchema)
-    again = {key: value for key, value in settings_of(pictures, given).items() if value and value != "error"}
-    check_same(run, {"data": again, "model": recipe | {"name": name}, "train": training}, where(data))
-    if run.config["data"]["source"] != IN_MEMORY:
+    subject = subject_of(run)
+    subject.check(request)
+    check_same(run, {"data": request.said(), "model": recipe | {"name": name}, "train": training}, where(request.source))
+    if run.request.source != IN_MEMORY:
         read = data_of(run)
     else:
-        read = read_source(data, run.config["data"], pictures, given["valid"], given["test"], run.schema)
+        asked = replace(run.request, source=request.source, valid=request.valid, test=request.test)
+        read = subject.read(asked, subject.schema)
     course = lengthen(run, training, time_limit)
     if first():
         (run.path / "scores.json").unlink(missing_ok=True)
@@ -211,42 +212,15 @@ def _go_on(
 
 def _judge(run: Run, data: Data, flow: Flow, name: str, samples: int, seconds: float, report: bool) -> None:
     """Scores on the test split, the classifier test, the doctor's findings, the report."""
+    subject = subject_of(data)
     score = evaluate(flow, data.test, samples=samples, schema=run.schema, name=name, train_seconds=seconds)
-    pictures = isinstance(data.schema, ImageSchema)
-    others = (
-        files(data.test, data.schema) if isinstance(data.schema, ImageSchema) else baselines(data, data.schema.layers(), samples=samples)
-    )
-    scores = [score, *others]
-    test = c2st(flow, data.test) if len(data.test) >= 20 and not pictures else None  # trees on pixels would say little, and take hours
-    ranked = None if pictures else calibration(flow, data.test, data.schema.names)
-    alone = no_files(data.schema) if isinstance(data.schema, ImageSchema) else ""
+    scores = [score, *subject.baselines(data, samples)]
+    test, ranked = subject.two_sample(flow, data.test), subject.calibration(flow, data.test)
     quantiles = likelihood_quantiles(flow, data.train, samples)
-    words = verdict(scores, alone, repeated(data.notes))
+    words = verdict(scores, subject.alone, repeated(data.notes))
     found = Results(scores, words, data.entropy, test, quantiles, calibration=ranked)
     keep_results(run, found)
     if report:
         from ..report import write_report  # draws, and matplotlib takes a second to import
 
         write_report(run, data, found, diagnose(flow, data.test, run.schema, ranked=ranked, notes=data.notes))
-
-
-def model_name(model: str | None, preset: str | Path | None) -> str | None:
-    """The recipe that was asked for, by itself or by a preset."""
-    return model or (None if preset is None else read_preset(preset).get("model.name"))
-
-
-def chosen_model(model: str | None, preset: str | Path | None, options: Sequence[str] | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The recipe's name, and all settings that were given for it and for training."""
-    settings = read_preset(preset) if preset is not None else {}
-    preset_model = settings.pop("model.name", None)
-    name = model or preset_model or "nsf"
-    if name not in MODELS:
-        raise ValueError(f"unknown model {name!r}{nearest(name, MODELS) or ';'} the models are {', '.join(MODELS)}")
-    if preset_model is not None and name != preset_model:
-        raise ValueError(f"preset {preset}: is for the model {preset_model}, not {name}; leave one of the two out")
-    settings = {k: v for k, v in settings.items() if k not in ("train.seed", "train.time_limit")}
-    return name, settings | dict(options if isinstance(options, Mapping) else signature.read_pairs(options))
-
-
-def _listed(names: str | Sequence[str] | None) -> list[str] | None:
-    return [names] if isinstance(names, str) else list(names) if names else None

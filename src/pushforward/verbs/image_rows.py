@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from torch import Tensor
 
 from .. import plots
 from ..data import DataError, ImageSchema, Rows, read_images
 from ..data.images import Images, rows_of_images
+from ..data.tables import IN_MEMORY
+from ..subjects import ImageSubject
 from ..training import Run
-from .runs import data_of, load, rows_of
-from .sources import IN_MEMORY
+from .runs import data_of, load, rows_of, subject_as
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,9 +59,7 @@ def image_run(who: str, run: Run | str | Path) -> tuple[Run, ImageSchema]:
         ValueError: it is a run of a table.
     """
     run = load(run)
-    if not isinstance(run.schema, ImageSchema):
-        raise ValueError(f"{who}: {run.path} was fitted to a table; this verb draws images, so give a run of images")
-    return run, run.schema
+    return run, subject_as(who, run, ImageSubject).schema
 
 
 def check_png(who: str, out: str | Path | None) -> None:
@@ -80,33 +78,31 @@ def images_of(run: Run, data: Any = None) -> Rows:
     return data_of(run).test if data is None else rows_of(run, data)
 
 
-def labelled(run: Run, data: Any = None) -> tuple[Images, Rows]:
+def labelled(run: Run, schema: ImageSchema, data: Any = None) -> tuple[Images, Rows]:
     """All images of a source with whatever labels it has; of the source that the run was fitted to, without one."""
-    assert isinstance(run.schema, ImageSchema)
-    source = run.config["data"]["source"] if data is None else data
+    source = run.request.source if data is None else data
     if isinstance(source, str) and source == IN_MEMORY:
         raise ValueError(f"{run.path}: was fitted to data in memory, which can't be read again; give the data")
-    read = read_images(source, run.schema)
-    return read, rows_of_images(read, run.schema)
+    read = read_images(source, schema)
+    return read, rows_of_images(read, schema)
 
 
-def from_files(run: Run, paths: Sequence[str | Path]) -> Rows:
+def from_files(run: Run, schema: ImageSchema, paths: Sequence[str | Path]) -> Rows:
     """Image files, cut and resized to the run's shape and levels.
 
     Raises:
         DataError: a file is missing or is no image, or the run needs labels, which files have not.
     """
-    assert isinstance(run.schema, ImageSchema)
-    if run.schema.context:
-        names = ", ".join(column.name for column in run.schema.context)
+    if schema.context:
+        names = ", ".join(column.name for column in schema.context)
         raise DataError(f"{run.path}: needs {names} of every image, which a file doesn't say; give images with labels as data, and rows")
     found = [Path(path) for path in paths]
     lost = [path for path in found if not path.is_file()]
     if lost:
         raise DataError(f"{lost[0]}: there is no such file; check the path")
     table = pa.table({"image": [{"bytes": path.read_bytes(), "path": str(path)} for path in found]})
-    schema = replace(run.schema, size=(run.schema.shape[1], run.schema.shape[2]))
-    return rows_of_images(read_images(table, schema), schema)
+    fitting = replace(schema, size=(schema.shape[1], schema.shape[2]))
+    return rows_of_images(read_images(table, fitting), fitting)
 
 
 def chosen(who: str, rows: Rows, numbers: Sequence[int]) -> Rows:
@@ -126,14 +122,9 @@ def some(rows: Rows, count: int, seed: int) -> list[int]:
     return np.random.default_rng(seed).permutation(len(rows))[:count].tolist()
 
 
-def label_words(run: Run, rows: Rows) -> tuple[str, ...]:
+def label_words(schema: ImageSchema, rows: Rows) -> tuple[str, ...]:
     """What each image is conditioned on, in words; nothing for an unconditional run."""
-    if rows.context is None or not isinstance(run.schema, ImageSchema):
+    if rows.context is None:
         return ()
-    table = run.schema.decode_context(rows.context).to_pylist()
+    table = schema.decode_context(rows.context).to_pylist()
     return tuple(", ".join(str(value) for value in row.values()) for row in table)
-
-
-def whole(x: Tensor, levels: int) -> np.ndarray:
-    """What a flow gave, as whole numbers within the levels."""
-    return x.round().clamp(0, levels - 1).cpu().numpy().astype(np.uint8 if levels <= 256 else np.int32)

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from .. import plots
-from ..data import ImageSchema, Rows
+from ..data import Rows
 from ..data.contents import fingerprints
 from ..evaluation import Score, entering, evaluate, settled, summarize
+from ..subjects import subject_of
 from ..training import Run
 from .image_rows import check_png
 from .runs import data_of, load, rows_of
-from .sources import IN_MEMORY
 
 MOST_SHOWN = 5_000  # rows in a picture, and samples of each run
 
@@ -72,7 +72,7 @@ def compare(
     for other in loaded[1:]:
         _check_columns(first, other)
     rows = data_of(first).test if data is None else rows_of(first, data)
-    sets = [_encoded(run, first, rows) for run in loaded]
+    sets = [rows if run is first else subject_of(run).recoded(rows, first.schema) for run in loaded]
     for run, own in zip(loaded, sets):
         if run is not first or data is not None:
             _check_unseen(run, own, 0 if data is not None else _seen(first, rows))
@@ -94,27 +94,12 @@ def _names(runs: Sequence[Run]) -> list[str]:
 
 def _check_columns(first: Run, other: Run) -> None:
     """Raise ValueError unless a likelihood of the one is of the same thing as one of the other."""
-    told = [_columns(run) for run in (first, other)]
+    told = [subject_of(run).words() for run in (first, other)]
     if told[0] != told[1]:
-        described = [", ".join(map(str, columns)) for columns in told]
+        described = [", ".join(words) for words in told]
         raise ValueError(
             f"compare: {other.path} is of other columns ({described[1]}) than {first.path} ({described[0]}); fit both to the same ones"
         )
-
-
-def _columns(run: Run) -> list[str]:
-    schema = run.schema
-    given = [f"given {column.name}" for column in schema.context]
-    if isinstance(schema, ImageSchema):
-        return [f"images {' x '.join(map(str, schema.shape))} of {schema.levels} levels", *given]
-    return [*(f"{column.name} ({'discrete' if column.discrete else 'continuous'})" for column in schema.columns), *given]
-
-
-def _encoded(run: Run, first: Run, rows: Rows) -> Rows:
-    """The first run's rows as another run's numbers: codes of text may differ."""
-    if run is first or isinstance(run.schema, ImageSchema) or isinstance(first.schema, ImageSchema):
-        return rows
-    return Rows(*run.schema.encode(rows.to_table(first.schema)), rows.weight)
 
 
 def _check_unseen(run: Run, rows: Rows, repeated: int) -> None:
@@ -129,7 +114,7 @@ def _check_unseen(run: Run, rows: Rows, repeated: int) -> None:
 
 def _seen(run: Run, rows: Rows) -> int:
     """How many of the rows are among a run's training rows, by content; 0 of data in memory, which can't be read again."""
-    if IN_MEMORY in (run.config["data"].get(name) for name in ("source", "valid", "test")):
+    if run.request.in_memory:
         return 0
     return int(np.isin(fingerprints(rows), fingerprints(data_of(run).train)).sum())
 
@@ -165,4 +150,4 @@ def _picture(runs: Sequence[Run], sets: Sequence[Rows], scores: Sequence[Score],
         with settled(run.flow, seed):
             x = run.flow.sample((len(some),)) if context is None else run.flow.sample((), context)
         drawn[score.name] = x.double().cpu().numpy()
-    return plots.beside(sets[0].x[some].double().numpy(), drawn, runs[0].schema)
+    return subject_of(runs[0]).beside(sets[0].x[some].double().numpy(), drawn)

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from .. import latent, plots
-from ..data import Rows
+from ..data import ImageSchema, Rows
 from ..evaluation import settled
 from ..latent.paths import Kind
+from ..subjects.image_samples import whole
 from ..training import Run
-from .image_rows import Strip, check_png, chosen, from_files, image_run, images_of, label_words, some, whole
+from .image_rows import Strip, check_png, chosen, from_files, image_run, images_of, label_words, some
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,7 +60,7 @@ def interpolate(
     if images and (len(images) % 2 or data is not None or rows):
         raise ValueError(f"interpolate: expected two image files for each path, and no data or rows beside them; got {len(images)} files")
     if images:
-        first, second = (from_files(run, images[start::2]) for start in (0, 1))
+        first, second = (from_files(run, schema, images[start::2]) for start in (0, 1))
     else:
         source = images_of(run, data)
         drawn = some(source, 2 * n, seed)
@@ -72,7 +73,7 @@ def interpolate(
     columns = ("data", *shares[1:-1], "data")
     shown = whole(path, schema.levels)
     shown[:, 0], shown[:, -1] = first.x.numpy(), second.x.numpy()
-    names = tuple(f"{a} to {b}" for a, b in zip(label_words(run, first), label_words(run, second)))
+    names = tuple(f"{a} to {b}" for a, b in zip(label_words(schema, first), label_words(schema, second)))
     words = f"Each row goes from an image to another along a {kind} path of latents; framed in blue: the images themselves."
     return Strip(shown, schema.levels, columns, names, (0, steps - 1), words).write(out)
 
@@ -153,24 +154,24 @@ def reconstruct(
     numbers = some(first, n, seed)
     shown = chosen("reconstruct", first, numbers)
     back = whole(found.x[torch.tensor(numbers, device=found.x.device)], schema.levels)
-    scales = _scales(run, schema.levels, shown, back, temperature, seed) if resample else None
+    scales = _scales(run, schema, shown, back, temperature, seed) if resample else None
     result = Reconstructed(len(first), found.error, found.wrong, found.exact, shown.x.numpy(), back, schema.levels, scales)
     if out is not None:
         plots.save(result.figure(), out)
     return result
 
 
-def _scales(run: Run, levels: int, rows: Rows, back: np.ndarray, temperature: float, seed: int) -> Strip:
+def _scales(run: Run, schema: ImageSchema, rows: Rows, back: np.ndarray, temperature: float, seed: int) -> Strip:
     """The images beside themselves with ever more of the finest scales drawn anew."""
     at = latent.scales(run.flow)
     count = int(at.max()) + 1
     columns, images = ["data", "from latent"], [rows.x.numpy(), back]
     with settled(run.flow, seed):
         for k in range(1, count + 1):
-            images.append(whole(latent.resample(run.flow, rows.x, k, temperature, context=rows.context)[:, 0], levels))
+            images.append(whole(latent.resample(run.flow, rows.x, k, temperature, context=rows.context)[:, 0], schema.levels))
             share = f"{100 * float((at < k).double().mean()):.3g} %"
             columns.append(f"{share} new" if k < count else "all new")
     words = (
         f"From left to right more of the latent is drawn anew, the finest of {count} scales first: what stays alike, the coarse ones hold."
     )
-    return Strip(np.stack(images, 1), levels, tuple(columns), label_words(run, rows), (0,), words)
+    return Strip(np.stack(images, 1), schema.levels, tuple(columns), label_words(schema, rows), (0,), words)

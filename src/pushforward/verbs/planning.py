@@ -12,15 +12,15 @@ from typing import Any
 import torch
 
 from .. import options as signature
-from ..data import HUB, ImageSchema, Schema
+from ..data import ImageSchema, Schema
+from ..data.request import Request
 from ..models import MODELS
 from ..models.build import build
-from ..presets.recommend import for_images, recommend
+from ..subjects import subject_for, subject_of
 from ..training import default_steps
 from ..training import fit as train
 from ..training.budget import Budget, budget
-from .fitting import chosen_model, model_name
-from .sources import as_images, read_source, settings_of
+from .choosing import chosen_model, model_name
 
 # Published peaks of dense matrix products, in 1e12 operations per second: bfloat16, and float32 without TF32.
 PEAKS = {"A100": (312.0, 19.5), "H100": (989.0, 67.0)}  # NVIDIA's data sheets of the SXM modules
@@ -111,37 +111,38 @@ def plan(
     """
     if not 0 < utilization <= 1 or not all(count >= 1 for count in devices):
         raise ValueError(f"plan: expected a utilization in (0, 1] and at least one device, got {utilization} and {list(devices)}")
-    given = {
-        "columns": columns,
-        "exclude": exclude,
-        "context": context,
-        "kinds": kinds,
-        "missing": missing,
-        "seed": seed,
-        "weight": weight,
-        "bits": bits,
-        "size": size,
-        "crop": crop,
-        "gray": gray,
-        "valid": valid,
-        "test": test,
-    }
-    pictures = as_images(data, model_name(model, preset))
-    settings = settings_of(pictures, given)
+    request = Request(
+        data,
+        columns=columns,
+        exclude=exclude,
+        context=context,
+        kinds=kinds,
+        missing=missing,
+        weight=weight,
+        valid=valid,
+        test=test,
+        seed=seed,
+        bits=bits,
+        size=size,
+        crop=crop,
+        gray=gray,
+    )
+    subject = subject_for(request, model_name(model, preset))
+    subject.check(request)
     notes = ["gradients exchanged between devices, validations and loading are not counted; devices with few rows each reach less"]
-    schema: Schema | ImageSchema
-    if isinstance(data, str) and data in HUB and not Path(data).exists():
-        title = data
-        schema, rows = _known(data, settings)
+    known = subject.foreseen(request)
+    if known is not None:
+        schema, rows, suggested = known
+        title = request.called
         if context:
             notes.append("labels to condition on are not counted: they are known when the data are there")
         if model is None and preset is None:
-            model, preset, _ = for_images(schema)
+            model, preset, _ = suggested
     else:
-        read = read_source(data, settings, pictures, valid, test)
+        read = subject.read(request)
         title, schema, rows = read.name, read.schema, len(read.train)
         if model is None and preset is None:
-            model, preset, _ = recommend(read)
+            model, preset, _ = subject_of(read).recommend(read)
     name, chosen = chosen_model(model, preset, options)
     recipe, training = signature.parse_options(chosen, MODELS[name], train)
     recipe, training = signature.defaults(MODELS[name]) | recipe, signature.defaults(train) | training
@@ -214,19 +215,6 @@ def print_forecast(forecast: Forecast) -> None:
     console.print(table)
     for note in forecast.notes:
         console.print(f"Note: {note}.")
-
-
-def _known(name: str, settings: Mapping[str, Any]) -> tuple[ImageSchema, int]:
-    """Schema and training images of a data set of the Hub, without it."""
-    entry = HUB[name]
-    channels, height, width = entry.shape
-    size = settings.get("size")
-    if size is not None:
-        height, width = (size, size) if isinstance(size, int) else size
-    cut = [split for split in ("valid", "test") if split not in entry.splits and settings.get(split) is None]
-    bits = settings.get("bits") or 8
-    schema = ImageSchema((1 if settings.get("gray") else channels, height, width), levels=2**bits)
-    return schema, entry.images * (10 - len(cut)) // 10
 
 
 def _counted(name: str, recipe: Mapping[str, Any], schema: Schema | ImageSchema) -> Budget:

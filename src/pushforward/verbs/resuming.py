@@ -16,6 +16,7 @@ from .. import options as signature
 from ..core import Flow
 from ..data import Data, ImageSchema, Schema
 from ..models.build import build
+from ..subjects import subject_of
 from ..training import History, Run
 from ..training import fit as train
 from ..training.directory import Config
@@ -23,7 +24,6 @@ from ..training.fit import check_options
 from ..training.lock import reserve
 from ..training.processes import Processes, count, first
 from ..training.run import check_free, is_free
-from .watching import TrainingSheets
 
 
 @contextmanager
@@ -81,8 +81,7 @@ def untrained(config: Config, schema: Schema | ImageSchema, start: Run | None = 
 
 def train_into(run: Run, flow: Flow, data: Data, **options: Any) -> History:
     """Train the flow of a run; a new one that is refused before it began is dropped."""
-    schema = data.schema
-    watch = TrainingSheets(run.path / "figures" / "training", schema, data.valid) if isinstance(schema, ImageSchema) else None
+    watch = subject_of(data).watch(run.path / "figures" / "training", data.valid)
     new = not (run.weights.exists() or run.state.exists() or run.metrics())
     try:
         return train(flow, data.train, data.valid, run=run, watch=watch, **options)

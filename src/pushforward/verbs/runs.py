@@ -5,24 +5,24 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-import pyarrow as pa
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from ..data import Column, Data, ImageSchema, Rows, Schema, read, read_images
+from ..data import Data, Rows
 from ..data.contents import fingerprints, whereabouts
-from ..data.images import rows_of_images
 from ..data.rows import concatenated
 from ..documents import read_json
 from ..evaluation import Results
+from ..subjects import Subject, subject_of
 from ..training import Run
 from ..training.atomic import write_tensors, write_text
 from ..training.run import ROWS
-from .sources import IN_MEMORY, read_source
+
+Wanted = TypeVar("Wanted", bound=Subject)
 
 
 def load(run: Run | str | Path) -> Run:
@@ -37,6 +37,18 @@ def load(run: Run | str | Path) -> Run:
         torch.Size([5, 2])
     """
     return run if isinstance(run, Run) else Run.load(run)
+
+
+def subject_as(who: str, run: Run, kind: type[Wanted]) -> Wanted:
+    """The data of a run, for a verb that is there for one kind of data only.
+
+    Raises:
+        ValueError: the run is of another kind.
+    """
+    subject = subject_of(run)
+    if not isinstance(subject, kind):
+        raise ValueError(f"{who}: {run.path} was fitted to {subject.noun}; this verb {kind.purpose}")
+    return subject
 
 
 def results(run: Run | str | Path) -> dict[str, Any]:
@@ -70,12 +82,10 @@ def data_of(run: Run) -> Data:
     Raises:
         ValueError: they were given as an object in memory, or are no longer there, or other rows are in their place.
     """
-    settings = run.config["data"]
-    source, valid, test = (settings.get(name) for name in ("source", "valid", "test"))
-    if IN_MEMORY in (source, valid, test):
+    if run.request.in_memory:
         raise ValueError(f"{run.path}: was fitted to data in memory, which can't be read again; give the data")
-    read = read_source(source, settings, isinstance(run.schema, ImageSchema), valid, test, run.schema)
-    return _as_fitted(run, read)
+    subject = subject_of(run)
+    return _as_fitted(run, subject.read(run.request, subject.schema))
 
 
 def keep_rows(run: Run, data: Data) -> None:
@@ -114,16 +124,4 @@ def _as_fitted(run: Run, data: Data) -> Data:
 
 def rows_of(run: Run, data: Any) -> Rows:
     """All rows of a path, array or table in the run's schema; weighted if they have the column of weights that the run was fitted with."""
-    if isinstance(run.schema, ImageSchema):
-        return rows_of_images(read_images(data, run.schema), run.schema)
-    source = read(data)
-    if run.config["data"].get("missing") == "drop":
-        absent = run.schema.missing(source)
-        if absent.all():
-            raise ValueError(f"{source.name}: every row has missing values in the columns of the run; give complete rows")
-        source = replace(source, table=source.table.filter(pa.array(~absent)))
-    weight = run.config["data"].get("weight")
-    x, context = run.schema.encode(source)
-    if weight is None or weight not in source.table.column_names:
-        return Rows(x, context)
-    return Rows(x, context, Schema([Column(weight)]).encode(source.table)[0][:, 0])
+    return subject_of(run).rows(data, run.request)

@@ -8,14 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import latent
-from ..data import ImageSchema
-from ..data.context import context_rows
 from ..data.errors import check_memory
-from ..evaluation import settled
+from ..subjects import subject_of
 from ..training import Run
-from .files import check_ending, write_tables
-from .image_samples import sample_images
 from .runs import load
 
 BYTES = 16  # of a number that is drawn and decoded, at least
@@ -60,27 +55,4 @@ def sample(
     dim = math.prod(run.schema.shape)
     check_memory(f"sample: {n:,} samples of {dim:,} numbers", BYTES * n * dim, "draw fewer at a time, each time with another seed")
     degrees = [float(degree) for degree in temperature] if isinstance(temperature, Sequence) else [float(temperature)]
-    if isinstance(run.schema, ImageSchema):
-        return sample_images(run, n, out, context=context, temperature=degrees, seed=seed)
-    if len(degrees) != 1:
-        raise ValueError(f"sample: expected one temperature for a table, got {len(degrees)}; draw one table for each")
-    if out is not None:
-        check_ending("sample", Path(out))
-    given = context_rows(run.schema, context)
-    flow = run.flow
-    if degrees[0] != 1:
-        x = latent.sample(flow, n, degrees[0], given, seed=seed)
-    else:
-        with settled(flow, seed):
-            x = flow.sample((n,), given)
-    if given is None:
-        table = run.schema.decode(x)
-    else:
-        x = x.transpose(0, 1).flatten(0, 1)  # (n, C, D) -> (C * n, D): one context after the other
-        table = run.schema.decode_context(given.repeat_interleave(n, 0))
-        samples = run.schema.decode(x)
-        for name in samples.column_names:
-            table = table.append_column(name, samples[name])
-    if out is not None:
-        write_tables(Path(out), [table])
-    return table
+    return subject_of(run).sample(run, n, out, context=context, temperature=degrees, seed=seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,19 +13,21 @@ from .. import plots
 from ..data import ImageSchema, read_images
 from ..data.images import rows_of_images
 from ..evaluation import log_likelihood
-from ..training import Run
 from .files import write_tables
+from .scored import Scored, rank
 
-RARE = 0.1  # percent of the training rows below which a row is unusual
+if TYPE_CHECKING:
+    from ..training import Run
 
 
 def score_images(
-    run: Run, data: Any, out: str | Path | None, figure: str | Path | None, quantiles: np.ndarray, **options: int
-) -> tuple[pa.Table, Path | None]:
-    """The table of scores, written to ``out`` if given, and where the picture was drawn.
+    run: Run, schema: ImageSchema, data: Any, out: Path | None, figure: Path | None, quantiles: np.ndarray, **options: int
+) -> Scored:
+    """A table with a row for each image, and a picture.
 
     Arguments:
         run: a run of images.
+        schema: of them.
         data: the images.
         out: the table's file.
         figure: the picture's; without it ``out`` with the ending .png, without either there is none.
@@ -35,9 +37,7 @@ def score_images(
     Raises:
         ValueError: the images don't fit the run, or a file that can't be written.
     """
-    schema = run.schema
-    assert isinstance(schema, ImageSchema)
-    picture = Path(figure) if figure is not None else None if out is None else Path(out).with_suffix(".png")
+    picture = out.with_suffix(".png") if figure is None and out is not None else figure
     if picture is not None and picture.suffix.lower() != ".png":
         raise ValueError(f"score: can't draw to {picture}; give a file that ends in .png")
     if picture is not None and not picture.parent.is_dir():
@@ -54,13 +54,9 @@ def score_images(
     for name, column in zip(taken[1:], (values, bits, percentile, unusual)):
         table = table.append_column(name, pa.array(column))
     if out is not None:
-        write_tables(Path(out), [table])
+        write_tables(out, [table])
     if picture is not None:
         plots.save(plots.extremes(rows.x.numpy(), values, schema.shape, 0.0, schema.levels - 1.0, bits=True), picture)
-    return table, picture
-
-
-def rank(log_likelihood: np.ndarray, quantiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Percent of the training rows that are less likely, and whether all but 0.1 % of them are more likely."""
-    percentile = np.interp(log_likelihood, quantiles, np.linspace(0, 100, len(quantiles)), left=0.0, right=100.0)
-    return percentile, ~(log_likelihood >= np.quantile(quantiles, RARE / 100))  # True for NaN: a row that can't be explained at all
+    mean = float(values.mean())
+    kept = table if out is None else None
+    return Scored(kept, len(rows), 0, int(unusual.sum()), mean, run.flow.kind, -mean / (schema.dim * math.log(2)), picture)

@@ -1,4 +1,4 @@
-"""Samples of a run of images, at one temperature or several, and the files they are written to."""
+"""Samples of a model of images, at one temperature or several, and the files they are written to."""
 
 from __future__ import annotations
 
@@ -7,26 +7,29 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
+from torch import Tensor
 
 from .. import plots
 from ..data import ImageSchema
 from ..data.context import context_rows
 from ..latent import sample as draw
-from ..training import Run
 from ..training.atomic import replace
 from ..words import nearest
-from .image_rows import image_run, whole
+
+if TYPE_CHECKING:
+    from ..training import Run
 
 IMAGE_ENDINGS = (".png", ".npy", ".npz", ".parquet")
 
 
 def sample_images(
-    run: Run | str | Path,
+    run: Run,
+    schema: ImageSchema,
     n: int,
     out: str | Path | None = None,
     *,
@@ -42,7 +45,6 @@ def sample_images(
     Raises:
         ValueError: a context is missing or unknown, a temperature is below 0, or a file can't be written.
     """
-    run, schema = image_run("sample", run)
     if out is not None:
         _check(Path(out))
     if not len(temperature):
@@ -59,6 +61,11 @@ def sample_images(
         columns = n if given is not None and len(given) > 1 and n <= 16 else 0
         _write(Path(out), images, schema, labels, dict(zip(temperature, sheets)), columns)
     return images
+
+
+def whole(x: Tensor, levels: int) -> np.ndarray:
+    """What a flow gave, as whole numbers within the levels."""
+    return x.round().clamp(0, levels - 1).cpu().numpy().astype(np.uint8 if levels <= 256 else np.int32)
 
 
 def _check(path: Path) -> None:

@@ -1,32 +1,28 @@
-"""Which figures a fitted flow calls for: chosen by the dimension of the data and by what its columns are."""
+"""Which figures a flow fitted to a table calls for: chosen by the dimension of the data and by what its columns are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
 from ..core import Flow
-from ..data import ImageSchema, Rows
+from ..data import Rows
 from ..distributions import Normal
-from ..evaluation import entering, log_likelihood, settled
+from ..evaluation import entering, log_likelihood
 from .coverage import coverage, rank_histograms
-from .curves import learning_curves, likelihoods, score_dots, short_name
+from .curves import likelihoods
 from .density import Contexts, contexts_of
-from .image_pictures import image_figures
 from .images import extremes, sheets
+from .picture import Picture
 from .plane import COARSE, CURVE, densities, profile, warp
 from .style import shorten
 from .tables import conditionals, marginals, pairs, telling, uniformity
 
 if TYPE_CHECKING:
     from ..data import Data
-    from ..evaluation import Calibration, Score
-    from ..training.run import Run
+    from ..evaluation import Calibration
 
 MOST = 20_000  # rows in a figure
 ENOUGH = 2_000  # test rows that make a figure by themselves
@@ -43,9 +39,6 @@ LIKELIHOODS = (
     "Training rows right of test rows: the model has learned rows by heart. Samples and test rows apart: the model is surer, or less "
     "sure, of its own samples than of the data."
 )
-DISTILLED = (
-    "Minus the distillation's loss as training went on, of the training batches and of the validation rows; the ring marks the best."
-)
 COVERAGE = (
     "Observed beside expected: the share of test rows whose value lies in the central interval that should hold so many. Below the "
     "diagonal intervals are too narrow, the model is too sure; above it too wide. Grey: within two standard errors of the diagonal."
@@ -55,49 +48,14 @@ RANKS = (
     "Ranks of the test rows among samples that were drawn for the same context, flat where the model is calibrated. Grey: where a bar lies "
     "19 times out of 20. A bowl: samples are too narrow; a hump: too wide; a slope: shifted. After Talts et al., 2018"
 )
-LEARNING = "Log-likelihood as training went on, of the training batches and of the validation rows; the ring marks the best."
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A figure with its file name (no ending), its title, and a sentence or two on how to read it."""
+def table_figures(flow: Flow, data: Data, ranked: Calibration | None = None) -> list[Picture]:
+    """Data beside what the flow makes of them, as their columns call for, and its calibration, if there is one.
 
-    name: str
-    title: str
-    caption: str
-    figure: Figure
-
-
-def pictures(run: Run, data: Data, scores: Sequence[Score], seed: int = 0, ranked: Calibration | None = None) -> list[Picture]:
-    """All figures of a run: learning curves and scores, then what its kind of data calls for.
-
-    The first score is the model's; ``ranked`` is its calibration. Rows and samples are drawn with ``seed``; the generator's
-    state is restored.
+    Rows and samples are drawn from the global generator.
     """
-    with settled(run.flow, seed):
-        if isinstance(data.schema, ImageSchema):
-            steps = [(int(path.stem[5:]), path) for path in sorted((run.path / "figures" / "training").glob("step_*.png"))]
-            found = image_figures(run.flow, data, data.schema, scores[0], steps)
-            return [*_training(run, data, scores), *(Picture(name, *rest) for name, rest in found.items())]
-        return [*_training(run, data, scores), *_fit(run.flow, data), *_calibration(ranked)]
-
-
-def _training(run: Run, data: Data, scores: Sequence[Score]) -> list[Picture]:
-    references = {short_name(score.name): score.nats for score in scores[1:] if np.isfinite(score.nats)}
-    if data.entropy is not None:
-        references["best possible"] = -data.entropy
-    found = []
-    metrics = run.metrics()
-    dim = data.schema.dim if isinstance(data.schema, ImageSchema) else None
-    if "distill" in run.config:  # its loss is no likelihood, so there is nothing to draw beside it
-        found.append(Picture("learning", "Learning curves", DISTILLED, learning_curves(metrics, label="minus the distillation's loss")))
-    elif any("loss" in m or "valid" in m for m in metrics):
-        words = LEARNING + (" Dashed: the baselines' test scores." if references else "")
-        found.append(Picture("learning", "Learning curves", words, learning_curves(metrics, references, dim)))
-    if len(scores) > 1:
-        words = "Test log-likelihood with two standard errors; the model in colour."
-        found.append(Picture("scores", "Beside the baselines", words, score_dots(scores, data.entropy, dim)))
-    return found
+    return [*_fit(flow, data), *_calibration(ranked)]
 
 
 def _fit(flow: Flow, data: Data) -> list[Picture]:

@@ -136,7 +136,7 @@ ERRORS = {
     "ending": (lambda: load("notes.docx"), "unknown ending '.docx'"),
     "no ending, no name": (lambda: load("breastcancer"), "did you mean 'breast_cancer'"),
     "object": (lambda: load(3), "can't read rows from int"),
-    "objects": (lambda: load(np.array([["a", 1]], dtype=object)), "expected numbers of shape"),
+    "objects": (lambda: load(np.array([[{}, 1]], dtype=object)), "of one sort in each column"),
     "three axes": (lambda: load(np.zeros((30, 2, 2))), "expected numbers of shape"),
     "column": (lambda: load(table(arr_delay=REAL), columns=["arr_dely"]), "no column 'arr_dely'; did you mean 'arr_delay'"),
     "context": (lambda: load(table(arr_delay=REAL), context=["arr_dely"]), "did you mean 'arr_delay'"),

@@ -7,6 +7,7 @@ from .hub import HUB
 from .image_schema import ImageSchema, schema_from_json
 from .images import is_images, load_images, read_images
 from .load import Data, load
+from .reading import Reading
 from .rows import Rows
 from .schema import Schema
 from .tables import read
@@ -20,6 +21,7 @@ __all__ = [
     "Data",
     "DataError",
     "ImageSchema",
+    "Reading",
     "Rows",
     "Schema",
     "entropy",

@@ -14,11 +14,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..words import listing
+from .arrays import exact
 from .errors import DataError, reading
-from .formats import exact, parquet_batches, read_array, read_arrays
+from .formats import parquet_batches, read_array, read_arrays
 from .pixels import Encoded
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+TABLES = (".parquet", ".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".arrow", ".feather", ".gz", ".zst")  # what else a folder may be of
 SPLITS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid", "test": "test"}
 ROWS = 1024  # of a Parquet file at a time
 
@@ -260,7 +262,7 @@ def holds_images(path: Path) -> bool:
     """Whether a file or folder is one of images, by its header."""
     ending = path.suffix.lower()
     if path.is_dir():
-        return True
+        return _folder_of_images(path)
     if not path.is_file() or ending not in (".parquet", ".npy", ".npz"):
         return False
     try:
@@ -272,6 +274,18 @@ def holds_images(path: Path) -> bool:
             return any(_is_images(file[key]) for key in file.files)
     except Exception:  # what is wrong with it is said when it is read
         return False
+
+
+def _folder_of_images(path: Path) -> bool:
+    """Whether there is an image in a folder, or images are in its first Parquet file; an empty one is none of tables."""
+    first = None
+    for inside in path.rglob("*"):
+        ending = inside.suffix.lower()
+        if ending in ENDINGS:
+            return True
+        if first is None and ending in TABLES and inside.is_file():
+            first = inside
+    return first is None or holds_images(first)
 
 
 def _is_images(x: Any) -> bool:

@@ -30,8 +30,9 @@ from .image_files import (
 )
 from .image_schema import ImageSchema
 from .load import FEWEST, Data, split
-from .pixels import Reading, decode, refit
+from .pixels import Framing, decode, refit
 from .preprocess import measure
+from .query import is_query
 from .rows import Rows
 
 MOST_LABELS = 10_000  # values of a label: each becomes an input of the nets
@@ -53,11 +54,13 @@ def is_images(source: Any) -> bool:
 
     ``digits`` is a table as well, and counts as one here. Cost: the header of a file.
     """
+    if is_query(source):
+        return False
     if isinstance(source, str | Path):
         path = Path(source)
-        return holds_images(path) or (not path.exists() and (str(source) in HUB or bool(_matches(str(source)))))
+        return holds_images(path) or (not path.exists() and (str(source) in HUB or any(map(holds_images, _matches(str(source))[:1]))))
     if isinstance(source, list | tuple):
-        return bool(source) and all(isinstance(item, str | Path) for item in source)
+        return bool(source) and all(isinstance(item, str | Path) for item in source) and holds_images(Path(source[0]))
     if isinstance(source, np.ndarray):
         return source.ndim >= 3 and source.dtype.kind in "bui"
     if isinstance(source, Tensor):
@@ -113,13 +116,13 @@ def load_images(
     usual = HUB.get(source) if isinstance(source, str) and not Path(source).exists() else None
     size = size or (usual.size if usual else None)
     crop = crop or (usual.crop if usual else "center")
-    reading = Reading((size, size) if isinstance(size, int) else size, crop, 1 if gray else None)
-    reading.check()
-    first = _read(opened["train"], reading)
+    framing = Framing((size, size) if isinstance(size, int) else size, crop, 1 if gray else None)
+    framing.check()
+    first = _read(opened["train"], framing)
     shape = (first.x.shape[1], first.x.shape[2], first.x.shape[3])
     names = [context] if isinstance(context, str) else list(context or ())
     columns = [_label(first, label) for label in names]
-    schema = ImageSchema(shape, levels if bits == 8 else 2**bits, columns, 8 - bits, reading.size, reading.crop, gray)
+    schema = ImageSchema(shape, levels if bits == 8 else 2**bits, columns, 8 - bits, framing.size, framing.crop, gray)
     rows = rows_of_images(first, schema)
     if len(rows) < FEWEST:
         raise DataError(f"{name}: {len(rows)} images are too few to fit a density; give at least {FEWEST}")
@@ -151,7 +154,7 @@ def read_images(source: Any, schema: ImageSchema) -> Images:
     else:
         parts = _open(source)
         opened = parts.get("test", parts["train"])
-    read = _read(opened, Reading(schema.size, schema.crop, schema.shape[0] if schema.shape[0] in (1, 3) else None))
+    read = _read(opened, Framing(schema.size, schema.crop, schema.shape[0] if schema.shape[0] in (1, 3) else None))
     if read.x.shape[1:] != schema.shape:
         found = " x ".join(map(str, read.x.shape[1:]))
         raise DataError(f"{read.name}: expected images of {' x '.join(map(str, schema.shape))} (channels, height, width), got {found}")
@@ -222,12 +225,12 @@ def _digits() -> ImageSource:
     return ImageSource("digits", len(x), labels, pixels=x.astype(np.uint8), levels=known.levels or 256)
 
 
-def _read(source: ImageSource, reading: Reading) -> Images:
+def _read(source: ImageSource, framing: Framing) -> Images:
     if source.pixels is not None:
-        x, told = refit(source.name, source.pixels, reading), list[str]()
+        x, told = refit(source.name, source.pixels, framing), list[str]()
     else:
         assert source.encoded is not None
-        x, told = decode(source.name, source.encoded, reading)
+        x, told = decode(source.name, source.encoded, framing)
     return Images(source.name, torch.from_numpy(x), source.labels, source.places, [*source.notes, *told])
 
 

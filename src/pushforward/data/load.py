@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,16 @@ from .column import Column
 from .contents import repeats
 from .embedded import EMBEDDED
 from .errors import DataError, leaving_out
-from .formats import READERS, Source
+from .formats import READERS, TEXT
 from .image_density import PICTURES, PREFIX, image_density
 from .infer import infer
 from .notes import describe, warn
 from .preprocess import measure
+from .query import is_query
+from .reading import GUESSED, Reading
 from .rows import Rows
 from .schema import Schema, stack
+from .source import Source
 from .tables import read
 from .toy import ENTROPY, SIZES, TOYS
 
@@ -63,6 +67,7 @@ def load(
     weight: str | None = None,
     exclude: str | Sequence[str] | None = None,
     schema: Schema | None = None,
+    reading: Reading = GUESSED,
 ) -> Data:
     """Rows from a name, file, array or table, split and described.
 
@@ -71,7 +76,8 @@ def load(
     Toys and pictures are drawn with ``seed``. Statistics come from the train split, kinds and vocabularies from all rows of ``source``.
 
     Arguments:
-        source: a toy or embedded set by name, a path (.csv .tsv .parquet .arrow .feather .npy .npz), an array, tensor, data frame or table;
+        source: a toy or embedded set by name, a path (.csv .tsv .jsonl .parquet .arrow .feather .npy .npz), a folder, pattern or list of
+            files, a query (SELECT ... of local files), an array, tensor, data frame, dict or table;
             ``image:PATH`` for the points of a picture that is bright where they are likely (``image:PATH?dark``: dark).
         columns: the data; by default all columns that are numbers or times and not context or weight.
         context: columns to condition on; text is allowed here.
@@ -83,6 +89,7 @@ def load(
         weight: a column of non-negative sample weights.
         exclude: columns that take no part.
         schema: of a fitted run, statistics included: the columns are read as its own, and nothing is inferred or measured.
+        reading: how text is read, where that can't be found out from it.
 
     Raises:
         DataError: what is wrong, where, and the remedy, in one sentence.
@@ -95,7 +102,9 @@ def load(
     """
     if missing not in ("error", "drop"):
         raise DataError(f"load: missing must be 'error' or 'drop', got {missing!r}")
-    opened = _open(source, seed)
+    opened = _open(source, seed, reading)
+    if opened.source.table.num_columns and not opened.source.table.num_rows:
+        raise DataError(f"{opened.source.name}: there are no rows in it; give at least {FEWEST}")
     whole = not (columns or context or kinds or exclude)
     if schema is not None:
         columns, context = schema.names, [column.name for column in schema.context]
@@ -110,12 +119,13 @@ def load(
         raise DataError(f"{where}: {len(kept)} rows are too few to fit a density; give at least {FEWEST}")
     understood = schema or _understand(table, chosen, opened, kept)
     rows = _rows(table, understood, chosen.weight, where, kept)
-    further = [None if extra is None else _further(read(extra), understood, chosen, missing, notes) for extra in (valid, test)]
+    further = [None if extra is None else _further(read(extra, reading), understood, chosen, missing, notes) for extra in (valid, test)]
     train, held_out, final = split(rows, seed, further, opened.drawn)
     schema = schema or _measure(understood, train, where)
     _check(schema, {"train": train, "validation": held_out, "test": final}, where)
     sizes = f"{where}: {len(train):,} rows to train, {len(held_out):,} to validate, {len(final):,} to test; {len(schema.columns)} columns."
-    notes = [sizes, *opened.notes, *describe(schema.columns, schema.context), *notes, *warn(schema.columns, train.x.numpy())]
+    read_so = [*opened.notes, *opened.source.notes]
+    notes = [sizes, *read_so, *describe(schema.columns, schema.context), *notes, *warn(schema.columns, train.x.numpy())]
     if not (opened.drawn or schema.discrete):  # of whole numbers, equal rows are no wonder
         notes += repeats(train, {"validation": held_out, "test": final})
     return Data(where, schema, train, held_out, final, opened.entropy if whole else None, notes)
@@ -132,7 +142,7 @@ class _Opened:
     image: tuple[int, ...] | None = None
 
 
-def _open(source: Any, seed: int) -> _Opened:
+def _open(source: Any, seed: int, reading: Reading) -> _Opened:
     if isinstance(source, str) and source in TOYS:
         x = TOYS[source](sum(SIZES), np.random.default_rng(seed))
         return _Opened(replace(read(x), name=source), drawn=True, entropy=ENTROPY[source])
@@ -144,13 +154,16 @@ def _open(source: Any, seed: int) -> _Opened:
     if isinstance(source, str) and source in EMBEDDED:
         known = EMBEDDED[source]()
         return _Opened(known.source, columns=known.columns, levels=known.levels, image=known.image)
-    if isinstance(source, str) and "." not in source and "/" not in source and "\\" not in source:
+    if is_query(source) or (isinstance(source, str) and Path(source).is_dir()):
+        return _Opened(read(source, reading))
+    if isinstance(source, str) and not set(source) & set("./\\"):
         names = [*TOYS, *EMBEDDED, *PICTURES]
         hint = nearest(source, names) or "; check the name"
-        raise DataError(f"load: there are no data called {source!r}{hint} (names: {listing(names, 20)}; files: {listing(READERS)})")
+        there = f"names: {listing(names, 20)}; files: {listing([*TEXT, *READERS], 20)}"
+        raise DataError(f"load: there are no data called {source!r}{hint} ({there})")
     if isinstance(source, str) and source.lower().endswith((".png", ".jpg", ".jpeg")):
         raise DataError(f"load: {source} holds no rows; to fit the density that the picture shows, write {PREFIX}{source}")
-    return _Opened(read(source))
+    return _Opened(read(source, reading))
 
 
 def _names(value: str | Sequence[str] | None) -> list[str]:

@@ -26,7 +26,7 @@ TURNED = 0x0112  # the EXIF tag of a photograph's orientation
 
 
 @dataclass(frozen=True)
-class Reading:
+class Framing:
     """How images are read.
 
     Attributes:
@@ -52,14 +52,14 @@ class Reading:
         return self.size is not None or isinstance(self.crop, int)
 
 
-def decode(name: str, encoded: Callable[[], Iterable[Encoded]], reading: Reading) -> tuple[np.ndarray, list[str]]:
+def decode(name: str, encoded: Callable[[], Iterable[Encoded]], framing: Framing) -> tuple[np.ndarray, list[str]]:
     """Images ``(N, C, H, W)`` uint8, and what happened to them in sentences.
 
     ``encoded`` is gone through twice: headers first, which say how much memory is needed. Resizing is by the mean of boxes where the
     sides shrink by a whole factor, else by Lanczos' kernel. Cost: some 20 microseconds and more for each image, by its size.
 
     Raises:
-        DataError: an image can't be read, or they differ in size and ``reading`` has none.
+        DataError: an image can't be read, or they differ in size and ``framing`` has none.
     """
     sizes: Counter[tuple[int, int]] = Counter()
     modes: Counter[str] = Counter()
@@ -72,9 +72,9 @@ def decode(name: str, encoded: Callable[[], Iterable[Encoded]], reading: Reading
     count = sum(sizes.values())
     if not count:
         raise DataError(f"{name}: there are no images; give at least one")
-    height, width = _target(name, sizes, reading)
+    height, width = _target(name, sizes, framing)
     colours = {mode for mode in modes if mode not in GRAY}
-    channels = reading.channels or (3 if colours else 1)
+    channels = framing.channels or (3 if colours else 1)
     what = f"{name}: reading {count:,} images of {width} x {height} pixels"
     check_memory(what, count * channels * height * width, "give a smaller size, as size=32 (fit --size 32)")
     x = np.empty((count, channels, height, width), np.uint8)
@@ -83,23 +83,23 @@ def decode(name: str, encoded: Callable[[], Iterable[Encoded]], reading: Reading
         with opened(where, item) as image:
             plain, mixed = _plain(where, image, channels)
             seen_through += mixed
-            pixels = np.asarray(_fit(where, plain, reading))
+            pixels = np.asarray(_fit(where, plain, framing))
         x[i] = pixels if channels == 1 else pixels.transpose(2, 0, 1)
     return x, _notes(modes, colours, channels, seen_through, moving)
 
 
-def refit(name: str, x: np.ndarray, reading: Reading) -> np.ndarray:
+def refit(name: str, x: np.ndarray, framing: Framing) -> np.ndarray:
     """Images that are arrays already, ``(N, C, H, W)`` uint8, converted, cut and resized likewise."""
-    channels = reading.channels or x.shape[1]
-    if not reading.changes and channels == x.shape[1]:
+    channels = framing.channels or x.shape[1]
+    if not framing.changes and channels == x.shape[1]:
         return x
     if x.shape[1] not in (1, 3):
         raise DataError(f"{name}: images of {x.shape[1]} channels can't be resized or turned to gray; leave size, crop and gray out")
-    height, width = _target(name, Counter({(x.shape[3], x.shape[2]): len(x)}), reading)
+    height, width = _target(name, Counter({(x.shape[3], x.shape[2]): len(x)}), framing)
     out = np.empty((len(x), channels, height, width), np.uint8)
     for i, image in enumerate(x):
         picture = Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
-        pixels = np.asarray(_fit(f"{name}: image {i}", picture.convert("L" if channels == 1 else "RGB"), reading))
+        pixels = np.asarray(_fit(f"{name}: image {i}", picture.convert("L" if channels == 1 else "RGB"), framing))
         out[i] = pixels if channels == 1 else pixels.transpose(2, 0, 1)
     return out
 
@@ -127,12 +127,12 @@ def _upright_size(image: Image.Image) -> tuple[int, int]:
     return (image.height, image.width) if turned else image.size
 
 
-def _target(name: str, sizes: Counter[tuple[int, int]], reading: Reading) -> tuple[int, int]:
+def _target(name: str, sizes: Counter[tuple[int, int]], framing: Framing) -> tuple[int, int]:
     """Height and width of what is read."""
-    if reading.size is not None:
-        return reading.size
-    if isinstance(reading.crop, int):
-        return reading.crop, reading.crop
+    if framing.size is not None:
+        return framing.size
+    if isinstance(framing.crop, int):
+        return framing.crop, framing.crop
     if len(sizes) > 1:
         found = listing((f"{width} x {height} ({count:,})" for (width, height), count in sizes.most_common()), 4)
         raise DataError(f"{name}: its images differ in size: {found}; give the size to bring them to, as size=32 (fit --size 32)")
@@ -157,21 +157,21 @@ def _plain(where: str, image: Image.Image, channels: int) -> tuple[Image.Image, 
     return (image if image.mode == mode else image.convert(mode)), mixed
 
 
-def _fit(where: str, image: Image.Image, reading: Reading) -> Image.Image:
+def _fit(where: str, image: Image.Image, framing: Framing) -> Image.Image:
     """Cut, then resized."""
     width, height = image.size
-    if isinstance(reading.crop, int):
-        side = reading.crop
+    if isinstance(framing.crop, int):
+        side = framing.crop
         if side > min(width, height):
             raise DataError(f"{where}: is {width} x {height}, too small to cut {side} x {side} pixels out; give a smaller crop")
         image = _centre(image, side, side)
-    elif reading.size is not None and reading.crop == "center":
-        share = min(width / reading.size[1], height / reading.size[0])
-        image = _centre(image, max(1, round(share * reading.size[1])), max(1, round(share * reading.size[0])))
-    if reading.size is None or image.size == reading.size[::-1]:
+    elif framing.size is not None and framing.crop == "center":
+        share = min(width / framing.size[1], height / framing.size[0])
+        image = _centre(image, max(1, round(share * framing.size[1])), max(1, round(share * framing.size[0])))
+    if framing.size is None or image.size == framing.size[::-1]:
         return image
-    whole = image.width % reading.size[1] == 0 and image.height % reading.size[0] == 0
-    return image.resize(reading.size[::-1], Image.Resampling.BOX if whole else Image.Resampling.LANCZOS)
+    whole = image.width % framing.size[1] == 0 and image.height % framing.size[0] == 0
+    return image.resize(framing.size[::-1], Image.Resampling.BOX if whole else Image.Resampling.LANCZOS)
 
 
 def _centre(image: Image.Image, width: int, height: int) -> Image.Image:

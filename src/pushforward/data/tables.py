@@ -2,48 +2,46 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import torch
 
 from ..words import listing, nearest
-from .errors import DataError, reading
-from .formats import Source, from_arrays, read_file
+from .errors import DataError
+from .formats import read_file
+from .objects import from_object
+from .parts import parts_of, read_parts
+from .query import is_query, read_query
+from .reading import GUESSED, Reading
+from .source import Source, check_unique
 
 IN_MEMORY = "in memory"  # what a run remembers of data that came as an array or a table
 
 
-def read(source: Any) -> Source:
-    """A path, array, tensor, data frame or Arrow table as a :class:`Source`.
+def read(source: Any, reading: Reading = GUESSED) -> Source:
+    """A path, several, a query, an array, tensor, data frame or Arrow table as a :class:`Source`.
 
-    Files by their ending: ``.csv``, ``.tsv``, ``.parquet``, ``.arrow``, ``.feather``, ``.npy``, ``.npz``; nothing is unpickled. A CSV file
-    may be separated by commas, semicolons or tabs, and may lack a header if it is all numbers. Unnamed columns are called x0, x1, ...
+    Files by their ending: text in ``.csv``, ``.tsv``, ``.txt``, ``.data``, ``.jsonl``, ``.ndjson``, also compressed (``.gz``, ``.zst``,
+    ``.bz2``), and ``.parquet``, ``.arrow``, ``.feather``, ``.npy``, ``.npz``; nothing is unpickled. Separator, quotes, header, encoding and
+    types of text are found out, or said in ``reading``; unnamed columns are called x0, x1, ... A folder, a pattern with ``*`` or a list of
+    paths is one table; a query begins with SELECT or WITH and reads local files.
 
     Raises:
-        DataError: the file is missing, of an unknown ending or broken, or the object is no table.
+        DataError: a file is missing, of an unknown ending or broken, or the object is no table.
     """
     if isinstance(source, Source):
         return source
+    if is_query(source):
+        return _plain(read_query(source))
+    paths = parts_of(source)
+    if paths is not None:
+        return _plain(read_parts(paths, f"{_called(source)} ({len(paths)} files)" if len(paths) > 1 else paths[0].name, reading))
     if isinstance(source, str | Path):
-        return _plain(read_file(Path(source)))
-    if isinstance(source, torch.Tensor):
-        return _plain(from_arrays("tensor", {"x": _from_tensor(source)}))
-    if isinstance(source, np.ndarray):
-        return _plain(from_arrays("array", {"x": source}))
-    if isinstance(source, pa.Table):
-        return _plain(Source("table", source))
-    if type(source).__module__.split(".")[0] == "pandas" and hasattr(source, "to_frame"):  # a series
-        source = source.to_frame()
-    if type(source).__module__.split(".")[0] == "pandas":
-        return _plain(_from_pandas(source.rename(columns=str)))
-    if hasattr(source, "__arrow_c_stream__"):  # polars, DuckDB and others that speak Arrow
-        with reading(f"load: {type(source).__name__}", "a table", "give a frame of numbers, times and text"):
-            return _plain(Source("table", pa.table(source)))
-    raise DataError(f"load: can't read rows from {type(source).__name__}; give a path, an array, a tensor, a data frame or an Arrow table")
+        return _plain(read_file(Path(source), reading))
+    return _plain(from_object(source))
 
 
 def select(source: Source, names: list[str]) -> pa.Table:
@@ -60,30 +58,18 @@ def select(source: Source, names: list[str]) -> pa.Table:
     return source.table.select(names)
 
 
-def _from_tensor(tensor: torch.Tensor) -> np.ndarray:
-    with reading("load: the tensor", str(tensor.dtype), "give a dense tensor of numbers"):
-        tensor = tensor.detach().cpu()
-        if tensor.is_floating_point() and tensor.element_size() < 4:  # bfloat16 and smaller, which NumPy has not
-            tensor = tensor.float()
-        return tensor.resolve_conj().resolve_neg().numpy()
-
-
-def _from_pandas(frame: Any) -> Source:
-    _unique("data frame", list(frame.columns))
-    for name in frame.columns:
-        try:
-            pa.Array.from_pandas(frame[name])
-        except Exception:  # what Arrow has no type for: as text, so that an error can name the row
-            frame = frame.assign(**{name: frame[name].astype(object).map(str, na_action="ignore").astype("str")})
-    return Source("data frame", pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None))
+def _called(source: Any) -> str:
+    return Path(source).name if isinstance(source, str | Path) else Path(source[0]).parent.name or "list"
 
 
 def _plain(source: Source) -> Source:
-    """The same table without dictionaries, decimals and views: the types that columns are made of, where there are such."""
-    table = source.table
-    _unique(source.name, table.column_names)
+    """The same table without a data frame's index, decimals and views, and without dictionaries but where their words have an order."""
+    check_unique(source.name, source.table.column_names)
+    table, notes = _without_index(source.table)
     for i, field in enumerate(table.schema):
-        dtype = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        dtype = field.type
+        if pa.types.is_dictionary(dtype) and not dtype.ordered:
+            dtype = dtype.value_type
         if pa.types.is_decimal(dtype) or pa.types.is_null(dtype):
             dtype = pa.float64()
         elif pa.types.is_string_view(dtype):
@@ -91,16 +77,22 @@ def _plain(source: Source) -> Source:
         if dtype != field.type:
             with suppress(pa.ArrowException):  # else it stays what it is, and is refused if it is asked for
                 table = table.set_column(i, field.name, _cast(table.column(i), dtype))
-    return Source(source.name, table, source.named)
+    return Source(source.name, table, source.named, (*source.notes, *notes))
+
+
+def _without_index(table: pa.Table) -> tuple[pa.Table, list[str]]:
+    """The table without the columns in which pandas keeps an index, and what to say of them."""
+    with suppress(ValueError, KeyError, TypeError, AttributeError):  # somebody else's metadata
+        index = json.loads((table.schema.metadata or {})[b"pandas"])["index_columns"]
+        named = [name for name in index if isinstance(name, str) and name in table.column_names]
+        if 0 < len(named) < table.num_columns:
+            told = [name for name in named if not name.startswith("__index_level_")]
+            notes = [f"The data frame's index is no data: {listing(told)} (reset_index() makes it a column)."] if told else []
+            return table.drop_columns(named).replace_schema_metadata(None), notes
+    return table.replace_schema_metadata(None), []
 
 
 def _cast(values: pa.ChunkedArray, dtype: pa.DataType) -> pa.ChunkedArray:
     if not pa.types.is_dictionary(values.type):
         return values.cast(dtype)
     return pa.chunked_array([chunk.dictionary.cast(dtype).take(chunk.indices) for chunk in values.chunks], dtype)
-
-
-def _unique(where: str, names: list[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(f"{where}: more than one column is called {listing(map(repr, twice))}; rename them")

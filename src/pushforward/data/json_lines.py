@@ -1,0 +1,40 @@
+"""Text files of a JSON object on each line (.jsonl, .ndjson), also compressed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+
+from .delimited import opens_as_it_is, stream
+from .duck import literal, sandbox
+from .errors import check_memory
+from .reading import Reading
+from .source import Source
+from .spelling import spelled
+
+
+def read_json_lines(path: Path, reading: Reading) -> Source:
+    """The table in a file of JSON objects, one on each line; the keys of all of them are its columns, and what one lacks is missing."""
+    check_memory(f"load: {path}", path.stat().st_size, "read a part of it")
+    if opens_as_it_is(path):
+        table = _objects(path.resolve())
+    else:
+        with TemporaryDirectory() as folder, stream(path) as file:
+            copy = Path(folder).resolve() / "table"
+            with copy.open("wb") as out:
+                shutil.copyfileobj(file, out)
+            table = _objects(copy)
+    text = [name for name, dtype in zip(table.column_names, table.schema.types) if pa.types.is_string(dtype)]
+    typed, notes = spelled(table.select(text), reading)
+    for name in text:
+        table = table.set_column(table.column_names.index(name), name, typed[name])
+    return Source(path.name, table, notes=tuple(notes))
+
+
+def _objects(path: Path) -> pa.Table:
+    with sandbox([str(path)]) as connection:
+        options = "format='newline_delimited', records=true, sample_size=-1, hive_partitioning=false"
+        return connection.sql(f"FROM read_json({literal(str(path))}, {options})").to_arrow_table()

@@ -16,7 +16,7 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 
 from ..words import listing, printable
-from .column import NUMBER
+from .cells import NUMBER
 from .errors import DataError, check_memory, reading
 
 ENCODINGS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32", codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}

@@ -1,6 +1,7 @@
 """Layers: the ways to supply parameters to scalar maps, and maps of whole vectors."""
 
 from .actnorm import ActNorm
+from .atoms import Atoms
 from .autoregressive import Autoregressive
 from .block_autoregressive import BlockAutoregressive
 from .cast import Cast
@@ -28,6 +29,7 @@ from .triangular import Triangular
 
 __all__ = [
     "ActNorm",
+    "Atoms",
     "Autoregressive",
     "BlockAutoregressive",
     "Cast",

@@ -10,7 +10,7 @@ from .. import options as signature
 from ..baselines import baselines, files, no_files
 from ..core import Flow
 from ..data import Data, ImageSchema
-from ..data.notes import repeated
+from ..data.doubts import repeated
 from ..doctor import diagnose
 from ..evaluation import Results, c2st, calibration, evaluate, likelihood_quantiles, verdict
 from ..models import MODELS

@@ -7,6 +7,7 @@ import json
 import math
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -335,3 +336,28 @@ def test_kinds_from_outside_are_checked():
         with pytest.raises(ValueError):
             Column.from_json({"name": "v", "kind": good["kind"] | change})
     assert Column.from_json(good).kind == Integer(low=0, high=4)
+
+
+def test_a_schema_from_before_kinds_were_objects():
+    """As a release before wrote it: the same numbers for the same rows, the same layers, and back again."""
+    old = json.loads((Path(__file__).parent / "schema_version_1.json").read_text())
+    assert "version" not in old["schema"] and old["schema"]["columns"][0]["kind"] == "real"
+    schema = Schema.from_json(old["schema"])
+    x, context = (torch.tensor(old[part], dtype=torch.float64) for part in ("x", "context"))
+    rows = schema.decode(x)
+    for name, values in zip(schema.decode_context(context).column_names, schema.decode_context(context).columns):
+        rows = rows.append_column(name, values)
+    again, given = schema.encode(rows)
+    assert torch.equal(again, x) and torch.equal(given, context)
+    assert [str(dtype) for dtype in rows.schema.types] == [
+        column["dtype"] for part in ("columns", "context") for column in old["schema"][part]
+    ]
+    chain = Chain(*schema.layers())
+    assert {name: list(values.shape) for name, values in chain.state_dict().items()} == old["state"]
+    assert chain.encode(x).tolist() == old["z"] and schema.embed()(context).tolist() == old["embedded"]
+    assert Schema.from_json(json.loads(json.dumps(schema.to_json()))) == schema
+    with pytest.raises(DataError, match="version 3, which this release can't read"):
+        Schema.from_json(schema.to_json() | {"version": 3})
+    for change in ({"kind": "nothing"}, {"step": 7, "kind": "time"}, {"kind": "interval", "low": None}, {"std": 0}):
+        with pytest.raises(DataError, match="not the description"):
+            Schema.from_json({"columns": [old["schema"]["columns"][0] | change]})

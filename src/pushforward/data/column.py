@@ -21,6 +21,7 @@ class Column:
 
     Example::
 
+        >>> from pushforward.data.kinds import Integer
         >>> Column("grade", Integer(low=1, high=5)).levels
         5
     """

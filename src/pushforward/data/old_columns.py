@@ -32,6 +32,11 @@ def renewed(old: Mapping[str, Any]) -> dict[str, Any]:
             return {"kind": "category", "vocabulary": old.get("vocabulary") or ()} | known
         case "time":
             whole = known["dtype"] in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-            return {"kind": "time", "unit": UNITS.get(old.get("step", 1)), "written": "s" if whole else old.get("format")} | known
+            return {
+                "kind": "time",
+                "unit": UNITS.get(old.get("step", 1)),
+                "written": "s" if whole else old.get("format"),
+                "cut": True,
+            } | known
         case other:
             raise DataError(f"expected the kind of a column, got {other!r:.60}")

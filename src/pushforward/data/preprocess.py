@@ -47,6 +47,7 @@ class Embed(nn.Module):
 
     Example::
 
+        >>> from pushforward.data.kinds import Category, Real, Statistics
         >>> hour = Real(seen=Statistics(mean=12.0, std=4.0))
         >>> embed = Embed([Column("origin", Category(vocabulary=("EWR", "JFK", "LGA"))), Column("hour", hour)])
         >>> embed(torch.tensor([[2.0, 12.0]])).tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -43,12 +44,12 @@ class Atoms(Transform):
 
     def __init__(self, low: Sequence[float], high: Sequence[float], width: Sequence[float]):
         super().__init__()
-        values = [torch.tensor(list(part), dtype=torch.float64) for part in (low, high, width)]
-        if len({len(part) for part in values}) > 1 or not len(values[0]):
-            raise ValueError(f"Atoms: expected one low, high and width per channel, got {', '.join(str(len(part)) for part in values)}")
-        if not bool((values[0] < values[1]).all() and (values[2] > 0).all() and values[2].isfinite().all()):
+        if not 0 < len(low) == len(high) == len(width):
+            raise ValueError(f"Atoms: expected one low, high and width per channel, got {len(low)}, {len(high)} and {len(width)}")
+        if not all(a < b and 0 < w < math.inf for a, b, w in zip(low, high, width)):
             raise ValueError("Atoms: expected ranges that are not empty, and widths that are positive and finite")
-        self.register_buffer("bits", torch.stack(values).view(torch.int64))  # as integers, which .to(dtype) leaves alone
+        values = torch.tensor([list(low), list(high), list(width)], dtype=torch.float64)
+        self.register_buffer("bits", values.view(torch.int64))  # as integers, which .to(dtype) leaves alone
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         low, _, width = self._like(x)

@@ -27,6 +27,7 @@ class Time(Counted):
             or ``yyyymmdd``; None for types of times.
         origin: what is counted from, in ticks of the type; not 0 only where counts from 0 would be too long for what layers do to them.
         low, high: the ends, in counts; None where there is none.
+        cut: whether parts finer than a second are cut off, as they were in runs of old.
     """
 
     name: ClassVar[str] = "time"
@@ -35,6 +36,7 @@ class Time(Counted):
     origin: int = 0
     low: float | None = None
     high: float | None = None
+    cut: bool = False
 
     @classmethod
     def infer(cls, cells: Cells) -> Time | None:
@@ -111,6 +113,8 @@ class Time(Counted):
         ticks, per = self._ticks(cells), times.LENGTHS[self.unit] // self._tick
         first, last = self._reach()
         cells.refuse((ticks < first) | (ticks > last), "which is beyond the times that this column's type can hold")
+        if self.cut:
+            ticks = ticks - ticks % max(1, times.LENGTHS["s"] // self._tick)
         moved = ticks - self.origin
         cells.refuse(
             moved % per != 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -31,6 +32,11 @@ def positive(n: int, *shape: int) -> Tensor:
 
 def integers(n: int, *shape: int) -> Tensor:
     return torch.randint(0, 5, (n, *shape)).double()
+
+
+def clipped(n: int, *shape: int) -> Tensor:
+    """Many numbers at 0 and at 1."""
+    return (torch.rand(n, *shape) * 2 - 0.5).clamp(0, 1)
 
 
 def wide(n: int, *shape: int) -> Tensor:
@@ -336,6 +342,8 @@ LAYERS: dict[str, Layer] = {
         shape=(4,),
     ),
     "columns-context": Layer(lambda: pt.Columns(([2, 0], ConditionalAffine(2, 2))), context=2, untouched=(1,)),
+    "atoms": Layer(lambda: pt.Atoms([0.0, -math.inf, 0.0], [math.inf, 1.0, 1.0], [0.5, 1.0, 0.3]), domain=clipped),
+    "atoms-image": Layer(lambda: pt.Atoms([0.0, 0.0], [1.0, 1.0], [0.5, 2.0]), domain=clipped, shape=(2, 2, 3)),
     "cast": Layer(lambda: pt.Cast(), keeps_dtype=False),
     "dequantize": Layer(lambda: pt.Dequantize(), domain=integers),
     "dequantize-levels": Layer(lambda: pt.Dequantize(levels=5), domain=integers, shape=(1, 2, 2)),

@@ -42,7 +42,7 @@ def refused(source, *words: str, **options) -> str:
     [
         (f"a;b\n{ROWS}".encode("utf-16-le"), ["NUL bytes, as UTF-16 has"]),
         (b"a\x1b[31m;a\x1b[31m\n1;2\n", ["more than one column", r"a\x1b[31m"]),
-        (b"a" * 3000 + b"\n" + b"x\n" * 40, ["no column of numbers"]),
+        (b"a" * 3000 + b"\n" + b"x\n" * 40, ["nothing to model", "is always x"]),
         (b"", [".csv"]),
     ],
 )
@@ -259,7 +259,7 @@ def test_extreme_numbers_are_refused_before_training():
 
 def test_large_floats_are_numbers_not_counts():
     masses = np.random.default_rng(0).normal(2e30, 1e29, 200)
-    assert load(pd.DataFrame({"mass": masses})).schema.columns[0].kind == "real"
+    assert load(pd.DataFrame({"mass": masses})).schema.columns[0].kind.name == "real"
 
 
 def test_weights_of_a_split_that_are_all_zero():

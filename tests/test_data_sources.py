@@ -82,12 +82,12 @@ def test_every_format(ending, tmp_path):
     table, path = simple(), tmp_path / f"t{ending}"
     write(path, table)
     data = load(str(path))
-    assert data.name == f"t{ending}" and data.schema.names == (["x0", "x1"] if ending == ".npy" else ["a", "b"])
-    assert [column.kind for column in data.schema.columns] == ["real", "integer"]
+    assert data.name == f"t{ending}" and data.schema.names[:2] == (["x0", "x1"] if ending == ".npy" else ["a", "b"])
+    assert [column.kind.name for column in data.schema.columns][:2] == ["real", "integer"]
     everything = torch.cat([data.train.x, data.valid.x, data.test.x])[:, 0].sort().values
     np.testing.assert_array_equal(everything, np.sort(table["a"].to_numpy()))
     if ending not in (".npy", ".npz"):
-        assert any("Left out" in note and "word" in note for note in data.notes)
+        assert data.schema.columns[2].vocabulary == ("x", "y")
 
 
 @pytest.mark.parametrize("make", [np.asarray, torch.as_tensor, lambda x: torch.as_tensor(x).float(), lambda x: pd.DataFrame(x)])
@@ -108,10 +108,10 @@ def test_csv_dialects(tmp_path):
     assert data.schema.names == ["x0", "x1"] and sum(map(len, (data.train, data.valid, data.test))) == 60
     # what the first megabyte of a file holds does not decide its types
     (tmp_path / "late.csv").write_text("a,b\n" + "\n".join(["1,2"] * 300_000 + ["1.5,2"]))
-    assert load(tmp_path / "late.csv").schema.columns[0].kind == "real"
+    assert load(tmp_path / "late.csv").schema.columns[0].vocabulary == ("1", "1.5")
     (tmp_path / "time.csv").write_text("t,a\n" + "\n".join(f"2020-01-01 {i % 24:02}:00:00,{i}.5" for i in range(60)))
     column = load(tmp_path / "time.csv").schema.columns[0]
-    assert column.kind == "time" and column.step == 3600
+    assert column.kind.name == "time" and column.step == 3600
 
 
 def test_embedded():
@@ -145,22 +145,22 @@ ERRORS = {
     "kind": (lambda: load(table(), kinds={"a": "positve"}), "unknown kind 'positve'.*did you mean 'positive'"),
     "ends": (lambda: load(table(), kinds={"a": "interval:3:1"}), "interval:LOW:HIGH"),
     "text cell": (lambda: load(table(c=["1.5"] * 17 + ["n/a?"] + ["2"] * 22)), "text in a numeric column: row 17 of column 'c'.*'n/a\\?'"),
-    "text column": (lambda: load(table(c=["UA"] * 40), columns=["a", "c"]), "text in a numeric column: row 0 of column 'c'.*'UA'"),
-    "text as data": (lambda: load(table(c=["UA"] * 40), columns=["c"], kinds={"c": "text"}), "holds text, which has no density"),
+    "text column": (lambda: load(table(c=["UA", "AA"] * 20), kinds={"c": "real"}), "text in a numeric column: row 0 of column 'c'.*'UA'"),
     "nothing left": (lambda: load(table(), columns=None, context=["a", "b"]), "no column of numbers"),
     "missing": (lambda: load(table(c=[None, math.nan, math.inf, *REAL[3:]], d=[None, *REAL[1:]])), "in 2 of 4 .*c 3, d 1.*--missing drop"),
-    "constant": (lambda: load(table(c=[0.1] * 40)), "'c' is always 0.1"),
-    "declared constant": (lambda: load(table(c=[3] * 40), kinds={"c": "real"}), "'c' is always 3"),
+    "constants": (lambda: load(table(c=[0.1] * 40, d=[2] * 40), columns=["c", "d"]), "'c' is always 0.1, 'd' is always 2"),
+    "declared constant": (lambda: load(table(c=[3] * 40), kinds={"c": "real"}), "'c' is always 3.*--exclude c"),
     "few": (lambda: load(table().slice(0, 19)), "19 rows are too few"),
     "few after dropping": (lambda: load(table(c=[None] * 30 + REAL[:10]), missing="drop"), "10 rows are too few"),
-    "missing word": (lambda: load(table(), missing="ignore"), "must be 'error' or 'drop'"),
-    "interval": (lambda: load(table(c=[0.5] * 39 + [7.25]), kinds={"c": "interval:0:5"}), r"row 39 of column 'c'.*7\.25.*\(0, 5\)"),
+    "missing word": (lambda: load(table(), missing="ignore"), "must be 'error', 'drop' or 'keep'"),
+    "interval": (
+        lambda: load(table(c=[0.5] * 39 + [7.25]), kinds={"c": "interval:0:5"}),
+        r"row 39 of column 'c'.*7\.25.*outside the levels 0.00..5.00",
+    ),
     "positive": (lambda: load(table(c=[*REAL[:8], -2.5, *REAL[9:]]), kinds={"c": "positive"}), r"row 8 of column 'c'.*-2\.5.*positive"),
     "integer": (lambda: load(table(), kinds={"a": "integer"}), "row 0 of column 'a'.*whole numbers"),
-    "too big": (lambda: load(table(c=[2**60 + i for i in range(40)])), "beyond 2\\*\\*53"),
+    "too big": (lambda: load(table(c=[2**62 + i % 30 for i in range(40)])), "beyond 2\\*\\*53.*--exclude c"),
     "times as numbers": (lambda: load(table(c=[datetime.date(2020, 1, 1)] * 40), kinds={"c": "real"}), "can't be of the kind 'real'"),
-    "durations": (lambda: load(table(c=[datetime.timedelta(1)] * 40), columns=["c"]), "holds duration.*convert it to a number"),
-    "time of day": (lambda: load(table(c=[datetime.time(1)] * 40), kinds={"c": "time"}), "holds time64.*convert it to a number"),
     "duplicate names": (lambda: load(pa.table([REAL, REAL], names=["a", "a"])), "more than one column is called 'a'"),
     "list": (lambda: load(table(c=[[1]] * 40), columns=["c"]), "neither number nor time nor text"),
 }
@@ -212,7 +212,7 @@ def test_errors_at_score_time():
         "row 0 of column 'hourly'.*steps of 3,600 seconds": changed("hourly", [datetime.datetime(2020, 1, 1, 0, 30)] * N),
         "column 'hourly' holds double instead of times": changed("hourly", [1.5] * N),
         "column 'real' holds timestamp": changed("real", [datetime.datetime(2020, 1, 1)] * N),
-        "row 0 of column 'flag'.*outside the levels 0..1": changed("flag", [2] * N),
+        "row 0 of column 'flag' .*a value that was not there in training": changed("flag", [2] * N),
         r"expected 5 columns \(real, whole, hourly, flag, code\), got 3": np.zeros((4, 3)),
     }
     for message, attempt in attempts.items():

@@ -17,9 +17,10 @@ import pushforward as pf
 from pushforward import kernels
 from pushforward.core import Chain, Flow, Inverse, Transform
 from pushforward.data import Column, Rows, load
+from pushforward.data.doubts import doubts
+from pushforward.data.kinds import Integer
 from pushforward.distributions import Normal
 from pushforward.doctor import check_normalized, diagnose
-from pushforward.doctor.columns import doubts
 from pushforward.doctor.walk import log_det
 from pushforward.evaluation import calibration
 from pushforward.kernels import masked_layer
@@ -250,7 +251,7 @@ def test_doubtful_columns(more, expected):
 
 
 def test_integers_may_repeat():
-    assert not doubts(np.random.default_rng(0).integers(0, 3, (500, 2)).astype(float), [Column(name, "integer") for name in "ab"])
+    assert not doubts(np.random.default_rng(0).integers(0, 3, (500, 2)).astype(float), [Column(name, Integer()) for name in "ab"])
 
 
 def test_log_det_by_autograd():
@@ -304,7 +305,7 @@ def test_a_flow_that_is_too_sure():
 def test_fit_and_doctor_say_the_same_of_columns(tmp_path):
     """In the same words and one line for many columns; and the verdict of such a run begins with it."""
     rng = np.random.default_rng(0)
-    table = {f"grid{i}": rng.integers(0, 9, 1000) / 4 for i in range(7)} | {"free": rng.normal(size=1000)}
+    table = {f"grid{i}": rng.integers(0, 30, 1000) / 7 for i in range(7)} | {"free": rng.normal(size=1000)}
     path = tmp_path / "table.parquet"
     pyarrow.parquet.write_table(pa.table(table), path)
     run = pf.fit(path, "gaussian", options=["train.steps=2"], report=False, progress=False, out=tmp_path / "run")

@@ -16,6 +16,7 @@ from PIL import Image
 from pushforward import latent, plots, verbs
 from pushforward.cli import main
 from pushforward.data import Column, DataError, ImageSchema, load_images
+from pushforward.data.kinds import Category
 from pushforward.models.build import build
 from pushforward.plots import to_bytes
 from pushforward.training import Run
@@ -44,7 +45,7 @@ def folder(tmp_path_factory):
     pq.write_table(pa.table({"image": images}), path / "bare.parquet")
     Image.fromarray(x[0].astype(np.uint8)).save(path / "a.png")
     Image.fromarray(np.kron(x[1], np.ones((3, 3, 1))).astype(np.uint8)).save(path / "b.png")
-    for name, context in (("plain", []), ("given", [Column("label", "text", "string", vocabulary=("dark", "light"))])):
+    for name, context in (("plain", []), ("given", [Column("label", Category(dtype="string", vocabulary=("dark", "light")))])):
         make(path / name, path / "images.parquet", ImageSchema((3, 8, 8), 256, context))
     make(path / "bare", path / "bare.parquet", ImageSchema((3, 8, 8), 256))
     return path

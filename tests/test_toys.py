@@ -131,7 +131,7 @@ def test_load_a_toy():
     data = load("moons", seed=3)
     assert (len(data.train), len(data.valid), len(data.test)) == (200_000, 20_000, 50_000)
     assert data.name == "moons" and data.entropy == ENTROPY["moons"] and data.schema.shape == (2,)
-    assert [column.kind for column in data.schema.columns] == ["real", "real"]
+    assert [column.kind.name for column in data.schema.columns] == ["real", "real"]
     assert not (data.train.x[:20_000] == data.valid.x).any()
     assert (load("moons", seed=3).test.x == data.test.x).all()
 

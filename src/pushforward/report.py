@@ -212,28 +212,21 @@ def _data(data: Data) -> str:
 
 
 def _column(column: Column, role: str) -> tuple[str, ...]:
-    ends = (column.minimum, column.maximum)
-    if column.vocabulary:
-        low, high = column.vocabulary[0], column.vocabulary[-1]
-    else:
-        low, high = (f"{end:,.0f}" if column.discrete else f"{end:.5g}" for end in ends)
-    return column.name, role, column.kind, low.replace("-", "−"), high.replace("-", "−"), f"{column.distinct:,}", _treatment(column, role)
+    kind, ends = column.kind, (column.minimum, column.maximum)
+    low, high = (column.vocabulary[0], column.vocabulary[-1]) if column.vocabulary else map(kind.shown, ends)
+    low, high = (f"−{end[1:]}" if end[:1] == "-" else end for end in (low, high))
+    return column.name, role, kind.name, low, high, f"{column.distinct:,}", _treatment(column, role)
 
 
 def _treatment(column: Column, role: str) -> str:
     """What happens to a column before the nets see it."""
-    if column.vocabulary:
-        return f"one-hot, {len(column.vocabulary)} values"
     if role == "given":
-        return "standardized"
-    if column.levels is not None:
-        return f"{column.levels} levels: dequantized, logit, standardized"
-    if column.kind == "time":
-        return f"counted in steps of {column.step:,} s since 1970, dequantized, standardized"
+        return f"one-hot, {len(column.vocabulary)} values" if column.vocabulary else "standardized"
     if column.discrete:
-        return "dequantized, standardized"
-    maps = {"positive": "logarithm, ", "interval": f"logit of ({column.low}, {column.high}), "}
-    return maps.get(column.kind, "") + "standardized"
+        how = "dequantized, standardized" if column.levels is None else f"{column.levels:,} levels: dequantized, logit, standardized"
+        return f"{column.kind.words()}; {how}" if column.kind.name == "time" else how
+    maps: dict[tuple[int, ...], str] = {(2,): "logarithm, ", (3,): "logit, ", (4,): "room for the ends, "}
+    return maps.get(column.kind.form() or (), "") + "standardized"
 
 
 def _doctor(diagnosis: Diagnosis) -> str:

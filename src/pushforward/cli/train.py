@@ -35,7 +35,8 @@ def fit_command(
     context: Annotated[list[str] | None, typer.Option(metavar="A,B", help="Columns or labels to condition on; may be text.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(metavar="A,B", help="Columns that take no part.")] = None,
     kind: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=KIND", help="real, integer, positive, interval:LOW:HIGH, text or time; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="NAME=KIND", help="real, integer, positive, interval:LOW:HIGH, grid:STEP, category, time, ...; repeatable."),
     ] = None,
     missing: Annotated[str, typer.Option(metavar="error|drop", help="What to do with rows that have missing values.")] = "error",
     valid: Annotated[str | None, typer.Option(metavar="FILE", help="Validation rows; a tenth of DATA otherwise.")] = None,

@@ -6,6 +6,7 @@ from .errors import DataError
 from .hub import HUB
 from .image_schema import ImageSchema, schema_from_json
 from .images import is_images, load_images, read_images
+from .kinds import Kind, Support
 from .load import Data, load
 from .reading import Reading
 from .rows import Rows
@@ -21,9 +22,11 @@ __all__ = [
     "Data",
     "DataError",
     "ImageSchema",
+    "Kind",
     "Reading",
     "Rows",
     "Schema",
+    "Support",
     "entropy",
     "is_images",
     "load",

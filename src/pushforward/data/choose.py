@@ -9,13 +9,12 @@ import numpy as np
 import pyarrow as pa
 
 from ..words import listing
-from .column import absent
+from .cells import Cells, absent
 from .errors import DataError
 from .formats import Source
-from .infer import is_data, parse
+from .infer import HIDDEN, parse, role
 from .schema import check_complete
 from .tables import select
-from .times import fractions
 
 
 @dataclass(frozen=True)
@@ -26,11 +25,22 @@ class Chosen:
     context: list[str]
     kinds: dict[str, str]
     weight: str | None
-    left_out: list[str]
+    unreadable: list[str]
+    identifiers: list[str]
 
     @property
     def names(self) -> list[str]:
         return [*self.columns, *self.context, *([self.weight] if self.weight else [])]
+
+    def notes(self) -> list[str]:
+        """What to tell of columns that take no part."""
+        found = []
+        if self.unreadable:
+            found.append(f"Left out, since they hold neither numbers nor times nor text: {listing(self.unreadable, 20)}.")
+        if self.identifiers:
+            words = "Left out, since they name the rows and do not describe them (row numbers, or a value of its own in nearly every row)"
+            found.append(f"{words}: {listing(self.identifiers, 20)}; name them among the columns to model them (fit --columns).")
+        return found
 
 
 def choose(
@@ -41,7 +51,7 @@ def choose(
     weight: str | None,
     exclude: Sequence[str] = (),
 ) -> Chosen:
-    """The roles of the columns; without ``columns`` all numbers and times that have no other role are data. Excluded ones are none.
+    """The roles of the columns; without ``columns`` all that have no other role are data but identifiers. Excluded ones are none.
 
     Raises:
         DataError: a name is unknown (with the nearest), or has two roles, a kind is unknown, or no data column is left.
@@ -50,39 +60,36 @@ def choose(
     select(source, [*(columns or []), *others, *kinds, *exclude])
     for name, kind in kinds.items():
         parse(kind, name, source.name)
-    left_out: list[str] = []
+    roles: dict[str, str] = {}
     if columns is None:
         free = [name for name in source.table.column_names if name not in (*others, *exclude)]
-        columns = [name for name in free if is_data(source.table[name], kinds.get(name))]
-        left_out = [name for name in free if name not in columns]
+        roles = {name: role(Cells(source.table[name], name, source.name), kinds.get(name)) for name in free}
+        columns = [name for name in free if roles[name] == "data"]
     columns = [name for name in columns if name not in exclude]
-    chosen = Chosen(columns, context, kinds, weight, left_out)
+    unreadable, identifiers = ([name for name, found in roles.items() if found == what] for what in ("unreadable", HIDDEN))
+    chosen = Chosen(columns, context, kinds, weight, unreadable, identifiers)
     twice = sorted({name for name in chosen.names if chosen.names.count(name) > 1})
     if twice:
         raise DataError(f"{source.name}: {listing(map(repr, twice))} named more than once; a column is data, context or weight")
     if not chosen.columns:
-        raise DataError(f"{source.name}: no column of numbers or times is left to model; it has {listing(source.table.column_names)}")
+        why = f"; {listing(identifiers)} only name the rows" if identifiers else ""
+        raise DataError(f"{source.name}: no column of numbers or times is left to model{why}; it has {listing(source.table.column_names)}")
     return chosen
 
 
 def complete(source: Source, chosen: Chosen, missing: str) -> tuple[pa.Table, np.ndarray, list[str]]:
-    """The chosen columns of the rows without missing values, those rows' numbers in the source, and notes.
+    """The chosen columns of the rows that take part, those rows' numbers in the source, and notes.
 
     Raises:
-        DataError: values are missing and ``missing`` is not "drop".
+        DataError: values are missing and ``missing`` is "error", or in the context or the weight, where it is "keep".
     """
     table = select(source, chosen.names)
-    n = table.num_rows
-    gaps = np.logical_or.reduce([absent(table[name]) for name in chosen.names])
-    if gaps.any() and missing == "error":
-        check_complete(source.name, table, "drop those rows (missing='drop', fit --missing drop) or fill them in")
+    n, needed = table.num_rows, chosen.names[len(chosen.columns) :] if missing == "keep" else chosen.names
+    gaps = np.logical_or.reduce([np.zeros(n, bool), *(absent(table[name]) for name in needed)])
+    if gaps.any() and missing != "drop":
+        check_complete(source.name, table.select(needed), "drop those rows (missing='drop', fit --missing drop) or fill them in")
     kept, notes = np.flatnonzero(~gaps), []
     if len(kept) < n:
         table = table.filter(pa.array(~gaps))
         notes.append(f"{n - len(kept):,} of {n:,} rows of {source.name} with missing, NaN or infinite values were dropped.")
-    if chosen.left_out:
-        notes.append(f"Left out, since they hold neither numbers nor times (text can serve as context): {listing(chosen.left_out, 20)}.")
-    cut = [name for name in chosen.names if fractions(table[name])]
-    if cut:
-        notes.append(f"Fractions of a second are cut off: {listing(cut)}.")
-    return table, kept, notes
+    return table, kept, [*notes, *chosen.notes()]

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,13 @@ import torch
 
 from ..shell import joined
 from ..words import listing, printable
-from .column import Column, arrow_type, decode
+from .column import Column
 from .errors import DataError
 from .image_schema import ImageSchema
+from .kinds import Constant, Integer, Time
+from .restore import arrow_type
 from .schema import Schema
+from .times import EPOCHS, LENGTHS
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TRUTH = {"true": True, "yes": True, "t": True, "y": True, "1": True, "false": False, "no": False, "f": False, "n": False, "0": False}
@@ -59,16 +63,21 @@ def context_rows(schema: Schema | ImageSchema, context: Any) -> torch.Tensor | N
 
 def example(column: Column) -> bool | int | float | str:
     """A value of the column, such as :func:`context_rows` takes: its smallest in training, in the units and the spelling of the data."""
-    if column.vocabulary:
-        return column.vocabulary[0]
-    if column.kind == "integer" and column.dtype != "bool":
-        return int(column.minimum)
-    if column.kind == "time" or column.dtype == "bool":
-        value = decode(np.array([column.minimum]), column)[0].as_py()
-        return value.isoformat() if isinstance(value, date) else value
-    short = float(f"{column.minimum:.6g}")
-    low, high = (end if end is not None else column.minimum for end in (column.low, column.high))
-    return short if column.kind != "interval" or low < short < high else column.minimum
+    value = column.kind.decode(np.array([column.minimum]))[0].as_py()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, bool | str) or column.vocabulary:
+        return value if isinstance(value, bool | str) else str(value)
+    if isinstance(column.kind, Integer | Time):
+        return int(value)
+    short = float(f"{value:.6g}")
+    if column.discrete:
+        return float(value)
+    ends = column.kind.support()
+    inside = (ends.low is None or ends.low < short) and (ends.high is None or short < ends.high)
+    return short if inside else float(value)
 
 
 def assignments(columns: list[Column]) -> list[str]:
@@ -79,15 +88,15 @@ def assignments(columns: list[Column]) -> list[str]:
 
 def _values(column: Column, values: list[Any]) -> pa.Array:
     try:
+        if isinstance(column.kind, Time):
+            return _times(column, column.kind, values)
         return pa.array([_value(column, value) for value in values])
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OverflowError) as error:
         raise DataError(f"sample: the values of {column.name!r} are not of one type; give all as {assignments([column])[0]}") from error
 
 
 def _value(column: Column, value: Any) -> Any:
     """A value of the context as :meth:`Schema.encode` takes it."""
-    if column.kind == "time":
-        return _seconds(column, value)
     if not isinstance(value, str):
         return value
     bare = value.strip()
@@ -96,8 +105,10 @@ def _value(column: Column, value: Any) -> Any:
         if known is None:
             raise DataError(f"sample: {column.name!r} is true or false, got {printable(value)!r}; write one of {', '.join(TRUTH)}")
         return known
-    if column.kind == "text":
-        return value if value in (column.vocabulary or ()) or bare not in (column.vocabulary or ()) else bare
+    if column.vocabulary:
+        return value if value in column.vocabulary or bare not in column.vocabulary else bare
+    if isinstance(column.kind, Constant):
+        return value
     try:
         number = int(bare) if re.fullmatch(r"[-+]?\d+", bare) else float(bare)
     except ValueError:
@@ -107,31 +118,52 @@ def _value(column: Column, value: Any) -> Any:
     return number
 
 
-def _seconds(column: Column, value: Any) -> Any:
-    """Dates and times, written or not, as seconds since 1970; without a zone they are in that of the column, else in UTC."""
+def _times(column: Column, kind: Time, values: list[Any]) -> pa.Array:
+    """Dates and times, written or not, as the column holds them; points without a zone are in that of the column, else in UTC."""
     dtype = arrow_type(column.dtype)
+    read = [_time(column, kind, dtype, value) for value in values]
+    if kind.clock or kind.span:
+        return pa.array(read, dtype)
+    return pa.array(read, pa.int64()).cast(pa.timestamp("us") if _typed(kind) else pa.int64())
+
+
+def _typed(kind: Time) -> bool:
+    """Whether a column holds times as such or as text, and no whole numbers."""
+    return kind.written is None or "%" in kind.written
+
+
+def _time(column: Column, kind: Time, dtype: pa.DataType, value: Any) -> Any:
+    """A duration or a time of day as such; a point in time in microseconds since 1970, or as the whole numbers of the column."""
+    per = LENGTHS["s"] // LENGTHS[kind.written if kind.written in EPOCHS else "us"]
     if isinstance(value, str):
-        if pa.types.is_integer(dtype) and re.fullmatch(r"\s*[-+]?\d+\s*", value):
-            return int(value)
+        bare = value.strip()
+        if not _typed(kind) and re.fullmatch(r"[-+]?\d+", bare):
+            return int(bare)
         try:
-            value = datetime.fromisoformat(value.strip())
+            if kind.span:
+                return timedelta(seconds=float(bare))
+            value = time.fromisoformat(bare) if kind.clock else datetime.fromisoformat(bare)
         except ValueError:
+            spelling = "5400, in seconds" if kind.span else "10:30:00" if kind.clock else "2021-03-04 or 2021-03-04T10:00:00Z"
             raise DataError(
-                f"sample: {column.name!r} is a time, got {printable(value)!r}; write one as 2021-03-04 or 2021-03-04T10:00:00Z, "
-                f"as {assignments([column])[0]}"
+                f"sample: {column.name!r} is a time, got {printable(value)!r}; write one as {spelling}, as {assignments([column])[0]}"
             ) from None
+    if kind.span and not isinstance(value, timedelta):
+        return timedelta(seconds=float(value))
     if not isinstance(value, date):
-        return value
+        return value * per if _typed(kind) and isinstance(value, Integral) else value
     moment = value if isinstance(value, datetime) else datetime.combine(value, time())
+    if kind.written == "yyyymmdd":
+        return moment.year * 10_000 + moment.month * 100 + moment.day
     if moment.tzinfo is None:
         zone = dtype.tz if pa.types.is_timestamp(dtype) else None
         moment = moment.replace(tzinfo=pa.lib.string_to_tzinfo(zone) if zone else UTC)
-    return (moment - EPOCH) // timedelta(seconds=1)
+    return (moment - EPOCH) // timedelta(microseconds=1) * per // 10**6
 
 
 def _described(schema: Schema | ImageSchema) -> str:
     parts = []
     for column in schema.context:
         words = column.vocabulary
-        parts.append(printable(column.name) + (f" ({listing(words)})" if words else f" (a number, {column.kind})"))
+        parts.append(printable(column.name) + (f" ({listing(words)})" if words else f" ({column.kind.words()})"))
     return " and ".join(parts)

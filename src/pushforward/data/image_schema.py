@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from ..core import Transform
 from ..documents import validated
 from . import preprocess
-from .column import Column, check
+from .column import Column
 from .errors import DataError
-from .schema import Schema
+from .schema import VERSION, Schema, columns_from_json
 
 MOST = 2**28  # numbers of an image
 
@@ -93,7 +93,8 @@ class ImageSchema:
 
     def to_json(self) -> dict[str, Any]:
         """The schema as what JSON can hold, without loss; ``"data": "images"`` tells it from a table's."""
-        return {"data": "images"} | asdict(self)
+        described = asdict(replace(self, context=[])) | {"context": [column.to_json() for column in self.context]}
+        return {"data": "images", "version": VERSION} | described
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ImageSchema:
@@ -103,11 +104,11 @@ class ImageSchema:
             DataError: it is not one.
         """
         try:
-            found = validated(cls, value, "ImageSchema")
+            described = validated(dict[str, Any], value, "ImageSchema")
+            context = columns_from_json(described.get("context", []))
+            found = replace(validated(cls, described | {"context": []}, "ImageSchema"), context=context)
         except ValueError as error:
             raise DataError(f"not the description of images ({error})") from None
-        for column in found.context:
-            check(column)
         sizes = (*found.shape, *(found.size or ()))
         if min(sizes) < 1 or found.dim > MOST or not 2 <= found.levels <= 2**16 or not 0 <= found.shift < 8:
             raise DataError(f"not the description of images: {found.levels} levels, shape {found.shape}, size {found.size}")

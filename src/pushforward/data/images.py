@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from ..words import listing, nearest
-from .column import Column, is_string, strings
+from .cells import is_string, strings
+from .column import Column
 from .embedded import EMBEDDED
 from .errors import DataError
 from .hub import HUB, from_hub
@@ -29,9 +30,9 @@ from .image_files import (
     open_image_file,
 )
 from .image_schema import ImageSchema
+from .kinds import Category, Real
 from .load import FEWEST, Data, split
 from .pixels import Framing, decode, refit
-from .preprocess import measure
 from .query import is_query
 from .rows import Rows
 
@@ -137,7 +138,7 @@ def load_images(
         further.append(rows_of_images(read, schema))
     train, held_out, final = split(rows, seed, further)
     if train.context is not None:
-        measured = [measure(column, train.context[:, i].numpy(), name) for i, column in enumerate(columns)]
+        measured = [column.measured(train.context[:, i].numpy(), name) for i, column in enumerate(columns)]
         schema = replace(schema, context=measured)
     sizes = f"{name}: {len(train):,} images to train, {len(held_out):,} to validate, {len(final):,} to test; {_described(schema)}."
     return Data(name, schema, train, held_out, final, None, [sizes, *_told(first, schema), *notes, *_doubts(train, schema)])
@@ -240,13 +241,13 @@ def _label(images: Images, name: str) -> Column:
         raise DataError(f"{images.name}: there is no label {name!r}{_hint(name, images.labels)}")
     values = images.labels[name]
     if pa.types.is_floating(values.type):
-        return Column(name, "real", str(values.type))
+        return Column(name, Real(dtype=str(values.type)))
     distinct = pc.unique(values.drop_null())
     words = strings(distinct.sort())
     if len(words) > MOST_LABELS:
         raise DataError(f"{images.name}: {name!r} has {len(words):,} values, too many to condition on; choose labels of fewer values")
     kind = "string" if is_string(values.type) else str(values.type)
-    return Column(name, "text", kind, vocabulary=tuple(words.to_pylist()))
+    return Column(name, Category(dtype=kind, vocabulary=tuple(words.to_pylist())))
 
 
 def _hint(name: str, labels: pa.Table) -> str:

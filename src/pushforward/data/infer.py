@@ -3,115 +3,121 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
+from decimal import Decimal, InvalidOperation
+from typing import cast
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..words import listing, nearest
-from . import times
-from .column import EXACT, KINDS, NUMBER, Column, called, is_string, numbers, strings
+from .cells import Cells, called
 from .errors import DataError, leaving_out
+from .kinds import KINDS, Category, Constant, DecimalGrid, Integer, Interval, Kind, NonNegative, Periodic, Real, Time, identifies
+from .kinds.counted import Counted
+
+DECLARABLE = {"real": "", "integer": "", "positive": "", "interval": ":LOW:HIGH", "grid": ":STEP", "category": "", "time": "",
+         "periodic": ":LOW:HIGH", "constant": "", "identifier": ""}  # fmt: skip
+OLD = {"text": "category"}
+HIDDEN = "identifier"  # declared so, a column is left out
 
 
-def infer(
-    name: str, values: pa.ChunkedArray, declared: str | None, where: str, rows: np.ndarray | None = None, context: bool = False
-) -> Column:
-    """The column that these values (none of them missing) make, or that ``declared`` says.
-
-    Text without a declared kind is text in a context, and in data must be times or numbers.
-
-    ``declared`` is a kind, or ``interval:LOW:HIGH``. A plain ``interval`` means (0, 1) and needs the data inside it.
+def infer(cells: Cells, declared: str | None = None) -> Kind:
+    """The kind that these cells (none of them absent) make, or that ``declared`` says: see :data:`DECLARABLE`.
 
     Raises:
         DataError: the kind is unknown or does not fit the values.
     """
-    kind, low, high = parse(declared, name, where) if declared else (None, None, None)
-    dtype = values.type
-    if pa.types.is_temporal(dtype):
-        if not (pa.types.is_timestamp(dtype) or pa.types.is_date(dtype)):
-            raise DataError(f"{where}: column {name!r} holds {dtype}, which is no point in time; convert it to a number, as of seconds")
-        if kind not in (None, "time"):
-            raise DataError(f"{where}: column {name!r} holds {dtype}, which can't be of the kind {kind!r}; declare 'time'")
-        return _time(name, values, None, where)
-    if is_string(dtype) and kind in (None, "time"):
-        format = times.time_format(values)
-        if format is not None:
-            return _time(name, values, format, where)
-        if kind == "time":
-            raise DataError(
-                f"{where}: column {name!r} is not written as a time ({' or '.join(times.FORMATS[:3])}); convert it to a timestamp"
-            )
-    if kind == "text" or (is_string(dtype) and kind is None and context):
-        if pa.types.is_floating(dtype):
-            raise DataError(
-                f"{where}: column {name!r} holds {dtype}, which can't be of the kind 'text'; convert it to whole numbers or text"
-            )
-        return _text(name, values)
-    if not (is_string(dtype) or pa.types.is_integer(dtype) or pa.types.is_floating(dtype) or pa.types.is_boolean(dtype)):
-        raise DataError(f"{where}: column {name!r} holds {called(dtype)}, which is neither number nor time nor text; {leaving_out([name])}")
-    if kind == "time":
-        if not pa.types.is_integer(dtype):
-            raise DataError(f"{where}: column {name!r} holds {dtype}; for the kind 'time' give timestamps or whole seconds since 1970")
-        return _time(name, values, None, where)
-    return _number(name, values, kind, low, high, where, rows)
+    if declared:
+        return _declared(cells, *parse(declared, cells.name, cells.where))
+    if not _readable(cells.dtype):
+        raise DataError(
+            f"{cells.where}: column {cells.name!r} holds {called(cells.dtype)}, which is neither number nor time nor text; "
+            f"{leaving_out([cells.name])}"
+        )
+    return next(kind for kind in (kind.infer(cells) for kind in KINDS.values()) if kind is not None)
 
 
-def parse(declared: str, name: str, where: str) -> tuple[str, float | None, float | None]:
-    """``interval:0:5`` as ``("interval", 0.0, 5.0)``; a plain kind without ends."""
+def parse(declared: str, name: str, where: str) -> tuple[str, list[str]]:
+    """``interval:0:5`` as ``("interval", ["0", "5"])``, checked."""
     kind, *ends = declared.split(":")
-    if kind not in KINDS[:-1]:
+    kind = OLD.get(kind, kind)
+    if kind not in DECLARABLE:
         raise DataError(
-            f"{where}: unknown kind {kind!r} for column {name!r}{nearest(kind, KINDS[:-1])}; the kinds are {listing(KINDS[:-1])}"
+            f"{where}: unknown kind {kind!r} for column {name!r}{nearest(kind, DECLARABLE)}; the kinds are {listing(DECLARABLE, 20)}"
         )
-    if not ends:
-        return (kind, 0.0, 1.0) if kind == "interval" else (kind, None, None)
-    try:
-        low, high = (float(end) for end in ends)
-    except ValueError:
-        low = high = math.nan
-    if kind != "interval" or not -math.inf < low < high < math.inf:
-        raise DataError(
-            f"{where}: can't read the kind {declared!r} of column {name!r}; write interval:LOW:HIGH with LOW below HIGH, as interval:0:100"
-        )
-    return kind, low, high
+    expected, numbers = DECLARABLE[kind], [math.nan]
+    with suppress(ValueError, InvalidOperation):
+        numbers = [float(Decimal(end)) for end in ends]
+    two = expected == ":LOW:HIGH" and len(numbers) == 2 and -math.inf < numbers[0] < numbers[1] < math.inf
+    one = expected == ":STEP" and len(numbers) == 1 and 0 < numbers[0] < math.inf
+    if not (two or one or (not ends and kind != "periodic")):
+        example = {":LOW:HIGH": f"{kind}:0:100, LOW below HIGH", ":STEP": "grid:0.01, a decimal above 0"}.get(expected, kind)
+        raise DataError(f"{where}: can't read the kind {declared!r} of column {name!r}; write {kind}{expected}, as {example}")
+    return kind, ends
 
 
-def is_data(values: pa.ChunkedArray, declared: str | None) -> bool:
-    """Whether a column that nobody chose is data: numbers, times, or text most of which is written as numbers; not all null."""
-    dtype = values.type
-    if declared is not None or values.null_count == len(values):
-        return declared not in (None, "text")
-    if is_string(dtype):
-        values = values.drop_null()
-        return (
-            times.time_format(values) is not None
-            or (pc.mean(pc.match_substring_regex(values, NUMBER).cast(pa.float64())).as_py() or 0) > 0.5
-        )
-    time = pa.types.is_timestamp(dtype) or pa.types.is_date(dtype)
-    return time or pa.types.is_integer(dtype) or pa.types.is_floating(dtype) or pa.types.is_boolean(dtype)
+def role(cells: Cells, declared: str | None) -> str:
+    """What a column is that nobody chose: ``data``, ``identifier``, or ``unreadable`` if nothing can be read from it."""
+    if declared is not None:
+        return HIDDEN if parse(declared, cells.name, cells.where)[0] == HIDDEN else "data"
+    if not _readable(cells.dtype) or cells.values.null_count == len(cells):
+        return "unreadable"
+    return HIDDEN if identifies(cells.present()) else "data"
 
 
-def _number(
-    name: str, values: pa.ChunkedArray, kind: str | None, low: float | None, high: float | None, where: str, rows: np.ndarray | None
-) -> Column:
-    x = numbers(values, name, where, rows)
-    dtype = "double" if is_string(values.type) else str(values.type)
-    if kind is None:
-        counts = np.abs(x).max() <= EXACT or not pa.types.is_floating(values.type)  # larger floats are measured, not counted
-        whole, same = counts and (x == np.floor(x)).all(), (x == x[0]).all()
-        kind = "integer" if whole else "constant" if same else "real"
-    if kind != "integer" and not pa.types.is_floating(values.type):
-        dtype = "double"
-    levels = 2 if pa.types.is_boolean(values.type) and kind == "integer" else None
-    return Column(name, kind, dtype, low, high, levels)
+def _readable(dtype: pa.DataType) -> bool:
+    plain = dtype.value_type if pa.types.is_dictionary(dtype) else dtype
+    return Cells(pa.chunked_array([], plain), "", "").numeric or (pa.types.is_temporal(plain) and not pa.types.is_interval(plain))
 
 
-def _text(name: str, values: pa.ChunkedArray) -> Column:
-    words = sorted(pc.unique(strings(values)).to_pylist())
-    return Column(name, "text", str(values.type), vocabulary=tuple(words))
+def _declared(cells: Cells, kind: str, ends: list[str]) -> Kind:
+    dtype = cells.dtype
+    if pa.types.is_temporal(dtype) and kind not in ("time", "category", "constant"):
+        raise DataError(f"{cells.where}: column {cells.name!r} holds {dtype}, which can't be of the kind {kind!r}; declare 'time'")
+    match kind:
+        case "time":
+            return Time.of(cells)
+        case "category":
+            return Category.of(cells)
+        case "constant":
+            found = Constant.infer(cells)
+            if found is None:
+                count = len(pc.unique(cells.plain))
+                raise DataError(f"{cells.where}: column {cells.name!r} was declared constant and has {count:,} values; leave the kind out")
+            return found
+        case "grid":
+            return DecimalGrid.of(cells, ends[0] if ends else None)
+        case "integer":
+            return Integer.of(cells, *_ends(cells))
+        case "real":
+            return Real.infer(cells)
+        case "identifier":
+            raise DataError(f"{cells.where}: column {cells.name!r} was declared identifier, which is no data; {leaving_out([cells.name])}")
+    return _bounded(cells, kind, [float(end) for end in ends] or [0.0, 1.0])
 
 
-def _time(name: str, values: pa.ChunkedArray, format: str | None, where: str) -> Column:
-    step = times.step(times.seconds(values, format, name, where))
-    return Column(name, "time", str(values.type), step=step, format=format)
+def _bounded(cells: Cells, kind: str, ends: list[float]) -> Kind:
+    """Positive, interval and periodic numbers; those that are whole or on a grid stay so."""
+    grid = Integer.of(cells) if cells.whole is not None else DecimalGrid.infer(cells)
+    if kind == "positive":
+        if grid is None:
+            return NonNegative.of(cells)
+        return _within(grid, 0.0 if (cells.numbers == 0).any() else 1.0, None)
+    low, high = ends
+    if grid is None:
+        return Interval.of(cells, low, high) if kind == "interval" else Periodic.of(cells, low, high)
+    first, last = math.ceil(low / grid.step), math.floor(high / grid.step)
+    turn = kind == "periodic" and last * grid.step == high and not (cells.numbers == high).any()  # the end is the beginning
+    return _within(grid, float(first), float(last - turn))
+
+
+def _within(grid: Integer | DecimalGrid, low: float, high: float | None) -> Kind:
+    if isinstance(grid, Integer):
+        return Integer(dtype=grid.dtype, low=low, high=high)
+    return DecimalGrid(dtype=grid.dtype, unit=grid.unit, digits=grid.digits, low=low, high=high)
+
+
+def _ends(cells: Cells) -> tuple[float | None, float | None]:
+    found = Integer.infer(cells)
+    return cast("Counted", found).ends if found else (None, None)

@@ -11,16 +11,18 @@ import numpy as np
 import pyarrow as pa
 
 from ..words import listing, nearest
+from .cells import Cells
 from .choose import Chosen, choose, complete
 from .column import Column
 from .contents import repeats
+from .doubts import warn
 from .embedded import EMBEDDED
 from .errors import DataError, leaving_out
 from .formats import READERS, TEXT
 from .image_density import PICTURES, PREFIX, image_density
 from .infer import infer
-from .notes import describe, warn
-from .preprocess import measure
+from .kinds import Constant, Integer, Maybe
+from .notes import describe
 from .query import is_query
 from .reading import GUESSED, Reading
 from .rows import Rows
@@ -79,11 +81,12 @@ def load(
         source: a toy or embedded set by name, a path (.csv .tsv .jsonl .parquet .arrow .feather .npy .npz), a folder, pattern or list of
             files, a query (SELECT ... of local files), an array, tensor, data frame, dict or table;
             ``image:PATH`` for the points of a picture that is bright where they are likely (``image:PATH?dark``: dark).
-        columns: the data; by default all columns that are numbers or times and not context or weight.
-        context: columns to condition on; text is allowed here.
-        kinds: kinds by column name where the inferred ones don't fit: real, integer, positive, interval, interval:LOW:HIGH, text, time.
-            A plain interval is (0, 1).
-        missing: "error", or "drop" for dropping rows with null, NaN or infinite values.
+        columns: the data; by default all columns but context, weight and those that only name the rows, as row numbers do.
+        context: columns to condition on.
+        kinds: kinds by column name where the inferred ones don't fit: real, integer, positive, interval, interval:LOW:HIGH, grid,
+            grid:STEP, category, time, periodic:LOW:HIGH, constant, identifier (left out). A plain interval goes from 0 to 1.
+        missing: what becomes of null, NaN and infinite values: "error", "drop" for dropping such rows, or "keep" for NaN in the rows,
+            in columns of the kind ``maybe`` (a model has to take them).
         seed: of the shuffle, or of the draw of a toy or a picture.
         valid, test: further sources for these splits.
         weight: a column of non-negative sample weights.
@@ -100,8 +103,8 @@ def load(
         >>> data.train.x.shape, data.train.context.shape, data.schema.context_width
         (torch.Size([142, 13]), torch.Size([142, 1]), 3)
     """
-    if missing not in ("error", "drop"):
-        raise DataError(f"load: missing must be 'error' or 'drop', got {missing!r}")
+    if missing not in ("error", "drop", "keep"):
+        raise DataError(f"load: missing must be 'error', 'drop' or 'keep', got {missing!r}")
     opened = _open(source, seed, reading)
     if opened.source.table.num_columns and not opened.source.table.num_rows:
         raise DataError(f"{opened.source.name}: there are no rows in it; give at least {FEWEST}")
@@ -124,8 +127,8 @@ def load(
     schema = schema or _measure(understood, train, where)
     _check(schema, {"train": train, "validation": held_out, "test": final}, where)
     sizes = f"{where}: {len(train):,} rows to train, {len(held_out):,} to validate, {len(final):,} to test; {len(schema.columns)} columns."
-    read_so = [*opened.notes, *opened.source.notes]
-    notes = [sizes, *read_so, *describe(schema.columns, schema.context), *notes, *warn(schema.columns, train.x.numpy())]
+    told = [*opened.notes, *opened.source.notes, *describe(schema.columns, schema.context, schema.fixed)]
+    notes = [sizes, *told, *notes, *warn(schema.columns, train.x.numpy())]
     if not (opened.drawn or schema.discrete):  # of whole numbers, equal rows are no wonder
         notes += repeats(train, {"validation": held_out, "test": final})
     return Data(where, schema, train, held_out, final, opened.entropy if whole else None, notes)
@@ -175,22 +178,28 @@ def _understand(table: pa.Table, chosen: Chosen, opened: _Opened, kept: np.ndarr
     where = opened.source.name
 
     def column(name: str, context: bool) -> Column:
-        return infer(name, table[name], chosen.kinds.get(name), where, kept, context)
+        cells, declared = Cells(table[name], name, where, kept, context), chosen.kinds.get(name)
+        present = cells.present()
+        if not len(present):
+            raise DataError(f"{where}: column {name!r} is missing in every row; {leaving_out([name])}")
+        if opened.levels is not None and declared is None and pa.types.is_integer(cells.dtype):
+            return Column(name, Integer.of(cells, 0.0, opened.levels - 1.0))
+        kind = infer(present, declared)
+        return Column(name, kind if present is cells else Maybe.around(kind))
 
-    columns = [column(name, False) for name in chosen.columns]
-    for found in columns:
-        if found.kind == "text":
-            raise DataError(
-                f"{where}: column {found.name!r} holds text, which has no density; give it as context, or {leaving_out([found.name])}"
-            )
-    if opened.levels is not None:
-        columns = [replace(found, levels=opened.levels) if found.kind == "integer" else found for found in columns]
+    found = [column(name, False) for name in chosen.columns]
+    fixed = [each for each in found if isinstance(each.kind, Constant)]
+    columns = [each for each in found if each not in fixed]
+    if not columns:
+        same = listing(f"{each.name!r} is always {each.kind.shown(0.0)}" for each in fixed)
+        raise DataError(f"{where}: there is nothing to model, since {same}; give a column that varies")
     image = opened.image if chosen.columns == opened.columns else None
-    return Schema(columns, [column(name, True) for name in chosen.context], image)
+    return Schema(columns, [column(name, True) for name in chosen.context], image, fixed, chosen.columns if fixed else [])
 
 
 def _rows(table: pa.Table, schema: Schema, weight: str | None, where: str, kept: np.ndarray) -> Rows:
     x = stack(table, schema.columns, where, kept)
+    stack(table, [column for column in schema.fixed if column.name in table.column_names], where, kept)  # those are only checked
     context = stack(table, schema.context, where, kept) if schema.context else None
     if weight is None:
         return Rows(x, context)
@@ -225,13 +234,13 @@ def split(rows: Rows, seed: int, given: list[Rows | None], drawn: bool = False) 
 
 def _measure(schema: Schema, train: Rows, where: str) -> Schema:
     """The schema with the statistics of the train split."""
-    columns = [measure(column, train.x[:, i].numpy(), where) for i, column in enumerate(schema.columns)]
+    columns = [column.measured(train.x[:, i].numpy(), where) for i, column in enumerate(schema.columns)]
     fixed = [column for column in columns if column.distinct == 1 and not column.discrete]
     if fixed:
         said = listing(f"{column.name!r} is always {column.minimum:g}" for column in fixed)
         raise DataError(f"{where}: in training {said}, which has no density; {leaving_out(column.name for column in fixed)}")
     given = [] if train.context is None else list(train.context.T.numpy())
-    context = [measure(column, codes, where) for column, codes in zip(schema.context, given)]
+    context = [column.measured(codes, where) for column, codes in zip(schema.context, given)]
     return replace(schema, columns=columns, context=context)
 
 
@@ -242,11 +251,13 @@ def _check(schema: Schema, splits: Mapping[str, Rows], where: str) -> None:
             raise DataError(f"{where}: all weights of the {part} rows are zero; give other rows for it (valid, test), or another seed")
         given = [] if rows.context is None else list(rows.context.T.numpy())
         for column, x in zip([*schema.columns, *schema.context], [*rows.x.T.numpy(), *given]):
-            if column.kind != "real":
+            end = column.kind.support()
+            if end.whole or end.low is not None:
                 continue
             with np.errstate(over="ignore"):
-                furthest = int(np.abs((x - column.mean) / column.std).argmax())
-            if abs(x[furthest] - column.mean) / column.std > OUTERMOST:
+                far = np.nan_to_num(np.abs((x - column.mean) / column.std), nan=0.0, posinf=np.inf)
+            furthest = int(far.argmax())
+            if far[furthest] > OUTERMOST:
                 raise DataError(
                     f"{where}: column {column.name!r} holds {x[furthest]:g} in the {part} rows, where {column.std:.3g} is the standard "
                     "deviation of training; drop such rows, or rescale the column"

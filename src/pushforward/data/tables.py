@@ -63,17 +63,11 @@ def _called(source: Any) -> str:
 
 
 def _plain(source: Source) -> Source:
-    """The same table without a data frame's index, decimals and views, and without dictionaries but where their words have an order."""
+    """The same table without a data frame's index, views and columns of nothing: the types that columns are made of."""
     check_unique(source.name, source.table.column_names)
     table, notes = _without_index(source.table)
     for i, field in enumerate(table.schema):
-        dtype = field.type
-        if pa.types.is_dictionary(dtype) and not dtype.ordered:
-            dtype = dtype.value_type
-        if pa.types.is_decimal(dtype) or pa.types.is_null(dtype):
-            dtype = pa.float64()
-        elif pa.types.is_string_view(dtype):
-            dtype = pa.string()
+        dtype = _kept(field.type)
         if dtype != field.type:
             with suppress(pa.ArrowException):  # else it stays what it is, and is refused if it is asked for
                 table = table.set_column(i, field.name, _cast(table.column(i), dtype))
@@ -92,7 +86,18 @@ def _without_index(table: pa.Table) -> tuple[pa.Table, list[str]]:
     return table.replace_schema_metadata(None), []
 
 
+def _kept(dtype: pa.DataType) -> pa.DataType:
+    """The type that a column is read as."""
+    if pa.types.is_dictionary(dtype):
+        return pa.dictionary(dtype.index_type, _kept(dtype.value_type), dtype.ordered)
+    return pa.float64() if pa.types.is_null(dtype) else pa.string() if pa.types.is_string_view(dtype) else dtype
+
+
 def _cast(values: pa.ChunkedArray, dtype: pa.DataType) -> pa.ChunkedArray:
     if not pa.types.is_dictionary(values.type):
         return values.cast(dtype)
-    return pa.chunked_array([chunk.dictionary.cast(dtype).take(chunk.indices) for chunk in values.chunks], dtype)
+    chunks = [
+        pa.DictionaryArray.from_arrays(chunk.indices, chunk.dictionary.cast(dtype.value_type), ordered=dtype.ordered)
+        for chunk in values.chunks
+    ]
+    return pa.chunked_array(chunks, dtype)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ..core import Distribution
 from ..likelihoods.base import race
 
-NEVER = -100.0  # the logit of a code that no row had at the start
+UNSEEN_LOGIT = -100.0  # the logit of a code that no row had at the start
 ROWS_OF_A_PASS = 2**13  # rows that go through the net together
 
 
@@ -108,10 +108,10 @@ class AnyOrder(Distribution):
         codes, n = x.long(), len(x)
         counts = torch.stack([torch.bincount(c, minlength=(self.cells + 1) * self.fine) for c in self._flat_code(codes).T]).double()
         cells = counts.view(self.dim, self.cells + 1, self.fine)
-        self.cell_start.copy_((cells.sum(2) / n).log().clamp_min(NEVER))
+        self.cell_start.copy_((cells.sum(2) / n).log().clamp_min(UNSEEN_LOGIT))
         inner = cells[:, :-1]
         whole = inner.sum(2, keepdim=True).clamp_min(1)
-        self.fine_start.copy_((inner / whole).log().clamp_min(NEVER))
+        self.fine_start.copy_((inner / whole).log().clamp_min(UNSEEN_LOGIT))
         known = inner.flatten(1)
         level = (known.cumsum(1) - known / 2) / known.sum(1, keepdim=True).clamp_min(1)
         score = torch.special.ndtri(level.clamp(0.5 / (n + 1), 1 - 0.5 / (n + 1)))

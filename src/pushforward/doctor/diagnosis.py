@@ -14,9 +14,10 @@ from torch import Tensor
 from .. import kernels
 from ..core import Flow
 from ..data import Column
+from ..data.doubts import doubts, warnings_among
+from ..data.kinds import Integer, Real
 from ..distributions import Normal
 from ..evaluation import Calibration, calibration, entering, settled
-from .columns import doubts, warnings_among
 from .findings import Finding, of_calibration, of_good_layers, of_images, of_latent, of_layer, of_lost_rows, of_mass, of_whole
 from .normalized import Normalization, check_normalized
 from .walk import LayerCheck, spread, walk
@@ -147,7 +148,7 @@ def diagnose(
         names = [column.name for column in described] if described else [f"column {i}" for i in range(columns.shape[1])]
         if described is None:
             whole = (columns == np.floor(columns)).all(0)
-            described = [Column(name, "integer" if discrete else "real") for name, discrete in zip(names, whole)]
+            described = [Column(name, Integer() if discrete else Real()) for name, discrete in zip(names, whole)]
         found += [Finding("warn", text) for text in (doubts(columns, described) if notes is None else warnings_among(notes))]
         report.calibration = ranked or calibration(flow, rows, names, seed=seed)
         found += of_calibration(report.calibration)

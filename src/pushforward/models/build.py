@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_buffer_registration_hook, register_module_parameter_registration_hook
 
 from ..core import Flow
-from . import IMAGE_MODELS, MODELS
+from . import IMAGE_MODELS, MODELS, TABLE_MODELS
 
 if TYPE_CHECKING:
     from ..data import ImageSchema, Schema
@@ -57,6 +57,10 @@ def build(config: Mapping[str, Mapping[str, Any]], schema: Schema | ImageSchema,
 
 
 def _assemble(name: str, options: Mapping[str, Any], schema: Schema | ImageSchema) -> Flow:
+    if name in TABLE_MODELS:  # they take the numbers as they are
+        supports = [column.kind.support() for column in cast("Schema", schema).columns]
+        flow = TABLE_MODELS[name](schema.shape, supports, context=schema.context_width, **options)
+        return flow.prepend(context=schema.context_shape, embed=schema.embed())
     flow = MODELS[name](schema.shape, context=schema.context_width, **options)
     return flow.prepend(*schema.layers(), shape=schema.shape, context=schema.context_shape, embed=schema.embed())
 

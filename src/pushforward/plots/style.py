@@ -17,7 +17,7 @@ from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from matplotlib.dates import AutoDateLocator, num2date
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 
 # Okabe and Ito's palette, told apart by colour-blind readers: data always blue, the model always vermilion.
 DATA, MODEL, THIRD = "#0072B2", "#D55E00", "#009E73"
@@ -169,24 +169,29 @@ def bins_for(rows: int, most: int = 60) -> int:
 
 
 def label_axis(ax: Axes, which: str, column: Any, ticks: int = 5, length: int = 22) -> None:
-    """The column's name on an axis whose limits are set, with few ticks: dates for times, whole numbers for whole numbers."""
+    """The column's name on an axis whose limits are set, with few ticks: dates for times, words for codes, whole numbers for counts."""
     axis = ax.xaxis if which == "x" else ax.yaxis
     axis.set_label_text(shorten(column.name, length))
     axis.set_major_locator(MaxNLocator(nbins=ticks, integer=column.discrete))
-    if column.kind == "time":
-        axis.set_ticks(*_dates(*axis.get_view_interval(), DAY / column.step, ticks))
+    kind = column.kind
+    if kind.name == "time" and not (kind.span or kind.clock):
+        low, high = axis.get_view_interval()
+        days, words = _dates(kind.days(low), kind.days(high), ticks)
+        axis.set_ticks([(day - kind.days(0.0)) * DAY / kind.step for day in days], words)
+    elif column.discrete and kind.name != "integer":
+        axis.set_major_formatter(FuncFormatter(lambda x, _: shorten(kind.shown(x), 10) if x == round(x) else ""))
     elif max(map(abs, axis.get_view_interval())) >= 10_000:
         axis.set_major_formatter(EngFormatter(sep=""))
 
 
-def _dates(low: float, high: float, day: float, ticks: int) -> tuple[list[float], list[str]]:
-    """Places and words of a few round dates between two times, of ``day`` counts to a day, since 1970."""
-    days = AutoDateLocator(minticks=2, maxticks=6).tick_values(num2date(low / day), num2date(high / day))
-    days = [d for d in days if low <= d * day <= high]
+def _dates(low: float, high: float, ticks: int) -> tuple[list[float], list[str]]:
+    """Places and words of a few round dates between two times, in days since 1970; the years 1 to 9999 have dates."""
+    low, high = max(low, -719_162.0), min(high, 2_932_896.0)
+    days = [d for d in AutoDateLocator(minticks=2, maxticks=6).tick_values(num2date(low), num2date(high)) if low <= d <= high]
     days = days[:: -(-len(days) // ticks)] if len(days) else []
-    length = (high - low) / day
+    length = high - low
     pattern = "%Y" if length > 1000 else "%b %Y" if length > 60 else "%d %b" if length > 2 else "%H:%M"
-    return [d * day for d in days], [num2date(d).strftime(pattern) for d in days]
+    return days, [num2date(d).strftime(pattern) for d in days]
 
 
 def bare(ax: Axes) -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from ..data.cells import unpacked
 from ..training.atomic import replace
 from ..words import nearest, printable
 
@@ -44,12 +45,17 @@ def write_tables(path: Path, tables: Iterable[pa.Table]) -> None:
 
 
 def _stream(path: Path, ending: str, tables: Iterable[pa.Table]) -> None:
-    pieces = iter(tables)
+    pieces = map(_spelled_out, tables) if ending in (".csv", ".tsv") else iter(tables)
     first = next(pieces)
     with _writer(path, ending, first.schema) as writer:
         writer.write_table(first)
         for piece in pieces:
             writer.write_table(piece)
+
+
+def _spelled_out(table: pa.Table) -> pa.Table:
+    """The table without dictionaries, which CSV has not."""
+    return pa.table({name: unpacked(table[name]) for name in table.column_names})
 
 
 def _writer(

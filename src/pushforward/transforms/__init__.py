@@ -1,10 +1,10 @@
 """Layers: the ways to supply parameters to scalar maps, and maps of whole vectors."""
 
 from .actnorm import ActNorm
+from .atoms import Atoms
 from .autoregressive import Autoregressive
 from .block_autoregressive import BlockAutoregressive
 from .cast import Cast
-from .cells import Support
 from .columns import Columns
 from .conv1x1 import Conv1x1
 from .coupling import Coupling
@@ -16,6 +16,7 @@ from .linear import LULinear
 from .masks import checkerboard, half_channels, half_plane
 from .matrix_exp import MatrixExp
 from .orthogonal import Householder, Orthogonal
+from .partition import Support
 from .periodic import PeriodicConv
 from .planar import Planar
 from .qr import QRLinear, SVDLinear
@@ -30,6 +31,7 @@ from .triangular import Triangular
 
 __all__ = [
     "ActNorm",
+    "Atoms",
     "Autoregressive",
     "BlockAutoregressive",
     "Cast",

@@ -11,10 +11,17 @@ from torch import Tensor
 
 from ..core import Transform
 from ..words import check_counts
-from .cells import BEYOND, Cells, Support, partition
+from .partition import LARGEST_FLOAT, Partition, Support, partition
 
 # What is held of the columns, by what shorter ones are filled up (None: their last), and the least length.
-LAYOUT = (("edges", BEYOND, 1), ("codes", None, 1), ("parts", None, 1), ("values", BEYOND, 1), ("first", None, 2), ("totals", None, 2))
+LAYOUT = (
+    ("edges", LARGEST_FLOAT, 1),
+    ("codes", None, 1),
+    ("parts", None, 1),
+    ("values", LARGEST_FLOAT, 1),
+    ("first", None, 2),
+    ("totals", None, 2),
+)
 
 
 class Quantize(Transform):
@@ -131,7 +138,7 @@ class Quantize(Transform):
             columns = x.detach().double().cpu().numpy().T
             self._hold([partition(v[np.isfinite(v)], c, self.cells, self.fine) for v, c in zip(columns, self.columns)])
 
-    def _hold(self, columns: Sequence[Cells]) -> None:
+    def _hold(self, columns: Sequence[Partition]) -> None:
         """Hold the parts of all columns, each padded to the longest: edges and values by what lies beyond all numbers."""
         flat = [c._replace(codes=c.codes @ np.array([self.fine, 1])) for c in columns]
         for name, fill, least in LAYOUT:

@@ -10,7 +10,7 @@ from typing import Any
 from .. import options as signature
 from ..core import Flow
 from ..data import Data
-from ..data.notes import repeated
+from ..data.doubts import repeated
 from ..data.request import Request, where
 from ..data.tables import IN_MEMORY
 from ..doctor import diagnose

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-BEYOND = float(np.finfo(np.float64).max)
+LARGEST_FLOAT = float(np.finfo(np.float64).max)
 VALUES_OF_A_PART = 8  # values that a part holds, at least, unless it is a single frequent one
 FEWEST_CELLS = 8  # cells of an ordered column that has so many values, whatever the number of rows
-REPEATED = 5  # times that a real number occurs from which it is no coincidence
-REPEATED_SHARE = 1e-3  # and the share of the rows
+OFTEN_ENOUGH = 5  # times that a real number occurs from which it is no coincidence
+OFTEN_SHARE = 1e-3  # and the share of the rows
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Support:
     missing: bool = False
 
 
-class Cells(NamedTuple):
+class Partition(NamedTuple):
     """The L parts of a column, and its M favourite values.
 
     Attributes:
@@ -55,12 +55,12 @@ class Cells(NamedTuple):
     totals: np.ndarray
 
 
-def partition(x: np.ndarray, support: Support, cells: int, fine: int) -> Cells:
-    """Cells and parts of a column's values ``(N,)``, none of them missing; a column without values gets one part."""
+def partition(x: np.ndarray, support: Support, cells: int, fine: int) -> Partition:
+    """Partition and parts of a column's values ``(N,)``, none of them missing; a column without values gets one part."""
     if not len(x):
         x = np.array([0.0 if support.low is None else support.low])
     values, counts = np.unique(x, return_counts=True)
-    atoms = np.ones(len(values), bool) if support.whole else counts >= max(REPEATED, REPEATED_SHARE * len(x))
+    atoms = np.ones(len(values), bool) if support.whole else counts >= max(OFTEN_ENOUGH, OFTEN_SHARE * len(x))
     most = min(cells, max(FEWEST_CELLS, int(len(x) ** 0.5))) if support.ordered else cells
     starts, codes = [], []
     for cell, (i, j) in enumerate(_groups(counts, most)):
@@ -73,7 +73,7 @@ def partition(x: np.ndarray, support: Support, cells: int, fine: int) -> Cells:
     parts = np.stack([_part(values, counts, atoms, begins, edges, k, support) for k in range(len(starts))])
     favourite = np.concatenate([[0], np.cumsum(atoms)])
     totals = np.concatenate([[0], np.cumsum(counts[atoms])])
-    return Cells(edges, np.array(codes), parts, values[atoms], favourite[begins], totals)
+    return Partition(edges, np.array(codes), parts, values[atoms], favourite[begins], totals)
 
 
 def _groups(counts: np.ndarray, most: int) -> list[tuple[int, int]]:

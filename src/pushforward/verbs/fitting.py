@@ -175,8 +175,9 @@ def _set_out(
     recipe, training = signature.parse_options(chosen, MODELS[name], train)
     read = read or subject.read(request, schema)
     recipe = subject_of(read).options(read) | recipe
+    asked = request.to_table(subject.reads)
     config = {
-        "data": request.to_table(subject.reads) | {"name": read.name},
+        "data": {"source": asked["source"], "name": read.name} | asked,
         "model": {"name": name} | signature.defaults(MODELS[name]) | recipe,
         "train": signature.defaults(train) | training | {"seed": request.seed, "time_limit": time_limit},
     }

@@ -21,6 +21,7 @@ LEVELS = [
         "training",
         "evaluation",
         "questions",
+        "products",
         "baselines",
         "latent",
         "doctor",

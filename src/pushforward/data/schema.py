@@ -75,6 +75,11 @@ class Schema:
         return all(column.discrete for column in self.columns)
 
     @property
+    def mixed(self) -> bool:
+        """Whether there are categories or gaps: then no density on real numbers describes a row."""
+        return any(column.vocabulary is not None or column.kind.support().missing for column in self.columns)
+
+    @property
     def log_scale(self) -> float:
         """Sum of the log standard deviations: nats per row in the units of the encoded numbers plus this are nats for standardized columns.
 

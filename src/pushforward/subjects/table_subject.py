@@ -18,6 +18,7 @@ from ..data.context import context_rows
 from ..data.request import Request
 from ..evaluation import c2st, calibration, settled
 from ..presets.recommend import for_table
+from ..products import product_baselines
 from .files import check_ending, write_tables
 from .scored import Scored
 from .subject import Choice, Example, Subject
@@ -90,14 +91,15 @@ class TableSubject(Subject[Schema]):
         return None
 
     def baselines(self, data: Data, samples: int) -> list[Score]:
-        return baselines(data, self.schema.layers(), samples=samples)
+        return product_baselines(data) if self.schema.mixed else baselines(data, self.schema.layers(), samples=samples)
 
     @property
     def alone(self) -> str:
         return ""
 
     def two_sample(self, flow: Flow, rows: Rows) -> TwoSample | None:
-        return c2st(flow, rows) if len(rows) >= FEWEST_TO_TELL else None
+        categories = [i for i, column in enumerate(self.schema.columns) if column.vocabulary is not None]
+        return c2st(flow, rows, categories=categories) if len(rows) >= FEWEST_TO_TELL else None
 
     def calibration(self, flow: Flow, rows: Rows) -> Calibration | None:
         return calibration(flow, rows, self.schema.names)

@@ -71,8 +71,8 @@ class Questions(ABC):
         """
 
     @abstractmethod
-    def complete(self, x: Tensor, given: Tensor, context: Tensor | None = None) -> Tensor:
-        """The rows with what is not given drawn from its distribution given the rest, ``(B, D)``, without gaps."""
+    def complete(self, x: Tensor, given: Tensor, context: Tensor | None = None, gaps: bool = False) -> Tensor:
+        """The rows with what is not given drawn from its distribution given the rest, ``(B, D)``; with ``gaps`` it may be missing."""
 
     @abstractmethod
     def predict(self, i: int, x: Tensor, given: Tensor, context: Tensor | None = None) -> Weighted:
@@ -104,8 +104,8 @@ class Exact(Questions):
         terms = self.base.chain(codes, given, self._embedded(context), asked)
         return terms + torch.where(asked, within, 0.0)
 
-    def complete(self, x: Tensor, given: Tensor, context: Tensor | None = None) -> Tensor:
-        codes = self.base.complete(self.layer.split(x)[0], given, self._embedded(context), gaps=False)
+    def complete(self, x: Tensor, given: Tensor, context: Tensor | None = None, gaps: bool = False) -> Tensor:
+        codes = self.base.complete(self.layer.split(x)[0], given, self._embedded(context), gaps)
         drawn = self.layer.inverse(codes.double())[0]
         return torch.where(given, x.double(), drawn)
 
@@ -169,7 +169,7 @@ class Sampled(Questions):
                 below = torch.where(asked[:, i], above, below)
         return terms
 
-    def complete(self, x: Tensor, given: Tensor, context: Tensor | None = None) -> Tensor:
+    def complete(self, x: Tensor, given: Tensor, context: Tensor | None = None, gaps: bool = False) -> Tensor:
         candidates, log_weights, _ = self._conditional(x, given, context)
         chosen = torch.distributions.Categorical(logits=log_weights).sample()
         drawn = self.layers.decode(candidates[torch.arange(len(x)), chosen])

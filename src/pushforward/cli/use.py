@@ -21,12 +21,20 @@ def evaluate_command(
         str | None, typer.Argument(metavar="DATA", help="Rows to judge on; the run's test rows otherwise.", show_default=False)
     ] = None,
     samples: Samples = 1,
+    by: Annotated[Literal["column"] | None, typer.Option(help="Of each column: which ones the model understands.")] = None,
     as_json: Json = False,
 ) -> None:
     """Print the mean log-likelihood of the test rows, or of DATA."""
-    from ..verbs import evaluate, load, print_scores, results
+    from ..verbs import evaluate, load, nats_by_column, print_by_column, print_scores, results
 
     loaded = load(run)
+    if by is not None:
+        found = nats_by_column(loaded, data)
+        if as_json:
+            print_json({"run": str(run), "columns": [vars(column) for column in found]})
+        else:
+            print_by_column(found)
+        return
     score = evaluate(loaded, data, samples=samples).to_json()
     scores = [score] if data is not None else [score, *results(loaded)["scores"][1:]]
     if as_json:
@@ -69,6 +77,10 @@ def sample_command(
         list[str] | None,
         typer.Option(metavar="NAME=A,B|FILE", help="What to condition on: values, repeatable for more columns, or a table."),
     ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=A,B|FILE", help="Values of the data's own columns to start from, repeatable; or a table of them."),
+    ] = None,
     temperature: Annotated[
         str, typer.Option(metavar="T", help="Factor of the latents; below 1 nearer to the middle. Of images several: 0.5,0.7,1.")
     ] = "1",
@@ -89,8 +101,9 @@ def sample_command(
     if out is None and subject.nowhere:
         raise ValueError(f"sample: {subject.nowhere}")
     degrees = decimals("--temperature", temperature)
-    given = conditions(context, [column.name for column in loaded.schema.context])
-    table = sample(loaded, number, out, context=given, temperature=degrees, seed=seed)
+    conditioned = conditions(context, [column.name for column in loaded.schema.context])
+    start = conditions(given, [column.name for column in subject.columns], "--given")
+    table = sample(loaded, number, out, context=conditioned, given=start, temperature=degrees, seed=seed)
     if out is None:
         pyarrow.csv.write_csv(table, sys.stdout.buffer)
     else:
@@ -110,6 +123,8 @@ def score_command(
     figure: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Of images: the most and least likely, .png.", show_default="OUT with .png")
     ] = None,
+    columns: Annotated[list[str] | None, typer.Option(metavar="NAME,NAME", help="Score these alone, the others integrated out.")] = None,
+    given: Annotated[list[str] | None, typer.Option(metavar="NAME,NAME", help="Columns that they are conditioned on.")] = None,
     as_json: Json = False,
 ) -> None:
     """Add log-likelihood, bits and percentile to a copy of DATA; flag rows far below the training range.
@@ -117,10 +132,11 @@ def score_command(
     Images get a row each with path, labels and bits per dimension, and a picture of the most and least likely.
     """
     from ..verbs import score
+    from .values import names
 
-    scored = score(run, data, out, samples=samples, seed=seed, figure=figure)
+    scored = score(run, data, out, samples=samples, seed=seed, figure=figure, columns=names(columns), given=names(given) or ())
     if as_json:
-        found = {key: getattr(scored, key) for key in ("rows", "missing", "unusual", "nats", "kind")}
+        found = {key: getattr(scored, key) for key in ("rows", "missing", "unusual", "impossible", "nats", "kind")}
         found["nats"] = scored.nats if math.isfinite(scored.nats) else None
         picture = {} if scored.figure is None else {"figure": str(scored.figure)}
         print_json({"run": str(run), "out": str(out)} | picture | found)
@@ -131,6 +147,8 @@ def score_command(
     print(f"{scored.unusual:,} unusual, less likely than all but 0.1 % of the training rows (column 'unusual')")
     if scored.figure is not None:
         print(f"The most and the least likely images: {scored.figure}")
+    if scored.impossible:
+        print(f"{scored.impossible:,} hold a value that can't be and have likelihood zero (column 'reason')")
     if scored.missing:
         print(f"{scored.missing:,} without figures, as values are missing")
 

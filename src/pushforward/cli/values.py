@@ -24,7 +24,7 @@ def column_kinds(values: list[str] | None) -> dict[str, str] | None:
     return found or None
 
 
-def conditions(values: list[str] | None, known: Iterable[str]) -> dict[str, list[str]] | str | None:
+def conditions(values: list[str] | None, known: Iterable[str], flag: str = "--context") -> dict[str, list[str]] | str | None:
     """``["origin=EWR,JFK", "hour=12"]`` as a mapping to lists of values; one value without ``=`` is a file.
 
     Names end at the first ``=``, but those that are ``known`` may hold more of them.
@@ -36,7 +36,7 @@ def conditions(values: list[str] | None, known: Iterable[str]) -> dict[str, list
     names, pairs = sorted(known, key=len, reverse=True), {}
     for value in values:
         if "=" not in value:
-            raise ValueError(f"--context: expected NAME=VALUE, as origin=JFK, got {value!r}")
+            raise ValueError(f"{flag}: expected NAME=VALUE, as origin=JFK, got {value!r}")
         name = next((name for name in names if value.startswith(f"{name}=")), value.partition("=")[0])
         pairs[name] = cells(value[len(name) + 1 :])
     return pairs

@@ -20,10 +20,11 @@ class Scored:
         table: the rows with the added columns; None if they were written to a file.
         rows: how many; ``missing`` of them have no figures, because a value is missing.
         unusual: how many are less likely than all but 0.1 % of the training rows.
-        nats: mean log-likelihood of the scored rows; NaN if there are none.
+        nats: mean log-likelihood of the possible rows that have figures; NaN if there are none.
         kind: "exact", "bound" or "estimate".
         bits_per_dim: of images, the mean.
         figure: the picture of the most and the least likely images, if one was written.
+        impossible: how many of the unusual rows have a value that can't be, and so a likelihood of zero.
     """
 
     table: pa.Table | None
@@ -34,6 +35,7 @@ class Scored:
     kind: str = "exact"
     bits_per_dim: float | None = None
     figure: Path | None = None
+    impossible: int = 0
 
 
 def rank(log_likelihood: np.ndarray, quantiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

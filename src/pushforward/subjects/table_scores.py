@@ -4,33 +4,66 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import torch
+from torch import Tensor
 
 from ..data import Rows, Schema, read
+from ..data.admit import Admitted, admit
 from ..data.formats import Source, parquet_batches
-from ..evaluation import log_likelihood
+from ..evaluation import log_likelihood, settled
+from ..questions import Exact, questions
 from .files import write_tables
-from .scored import Scored, rank
+from .scored import RARE, Scored, rank
+from .table_questions import places
 
 if TYPE_CHECKING:
     from ..training import Run
 
 ADDED = ("log_likelihood", "bits", "percentile", "unusual")
+WORDS = ("column", "reason")  # beside them, where words can be written
 ROWS_AT_ONCE = 65_536  # rows read at a time
+TYPICAL = 500  # rows that tell what is usual of a column given the others
 
 
-def score_table(run: Run, schema: Schema, data: Any, out: Path | None, quantiles: np.ndarray, **options: int) -> Scored:
-    """The rows of a table with four more columns, in parts of which one at a time is held if there is a file to write; see :func:`score`.
+@dataclass(frozen=True)
+class Asked:
+    """What rows are scored by: all columns, or some of them given others."""
+
+    columns: tuple[str, ...] | None = None
+    given: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        return self.columns is None and not self.given
+
+    def masks(self, schema: Schema) -> tuple[Tensor, Tensor]:
+        """Which columns stand on the left of the bar and on its right, ``(D,)`` each."""
+        right = torch.zeros(len(schema.columns), dtype=torch.bool)
+        right[places("score", schema, self.given)] = True
+        left = ~right
+        if self.columns is not None:
+            left = torch.zeros_like(right)
+            left[places("score", schema, self.columns)] = True
+        if (left & right).any():
+            raise ValueError("score: a column can't be asked about and given at once; leave it out of one of the two")
+        return left, right
+
+
+def score_table(run: Run, schema: Schema, data: Any, out: Path | None, quantiles: np.ndarray, asked: Asked, **options: int) -> Scored:
+    """The rows of a table with more columns, in parts of which one at a time is held if there is a file to write; see :func:`score`.
 
     Raises:
-        ValueError: a column is missing or of that name already, or a value is not what its column holds.
+        ValueError: a column is missing or of that name already, or most of its values are not what the column held.
     """
-    scored = Scored(None, kind=run.flow.kind)
-    pieces = _pieces(run, schema, data, quantiles, scored, options)
+    scored = Scored(None, kind=run.flow.kind if asked.whole else questions(run.flow).kind)
+    words = out is None or out.suffix.lower() != ".npy"
+    pieces = _pieces(run, schema, data, quantiles, scored, asked, words, options)
     if out is None:
         scored.table = pa.concat_tables(pieces)
     else:
@@ -38,28 +71,75 @@ def score_table(run: Run, schema: Schema, data: Any, out: Path | None, quantiles
     return scored
 
 
-def _pieces(run: Run, schema: Schema, data: Any, quantiles: np.ndarray, scored: Scored, options: dict[str, int]) -> Iterator[pa.Table]:
+def _pieces(
+    run: Run, schema: Schema, data: Any, quantiles: np.ndarray, scored: Scored, asked: Asked, words: bool, options: dict[str, int]
+) -> Iterator[pa.Table]:
     """The table's parts with the added columns; ``scored`` keeps count."""
-    total, drops = 0.0, run.request.missing == "drop"
+    total, usual = 0.0, None
     for source in _sources(data):
-        clash = [name for name in ADDED if name in source.table.column_names]
+        clash = [name for name in (*ADDED, *(WORDS if words else ())) if name in source.table.column_names]
         if clash:
             raise ValueError(f"{source.name}: already has a column {clash[0]!r}; rename or drop it")
-        absent = schema.missing(source) if drops else np.zeros(source.table.num_rows, bool)
-        values = np.full(source.table.num_rows, np.nan)
-        if not absent.all():  # nor are there no rows
-            complete = source.table.filter(pa.array(~absent)) if absent.any() else source.table
-            rows = Rows(*schema.encode(Source(source.name, complete, source.named)))
-            values[~absent] = log_likelihood(run.flow, rows, **options).numpy()
+        admitted = admit(schema, source)
+        values, reasons = _log_likelihood(run, schema, admitted, asked, options)
+        absent = np.isnan(values)
         added = _columns(values, absent, quantiles)
+        if words:
+            unusual = np.flatnonzero(values < np.quantile(quantiles, RARE / 100)) if asked.whole else np.array([], int)
+            if isinstance(ask := questions(run.flow), Exact) and len(unusual):
+                usual = _others(ask, admitted, np.arange(len(values))[:TYPICAL]).nan_to_num(0, 0, 0).mean(0) if usual is None else usual
+                added["column"] = _to_blame(schema, ask, admitted, unusual, usual)
+            else:
+                added["column"] = pa.nulls(len(values), pa.string())
+            added["reason"] = pa.array([reason or None for reason in reasons], pa.string())
+        possible = ~absent & (values > -np.inf)
         scored.rows, scored.missing = scored.rows + len(values), scored.missing + int(absent.sum())
+        scored.impossible += int((values == -np.inf).sum())
         scored.unusual += int(added["unusual"].to_numpy(zero_copy_only=False)[~absent].sum())
-        total += float(values[~absent].sum())
-        scored.nats = total / (scored.rows - scored.missing) if scored.rows > scored.missing else math.nan
+        total += float(values[possible].sum())
+        counted = scored.rows - scored.missing - scored.impossible
+        scored.nats = total / counted if counted else math.nan
         table = source.table
         for name, column in added.items():
-            table = table.append_column(name, column)
+            if asked.whole or name not in ("percentile", "unusual", "column"):
+                table = table.append_column(name, column)
         yield table
+
+
+def _log_likelihood(
+    run: Run, schema: Schema, admitted: Admitted, asked: Asked, options: dict[str, int]
+) -> tuple[np.ndarray, list[str]]:
+    """Of each row, NaN where it has none, and why it has none or an infinite one."""
+    ask, x, reasons = questions(run.flow), admitted.x, admitted.reasons
+    left, right = asked.masks(schema)
+    lost = x.isnan() & ~torch.tensor([column.kind.support().missing for column in schema.columns])
+    values = torch.full((len(x),), torch.nan, dtype=torch.float64)
+    if asked.whole and not isinstance(ask, Exact):
+        ok = (~lost.any(1)).numpy().nonzero()[0]
+        if len(ok):
+            context = None if admitted.context is None else admitted.context[ok]
+            values[ok] = log_likelihood(run.flow, Rows(x[ok], context), **options)
+    elif len(x):
+        with settled(run.flow, options["seed"]):
+            terms = ask.terms(x, (right & ~lost), (left & ~lost), admitted.context)
+            values = torch.where((left & ~lost).any(1), terms.sum(1), torch.nan)
+    named = [[schema.names[i] for i in row.nonzero().flatten()] if any_lost else [] for row, any_lost in zip(lost, lost.any(1).tolist())]
+    told = [f"{', '.join(names)} missing" if names else "" for names in named]
+    return values.numpy(), ["; ".join(filter(None, pair)) for pair in zip(reasons, told)]
+
+
+def _others(ask: Exact, admitted: Admitted, rows: np.ndarray) -> Tensor:
+    return ask.others(admitted.x[rows], None if admitted.context is None else admitted.context[rows])
+
+
+def _to_blame(schema: Schema, ask: Exact, admitted: Admitted, rows: np.ndarray, usual: Tensor) -> pa.Array:
+    """For these rows the column that is furthest below what is usual of it, given the others."""
+    lacking = _others(ask, admitted, rows) - usual
+    worst = lacking.masked_fill(admitted.x[rows].isnan(), torch.inf).argmin(1).tolist()
+    names: list[str | None] = [None] * len(admitted.x)
+    for row, i in zip(rows, worst):
+        names[row] = schema.names[i]
+    return pa.array(names, pa.string())
 
 
 def _columns(log_likelihood: np.ndarray, absent: np.ndarray, quantiles: np.ndarray) -> dict[str, pa.Array]:

@@ -22,7 +22,8 @@ from ..products import product_baselines
 from .files import check_ending, write_tables
 from .scored import Scored
 from .subject import Choice, Example, Subject
-from .table_scores import score_table
+from .table_questions import complete, given_rows
+from .table_scores import Asked, score_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from ..plots import Picture
     from ..training import Run
 
+ASKED = Asked()  # all columns
 FEWEST_TO_TELL = 20  # rows on each side of a two-sample test
 
 
@@ -135,10 +137,27 @@ class TableSubject(Subject[Schema]):
             write_tables(Path(out), [table])
         return table
 
+    def sample_given(self, run: Run, n: int, out: str | Path | None, *, given: Any, context: Any, seed: int) -> pa.Table:
+        """``n`` rows of all columns for each row of values that some columns are given."""
+        if out is not None:
+            check_ending("sample", Path(out))
+        x, known = given_rows("sample", self.schema, given)
+        c = context_rows(self.schema, context)
+        if c is not None and len(c) not in (1, len(x)):
+            raise ValueError(f"sample: expected one context, or one for each of {len(x):,} given rows, got {len(c):,}")
+        c = None if c is None else c.expand(len(x), -1).repeat_interleave(n, 0)
+        rows = complete(run.flow, x.repeat_interleave(n, 0), known.repeat_interleave(n, 0), c, seed, gaps=True)
+        table = self.schema.decode(rows)
+        if out is not None:
+            write_tables(Path(out), [table])
+        return table
+
     def told(self, samples: pa.Table, out: Path, at: str) -> str:
         return f"{samples.num_rows:,} samples in {out}"
 
-    def score(self, run: Run, data: Any, out: Path | None, figure: Path | None, quantiles: np.ndarray, **options: int) -> Scored:
+    def score(
+        self, run: Run, data: Any, out: Path | None, figure: Path | None, quantiles: np.ndarray, asked: Asked = ASKED, **options: int
+    ) -> Scored:
         if figure is not None:
             raise ValueError(f"score: a figure shows images, and {run.path} was fitted to a table; leave it out")
-        return score_table(run, self.schema, data, out, quantiles, **options)
+        return score_table(run, self.schema, data, out, quantiles, asked, **options)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..lazy import names_of
 
 if TYPE_CHECKING:
+    from .asking import impute, nats_by_column, predict
     from .choosing import recommend
     from .comparing import gallery
     from .distilling import comparison, distill
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from .runs import load, results
     from .sampling import sample
     from .scoring import Scored, score
-    from .show import print_comparison, print_scores
+    from .show import print_by_column, print_comparison, print_scores
 
 __all__ = [
     "Comparison",
@@ -37,12 +38,16 @@ __all__ = [
     "evaluate",
     "fit",
     "gallery",
+    "impute",
     "interpolate",
     "list_data",
     "list_models",
     "list_presets",
     "load",
+    "nats_by_column",
     "plan",
+    "predict",
+    "print_by_column",
     "print_comparison",
     "print_forecast",
     "print_scores",
@@ -57,6 +62,7 @@ __all__ = [
 __getattr__ = names_of(
     __name__,
     {
+        "asking": "impute nats_by_column predict",
         "choosing": "recommend",
         "comparing": "gallery",
         "distilling": "comparison distill",
@@ -71,6 +77,6 @@ __getattr__ = names_of(
         "runs": "load results",
         "sampling": "sample",
         "scoring": "Scored score",
-        "show": "print_comparison print_scores",
+        "show": "print_by_column print_comparison print_scores",
     },
 )

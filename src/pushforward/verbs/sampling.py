@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..data.errors import check_memory
-from ..subjects import subject_of
+from ..subjects import TableSubject, subject_of
 from ..training import Run
-from .runs import load
+from .runs import load, subject_as
 
 BYTES = 16  # of a number that is drawn and decoded, at least
 
@@ -22,6 +22,7 @@ def sample(
     out: str | Path | None = None,
     *,
     context: Any = None,
+    given: Any = None,
     temperature: float | Sequence[float] = 1.0,
     seed: int | None = None,
 ) -> Any:
@@ -37,6 +38,8 @@ def sample(
             a folder).
         context: ``{"origin": "JFK"}`` or ``{"origin": ["JFK", "LGA"]}``, a list of such rows, or a
             path, table or frame with the columns.
+        given: values of some of the data's own columns, ``{"carat": 1, "cut": ["Ideal", "Fair"]}`` or rows with them: ``n`` samples of all
+            columns are drawn for each, exactly from an ``any_order`` model, by weighted samples from other flows.
         temperature: the factor of the latents: below 1 samples crowd around the middle. Of images several may be given.
         seed: of the samples; the same seed gives the same table, none another one at each call.
 
@@ -55,4 +58,8 @@ def sample(
     dim = math.prod(run.schema.shape)
     check_memory(f"sample: {n:,} samples of {dim:,} numbers", BYTES * n * dim, "draw fewer at a time, each time with another seed")
     degrees = [float(degree) for degree in temperature] if isinstance(temperature, Sequence) else [float(temperature)]
+    if given is not None:
+        if degrees != [1.0]:
+            raise ValueError("sample: a temperature and given values don't go together; leave one of them out")
+        return subject_as("sample", run, TableSubject).sample_given(run, n, out, given=given, context=context, seed=seed)
     return subject_of(run).sample(run, n, out, context=context, temperature=degrees, seed=seed)

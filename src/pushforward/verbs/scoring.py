@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..subjects import Scored, subject_of
+from ..subjects import Scored, TableSubject, subject_of
 from ..subjects.files import check_ending
+from ..subjects.table_scores import Asked
 from ..training import Run
-from .runs import load, read_results
+from .runs import load, read_results, subject_as
 
 __all__ = ["Scored", "score"]
 
@@ -24,6 +26,8 @@ def score(
     batch: int = 8192,
     seed: int = 0,
     figure: str | Path | None = None,
+    columns: Sequence[str] | None = None,
+    given: Sequence[str] = (),
 ) -> Scored:
     """The rows of a table with their log-likelihoods under a fitted run.
 
@@ -32,7 +36,9 @@ def score(
     row in a thousand of the same kind of data is).
 
     Parquet files are read, scored and written 65,536 rows at a time, so that the memory needed does not grow with them; other
-    sources are held in memory. Rows with missing values get no figures if the run was fitted with ``missing="drop"``.
+    sources are held in memory. No row stops a file: where a value can't be (a new category, a number outside) the likelihood is zero and
+    ``reason`` says why; where one is missing that never was in training, ``any_order`` integrates it out and other flows give no figures.
+    Of an unusual row ``column`` names what is furthest from what the other columns let expect (``any_order`` only).
 
     Images get a row each: ``image`` (the file's path, or else the number), their labels, ``log_likelihood``, ``bits_per_dim``,
     ``percentile`` and ``unusual``; the most and the least likely ones are drawn beside the table.
@@ -44,6 +50,8 @@ def score(
         samples: K, passes averaged for each row where the likelihood is not exact.
         batch: rows at a time through the flow.
         seed: of the noise of stochastic layers.
+        columns: score these alone, the others integrated out: ``log p(columns | given)``.
+        given: columns that the scored ones are conditioned on.
         figure: of images, where to draw the most and the least likely; ``out`` with the ending .png otherwise.
 
     Raises:
@@ -62,4 +70,7 @@ def score(
     quantiles = np.asarray(read_results(run).quantiles)
     options = {"samples": samples, "batch": batch, "seed": seed}
     place, picture = (None if path is None else Path(path) for path in (out, figure))
+    if columns is not None or given:
+        asked = Asked(None if columns is None else tuple(columns), tuple(given))
+        return subject_as("score", run, TableSubject).score(run, data, place, picture, quantiles, asked, **options)
     return subject_of(run).score(run, data, place, picture, quantiles, **options)

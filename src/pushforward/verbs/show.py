@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..evaluation import Score
+from ..subjects.table_questions import ByColumn
+from ..words import printable
 from .paired import Comparison
 
 
@@ -49,6 +51,22 @@ def print_comparison(found: Comparison) -> None:
         reached = "-inf" if not math.isfinite(score.nats) else f"{score.nats:.3f} ± {score.stderr:.3f}"
         apart = "" if place == 0 else f"{gap:+.3f} ± {error:.3f}" if math.isfinite(gap) else f"{gap:+}"
         table.add_row(score.name, reached, apart, score.words())
+    Console(width=None if sys.stdout.isatty() else 140, highlight=False).print(table)
+
+
+def print_by_column(found: Sequence[ByColumn]) -> None:
+    """Print what a model knows of each column: the one that the others explain most comes first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="Nats of each column", title_justify="left")
+    for heading in ("column", "in the chain", "alone", "given all others", "explained"):
+        table.add_column(heading, justify="left" if heading == "column" else "right")
+    for column in sorted(found, key=lambda column: column.alone - column.given_others):
+        figures = (column.nats, column.alone, column.given_others, column.given_others - column.alone)
+        table.add_row(printable(column.column), *(f"{figure:.3f}" for figure in figures))
+    total = sum(column.nats for column in found)
+    table.add_row("all", f"{total:.3f}", f"{sum(column.alone for column in found):.3f}", "", "")
     Console(width=None if sys.stdout.isatty() else 140, highlight=False).print(table)
 
 

@@ -38,7 +38,9 @@ def fit_command(
         list[str] | None,
         typer.Option(metavar="NAME=KIND", help="real, integer, positive, interval:LOW:HIGH, grid:STEP, category, time, ...; repeatable."),
     ] = None,
-    missing: Annotated[str, typer.Option(metavar="error|drop", help="What to do with rows that have missing values.")] = "error",
+    missing: Annotated[
+        str, typer.Option(metavar="keep|drop|error", help="What to do with rows that have missing values: keep them (any_order).")
+    ] = "keep",
     valid: Annotated[str | None, typer.Option(metavar="FILE", help="Validation rows; a tenth of DATA otherwise.")] = None,
     test: Annotated[str | None, typer.Option(metavar="FILE", help="Test rows; a tenth of DATA otherwise.")] = None,
     weight: Annotated[str | None, typer.Option(metavar="NAME", help="The column of sample weights.")] = None,

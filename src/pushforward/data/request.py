@@ -42,7 +42,7 @@ class Request:
     exclude: str | Sequence[str] | None = None
     context: str | Sequence[str] | None = None
     kinds: Mapping[str, str] | None = None
-    missing: str = "error"
+    missing: str = "keep"
     weight: str | None = None
     valid: Any = None
     test: Any = None

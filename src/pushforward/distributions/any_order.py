@@ -82,6 +82,10 @@ class AnyOrder(Distribution):
         self.fine_weight = nn.Parameter(torch.zeros(dim, rank, fine))
 
     @property
+    def passes(self) -> int:
+        return self.dim
+
+    @property
     def estimate(self) -> bool:
         return self.training
 

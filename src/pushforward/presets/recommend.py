@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from ..data import Data, ImageSchema
 
+MANY_MIXED = 5_000  # training rows of mixed columns from which a wide net does better
 FEW, SOME = 1_000, 2_000  # training rows from which the next larger net does better
 MANY_COLUMNS = 32  # columns from which couplings do better in the same time
 DRAWING = 0.25  # share of black and white pixels from which images are drawings
+
+
+def for_mixed(rows: int) -> tuple[str, str]:
+    """The preset of mixed columns for so many training rows, and what it is."""
+    if rows < MANY_MIXED:
+        return "small_mixed", "any columns given any others, with a small net, since a larger one would learn so few rows by heart"
+    return "mixed", "any columns given any others, each of its own kind"
 
 
 def for_table(rows: int, columns: int) -> tuple[str, str]:

@@ -106,9 +106,7 @@ def _pieces(
         yield table
 
 
-def _log_likelihood(
-    run: Run, schema: Schema, admitted: Admitted, asked: Asked, options: dict[str, int]
-) -> tuple[np.ndarray, list[str]]:
+def _log_likelihood(run: Run, schema: Schema, admitted: Admitted, asked: Asked, options: dict[str, int]) -> tuple[np.ndarray, list[str]]:
     """Of each row, NaN where it has none, and why it has none or an infinite one."""
     ask, x, reasons = questions(run.flow), admitted.x, admitted.reasons
     left, right = asked.masks(schema)

@@ -17,7 +17,7 @@ from ..data import Column, Data, Rows, Schema, load, read
 from ..data.context import context_rows
 from ..data.request import Request
 from ..evaluation import c2st, calibration, settled
-from ..presets.recommend import for_table
+from ..presets.recommend import for_mixed, for_table
 from ..products import product_baselines
 from .files import check_ending, write_tables
 from .scored import Scored
@@ -80,10 +80,10 @@ class TableSubject(Subject[Schema]):
 
     def recommend(self, data: Data) -> Choice:
         rows, columns = len(data.train), len(self.schema.columns)
-        preset, why = for_table(rows, columns)
+        preset, why = for_mixed(rows) if self.schema.mixed else for_table(rows, columns)
         size = f"{rows:,} training rows of {columns} column{'s' * (columns != 1)}"
         discrete = sum(column.discrete for column in self.schema.columns)
-        note = f"; {discrete} of them whole numbers, so likelihoods are lower bounds" if discrete else ""
+        note = f"; {discrete} of them whole numbers, so likelihoods are lower bounds" if discrete and not self.schema.mixed else ""
         return None, preset, f"chosen for {size}{note}: preset {preset}, {why} (--model or --preset choose others)"
 
     def options(self, data: Data) -> dict[str, Any]:

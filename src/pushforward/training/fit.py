@@ -100,7 +100,7 @@ def fit(
         raise ValueError("fit: resume needs the run to go on from; give run=Run.load(path)")
     processes = Processes()
     dtype = flow.entry.dtype
-    batches, validate = RowBatches(train, batch, seed, processes, dtype, flip, initialize), RowValidation(valid, seed, processes, dtype)
+    batches, validate = RowBatches(train, batch, seed, processes, dtype, flip, initialize), RowValidation(valid, seed, processes, dtype, flow.passes)
     return optimize(
         flow,
         objective or MaximumLikelihood(flow),
@@ -111,7 +111,7 @@ def fit(
             steps,
             default_steps(len(train), batches.batch),
             every,
-            lambda total: default_interval(total, batches.batch, validate.rows),
+            lambda total: default_interval(total, batches.batch, validate.rows * flow.passes),
             warmup,
             time_limit,
         ),

@@ -18,8 +18,8 @@ def recommend(data: Data) -> tuple[str | None, str | None, str]:
     """A recipe or else a preset for these data, and a sentence that says why.
 
     Two columns or fewer get splines with many bins, since densities that are drawn have edges and thin arms; more columns get
-    autoregressive splines whose nets grow with the number of training rows, and very many columns get couplings. Of images,
-    drawings get Flow++ and photographs Glow.
+    autoregressive splines whose nets grow with the number of training rows, and very many columns get couplings. Tables with
+    categories or gaps get an any-order model. Of images, drawings get Flow++ and photographs Glow.
 
     Example::
 

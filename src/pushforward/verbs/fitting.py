@@ -38,7 +38,7 @@ def fit(
     columns: str | Sequence[str] | None = None,
     context: str | Sequence[str] | None = None,
     kinds: Mapping[str, str] | None = None,
-    missing: str = "error",
+    missing: str = "keep",
     valid: Any = None,
     test: Any = None,
     weight: str | None = None,

@@ -75,7 +75,7 @@ def plan(
     columns: Sequence[str] | None = None,
     context: Sequence[str] | None = None,
     kinds: Mapping[str, str] | None = None,
-    missing: str = "error",
+    missing: str = "keep",
     valid: Any = None,
     test: Any = None,
     weight: str | None = None,

@@ -41,7 +41,7 @@ def test_a_table_of_an_earlier_version():
     found = Request.from_table({"source": "/d/x", "name": "x", "context": ["label"], "seed": 0, "size": [28, 20], "gray": False})
     assert found.arguments(("context", "size", "bits", "gray", "test")) == {"context": ["label"], "size": (28, 20), "gray": False}
     found = Request.from_table({"source": IN_MEMORY, "name": "array", "missing": "error", "seed": 0})
-    assert found.said() == {} and found.in_memory
+    assert found.said() == {"missing": "error"} and found.in_memory  # the default of then
     assert Request.from_table({}).source is None
 
 
@@ -65,5 +65,5 @@ def test_fit_takes_names_of_any_kind(tmp_path):
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)), columns=list("abc"))
     fit(frame, "gaussian", columns=frame.columns[:2], options=["train.steps=1"], out=tmp_path / "run", report=False, progress=False)
     run = load(tmp_path / "run")
-    assert run.config["data"] == {"source": IN_MEMORY, "name": "data frame", "columns": ["a", "b"], "missing": "error", "seed": 0}
+    assert run.config["data"] == {"source": IN_MEMORY, "name": "data frame", "columns": ["a", "b"], "missing": "keep", "seed": 0}
     assert run.request.columns == ["a", "b"] and run.request.in_memory

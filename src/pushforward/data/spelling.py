@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from .numerals import Numerals, decimal_mark, numerals
 from .reading import Reading
 
 BEYOND = 2.0**63  # where whole numbers do not fit int64
+FEW_CELLS = 64
 SEEN = 1000  # cells by which a column of plain numbers tells its decimal mark
 
 
@@ -104,15 +106,14 @@ def _plain(values: pa.Array | pa.ChunkedArray) -> Any:
     """Numbers as every program writes them; None if one of the cells is none."""
     if values.null_count == len(values):
         return values.cast(pa.float64())
-    for dtype in (pa.int64(), pa.uint64()):
-        try:
-            return values.cast(dtype)
-        except pa.ArrowInvalid:
-            pass
-    try:
-        numbers = values.cast(pa.float64())
-    except pa.ArrowInvalid:
-        return None
+    numbers = None
+    for dtype in (pa.int64(), pa.uint64(), pa.float64()):
+        with suppress(pa.ArrowInvalid):
+            values[:FEW_CELLS].cast(dtype)  # a cast that fails takes its time
+            numbers = values.cast(dtype)
+            break
+    if numbers is None or not pa.types.is_floating(numbers.type):
+        return numbers
     with np.errstate(invalid="ignore"):
         large = (np.abs(numbers.to_numpy(zero_copy_only=False)) >= BEYOND).any()
     return None if large and pc.all(pc.match_substring_regex(values, r"^[-+]?\d+$")).as_py() else numbers

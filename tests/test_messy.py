@@ -133,6 +133,7 @@ FILES = {
                                {"a": ["12345678901234567890", "99999999999999999999999"], "b": [1, 2]}),
     "unsigned whole numbers": File("a,b\n12345678901234567890,1\n7,2\n", {"a": [12345678901234567890, 7], "b": [1, 2]}),
     "a fraction far below": File("a,b\n" + many("{i},2\n") + "0.5,2\n", "", types=("double", "int64")),
+    "numbers of base 16": File("a,b\n0x1F,1\n0x2A,2\n", {"a": ["0x1F", "0x2A"], "b": [1, 2]}),
     "a word among numbers": File("a,b\n1,1\nabout 2,2\n", {"a": ["1", "about 2"], "b": [1, 2]}),
     # truth values and times
     "truth values": File("a,b\ntrue,TRUE\nFalse,FALSE\n", {"a": [True, False], "b": [True, False]}),
@@ -261,4 +262,5 @@ def test_what_was_done_is_told_by_load(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("price;share\n" + many("{i},5;{i}0 %\n", 40))
     data = load(path)
+    assert load(path, reading={"decimal": ","}).schema.names == data.schema.names
     assert data.schema.names == ["price", "share"] and any("'0,5' is 0.5" in note for note in data.notes)

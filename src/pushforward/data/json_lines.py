@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 
 from .delimited import COMPRESSED, stream
-from .duck import literal, sandbox
+from .duck import sandbox
 from .errors import check_memory
 from .reading import Reading
 from .source import Source
@@ -38,5 +38,5 @@ def read_json_lines(path: Path, reading: Reading) -> Source:
 
 def _objects(path: Path) -> pa.Table:
     with sandbox([str(path)]) as connection:
-        options = "format='newline_delimited', records=true, sample_size=-1, hive_partitioning=false"
-        return connection.sql(f"FROM read_json({literal(str(path))}, {options})").to_arrow_table()
+        rows = connection.read_json(str(path), format="newline_delimited", records="true", sample_size=-1, hive_partitioning=False)
+        return rows.to_arrow_table()

@@ -1,4 +1,4 @@
-"""Cells of text as what they say: numbers, times, truth values and missing values, in the ways people write them."""
+"""Spelt of text as what they say: numbers, times, truth values and missing values, in the ways people write them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .reading import Reading
 
 BEYOND = 2.0**63  # where whole numbers do not fit int64
 FEW_CELLS = 64
-SEEN = 1000  # cells by which a column of plain numbers tells its decimal mark
+FIRST_CELLS = 1000  # cells by which a column of plain numbers tells its decimal mark
 
 
 @dataclass(frozen=True)
-class Cells:
+class Spelt:
     """A column by its different cells: trimmed, null where a value is missing, and where each of them stands."""
 
     words: pa.Array
@@ -76,7 +76,7 @@ def spelled(table: pa.Table, reading: Reading, sep: str = ",") -> tuple[pa.Table
     told = _Told()
     columns: dict[str, Any] = {name: _plain(values) for name, values in zip(table.column_names, table.columns)}
     anew = reading.null is not None or reading.date_format is not None  # numbers may be missing values or dates
-    spelt: dict[str, tuple[Cells, Numerals]] = {}
+    spelt: dict[str, tuple[Spelt, Numerals]] = {}
     for name in [name for name, values in columns.items() if values is None or anew]:
         cells = distinct(table[name], reading.missing)
         for word in cells.absent:
@@ -93,13 +93,13 @@ def spelled(table: pa.Table, reading: Reading, sep: str = ",") -> tuple[pa.Table
     return pa.table(columns), told.notes()
 
 
-def distinct(values: pa.ChunkedArray, missing: Iterable[str]) -> Cells:
+def distinct(values: pa.ChunkedArray, missing: Iterable[str]) -> Spelt:
     """The different cells of a column of text."""
     encoded = values.dictionary_encode().unify_dictionaries()
     words = pc.utf8_trim_whitespace(encoded.chunk(0).dictionary)
     gaps = pc.is_in(words, value_set=pa.array(["", *missing]))
     absent = [word for word in pc.unique(words.filter(gaps)).to_pylist() if word]
-    return Cells(pc.if_else(gaps, None, words), [chunk.indices for chunk in encoded.chunks], absent)
+    return Spelt(pc.if_else(gaps, None, words), [chunk.indices for chunk in encoded.chunks], absent)
 
 
 def _plain(values: pa.Array | pa.ChunkedArray) -> Any:
@@ -107,6 +107,8 @@ def _plain(values: pa.Array | pa.ChunkedArray) -> Any:
     if values.null_count == len(values):
         return values.cast(pa.float64())
     numbers = None
+    if pc.any(pc.match_substring_regex(values[:FEW_CELLS], "[xX]")).as_py():
+        return None  # 0x1F is a number to Arrow
     for dtype in (pa.int64(), pa.uint64(), pa.float64()):
         with suppress(pa.ArrowInvalid):
             values[:FEW_CELLS].cast(dtype)  # a cast that fails takes its time
@@ -143,11 +145,11 @@ def _typed(name: str, words: pa.Array, reading: Reading, told: _Told) -> pa.Arra
 
 
 def _numbers(
-    table: pa.Table, columns: dict[str, Any], spelt: dict[str, tuple[Cells, Numerals]], reading: Reading, sep: str, told: _Told
+    table: pa.Table, columns: dict[str, Any], spelt: dict[str, tuple[Spelt, Numerals]], reading: Reading, sep: str, told: _Told
 ) -> dict[str, pa.ChunkedArray]:
     """The columns of numbers that are not plainly written; also plain ones with points where the file's decimal mark is the comma."""
     points = [name for name, values in columns.items() if name not in spelt and pa.types.is_floating(values.type)]
-    beginnings = [numerals(distinct(table[name].slice(0, SEEN), reading.missing).words) for name in points]
+    beginnings = [numerals(distinct(table[name].slice(0, FIRST_CELLS), reading.missing).words) for name in points]
     votes = [found for _, found in spelt.values()] + [found for found in beginnings if found]
     mark = reading.decimal or decimal_mark(votes, sep)
     if mark == ",":

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow.dataset
-
 from ..words import printable
 from .duck import sandbox
 from .errors import DataError
@@ -68,5 +66,7 @@ def _tables(tree: Any) -> Iterator[str]:
 def _table(name: str, reading: Reading) -> Any:
     paths = parts_of(name) or [Path(name)]
     if all(path.suffix.lower() == ".parquet" and path.is_file() for path in paths):
-        return pyarrow.dataset.dataset(list(map(str, paths)), format="parquet", partitioning="hive")
+        from pyarrow import dataset  # which imports pandas
+
+        return dataset.dataset(list(map(str, paths)), format="parquet", partitioning="hive")
     return read_parts(paths, name, reading).table if len(paths) > 1 else read_file(paths[0], reading).table

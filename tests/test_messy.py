@@ -57,6 +57,7 @@ FILES = {
     "each line ends in a separator": File("a,b,\n1.5,1,\n2.5,2,\n", AB),
     "decimal commas and semicolons": File("a;b\n1,5;1\n2,5;2\n", AB, notes=("'1,5' is 1.5",)),
     "decimal commas without header": File("1,5;2,5\n3,5;4,5\n", {"x0": [1.5, 3.5], "x1": [2.5, 4.5]}),
+    "one column of decimal commas": File("a\n1,5\n2,5\n", {"a": [1.5, 2.5]}),
     # quotes and lines
     "commas in a quoted header of a ; file": File('"a, b, c";d\n1.5;1\n2.5;2\n', {"a, b, c": [1.5, 2.5], "d": [1, 2]}),
     "commas in quotes": File('a,b\n"1, 2",1\n"3, 4",2\n', {"a": ["1, 2", "3, 4"], "b": [1, 2]}),
@@ -122,6 +123,8 @@ FILES = {
     "either, in Europe": File("a;b\n1,234;1\n2,345;2\n", {"a": [1.234, 2.345], "b": [1, 2]}, notes=("Warning: the decimal mark",)),
     "either, decided by another": File('a,b\n"1,234",1.25\n"2,345",2.5\n', {"a": [1234, 2345], "b": [1.25, 2.5]},
                                       notes=("Read as numbers: a",)),
+    "shares in Europe": File("a;b\n0,125;1\n0,250;2\n", {"a": [0.125, 0.25], "b": [1, 2]}, notes=("Read as numbers: a",)),
+    "telephones": File("a,b\n030 123 456,1\n040 123 456,2\n", {"a": ["030 123 456", "040 123 456"], "b": [1, 2]}),
     "a said mark": File('a,b\n"1,234",1\n"2,345",2\n', {"a": [1.234, 2.345], "b": [1, 2]}, reading=Reading(decimal=",")),
     "dollars": File('a,b\n"$1,234.50",1\n-$7,2\n', {"a": [1234.5, -7.0], "b": [1, 2]}),
     "euros": File("a;b\n1.234,50 €;1\n7,00 €;2\n", {"a": [1234.5, 7.0], "b": [1, 2]}),
@@ -171,6 +174,8 @@ FILES = {
     "objects": File('{"a": 1.5, "b": 1}\n{"b": 2, "a": 2.5}\n', AB, "t.jsonl"),
     "objects that lack keys": File('{"a": 1, "w": "x"}\n{"b": "2021-03-04", "w": null}\n',
                                {"a": [1, None], "w": ["x", None], "b": [None, DAY(2021, 3, 4)]}, "t.ndjson"),
+    "moments in objects": File('{"t": "2021-03-04T05:06:07Z"}\n', {"t": [TIME(2021, 3, 4, 5, 6, 7, tzinfo=UTC)]}, "t.jsonl",
+                               types=("timestamp[us, tz=UTC]",)),
     "objects in gz": File(gzip.compress(b'{"a": 1.5, "b": 1}\n{"a": 2.5, "b": 2}\n'), AB, "t.jsonl.gz"),
     "no objects": File('{"a": 1.5\n', "can't be read as .jsonl", "t.jsonl"),
 }  # fmt: skip

@@ -69,7 +69,7 @@ def dialect(text: str, reading: Reading, ending: str, whole: bool) -> Dialect | 
     for candidate in sep or ("\t" if ending == ".tsv" else CANDIDATES):
         for quote, escape in quotes:
             records = _records(plain, candidate, quote, escape, whole)
-            tried.append((_score(records, sep is None and candidate == " "), candidate, quote, escape, records))
+            tried.append((_score(records, sep or candidate, sep is None), candidate, quote, escape, records))
         if tried[-len(quotes)][0] == 1:
             break
     score, sep, quote, escape, records = max(tried, key=lambda one: one[0])
@@ -117,17 +117,19 @@ def _width(records: list[Placed]) -> tuple[int, int]:
     return Counter(len(cells) for *_, cells in records).most_common(1)[0]
 
 
-def _score(records: list[Placed], blank: bool) -> float:
-    """The share of records of equally many cells; half of it for one cell, and nothing where blanks would separate words."""
+def _score(records: list[Placed], sep: str, guessed: bool) -> float:
+    """The share of records of equally many cells; half of it for one cell, nothing where blanks part words and commas one number."""
     if not records:
         return 0.0
     width, count = _width(records)
     share = count / len(records)
-    if width == 1:
-        return share / 2
+    if width == 1 or not guessed or sep not in " ,":
+        return share / 2 if width == 1 else share
     rows = [cells for *_, cells in records[1:] or records]
+    if sep == ",":  # a name above 1,5 and 2,5
+        return 0.0 if len(records[0][2]) == 1 and width == 2 and all(cell.isdigit() for cells in rows for cell in cells) else share
     numbers = sum(bool(NUMERIC.fullmatch(cell)) for cells in rows for cell in cells)
-    return 0.0 if blank and (any(len(cells) != width for cells in rows) or 2 * numbers <= width * len(rows)) else share
+    return share if all(len(cells) == width for cells in rows) and 2 * numbers > width * len(rows) else 0.0
 
 
 def _header(records: list[Placed], width: int, sep: str, reading: Reading) -> tuple[int, list[str] | None, list[str]]:

@@ -24,6 +24,7 @@ def sandbox(paths: Sequence[str] = ()) -> Iterator[duckdb.DuckDBPyConnection]:
     import duckdb
 
     with duckdb.connect(":memory:", config=CLOSED) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET allowed_paths = ?", [list(paths)])
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")

@@ -27,12 +27,12 @@ class Spelt:
     """A column by its different cells: trimmed, null where a value is missing, and where each of them stands."""
 
     words: pa.Array
-    places: list[pa.Array]
+    places: pa.Array
     absent: list[str]  # the words that stood for missing values
 
     def spread(self, values: pa.Array) -> pa.ChunkedArray:
         """What each word is, for each row."""
-        return pa.chunked_array([values.take(places) for places in self.places], values.type)
+        return pa.chunked_array([values.take(self.places)])
 
 
 @dataclass
@@ -95,11 +95,12 @@ def spelled(table: pa.Table, reading: Reading, sep: str = ",") -> tuple[pa.Table
 
 def distinct(values: pa.ChunkedArray, missing: Iterable[str]) -> Spelt:
     """The different cells of a column of text."""
-    encoded = values.dictionary_encode().unify_dictionaries()
-    words = pc.utf8_trim_whitespace(encoded.chunk(0).dictionary)
-    gaps = pc.is_in(words, value_set=pa.array(["", *missing]))
+    long = values.nbytes > 2**30  # 32-bit offsets end at twice that
+    encoded = (values.cast(pa.large_string()) if long else values).combine_chunks().dictionary_encode()
+    words = pc.utf8_trim_whitespace(encoded.dictionary)
+    gaps = pc.is_in(words, value_set=pa.array(["", *missing], words.type))
     absent = [word for word in pc.unique(words.filter(gaps)).to_pylist() if word]
-    return Spelt(pc.if_else(gaps, None, words), [chunk.indices for chunk in encoded.chunks], absent)
+    return Spelt(pc.if_else(gaps, None, words), encoded.indices, absent)
 
 
 def _plain(values: pa.Array | pa.ChunkedArray) -> Any:

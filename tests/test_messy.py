@@ -164,6 +164,9 @@ FILES = {
     "no such day": File("a,b\n31/02/2021,1\n25/12/2021,2\n", {"a": ["31/02/2021", "25/12/2021"], "b": [1, 2]}),
     # what is none
     "nothing": File("", "is empty; give a file with a table in it"),
+    "comments only": File("# nothing\n# yet\n", "begins with a cell of more than 128 KiB, or with comments only"),
+    "an endless cell": File("a,b\n" + "x" * 200_000 + ",1\n" + many("{i},2\n"), "begins with a cell of more than 128 KiB"),
+    "a long line far below": File("a,b\n" + many("{i},2\n") + "x" * 3_000_000 + ",1\n", "", types=("string", "int64")),
     "blank lines": File("\n\n\n", "is empty"),
     "a line too short": File("a,b\n1,2\n3\n5,6\n", "t.csv can't be read as .csv (line 3 has 1 cells instead of 2: '3')"),
     "a line too long": File("a,b\n1,2\n3,4,5\n5,6\n", "line 3 has 3 cells instead of 2"),

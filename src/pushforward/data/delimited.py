@@ -48,7 +48,8 @@ def read_delimited(path: Path, reading: Reading) -> Source:
     text = _looked_at(path, reading)
     found = dialect(text.beginning, reading, ending_of(path), text.size <= BEGINNING)
     if found is None:
-        raise DataError(f"load: {path} is empty; give a file with a table in it")
+        what = "begins with a cell of more than 128 KiB, or with comments only" if text.beginning.strip() else "is empty"
+        raise DataError(f"load: {path} {what}; give a file with a table in it")
     cells = _cells(path, text, found)
     if found.names is not None and not found.names[-1] and cells.column(-1).null_count == len(cells):  # each line ends in a separator
         cells = cells.select(range(found.width - 1))

@@ -172,7 +172,7 @@ OBJECTS = {
     "parameter": torch.nn.Parameter(torch.as_tensor(X)),
     "conjugate": (torch.as_tensor(X) - 1j * torch.as_tensor(X)).conj().imag,
     "series": pd.Series(X[:, 0]),
-    "intervals beside numbers": pd.DataFrame({"a": pd.cut(X[:, 0], 3), "b": X[:, 0]}),
+    "intervals beside numbers": pd.DataFrame({"b": X[:, 0], "a": pd.cut(X[:, 0], 3)}),
     "numbers as objects": X.astype(object),
     "sparse": pd.DataFrame({"a": pd.arrays.SparseArray(X[:, 0])}),
 }

@@ -1,20 +1,22 @@
-"""Text files of separated cells (.csv, .tsv, .txt, also .gz and .zst): decoded here, split into cells by DuckDB."""
+"""Text files of separated cells (.csv, .tsv, .txt, .data, also compressed): how each is written is found out, and its cells are read."""
 
 from __future__ import annotations
 
 import io
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE, getincrementaldecoder
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryFile
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv
 
+from ..words import printable
 from .dialect import Dialect, dialect, squeezed
-from .duck import literal, sandbox
 from .errors import DataError, check_memory
 from .reading import Reading
 from .source import Source, check_unique
@@ -22,20 +24,18 @@ from .spelling import spelled
 
 COMPRESSED = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 MARKS = {BOM_UTF8: "utf-8-sig", BOM_UTF32_LE: "utf-32", BOM_UTF32_BE: "utf-32", BOM_UTF16_LE: "utf-16", BOM_UTF16_BE: "utf-16"}
-BEGINNING = 2**20  # bytes by which a file is judged
+BEGINNING = 2**20  # bytes by which a file is judged, and which a line rarely exceeds
 UNASSIGNED = b"\x81\x8d\x8f\x90\x9d"  # bytes that are no letters in Windows-1252
-LONGEST = 2**26  # bytes of a line
 
 
 @dataclass(frozen=True)
 class _Text:
-    """A file's encoding, what it begins with, whether that is all of it, and what to say."""
+    """A file's encoding, its bytes once decompressed, what it begins with, and what to say."""
 
     encoding: str
-    plain: bool  # UTF-8, beyond doubt
+    size: int
     beginning: str
-    whole: bool
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
 
 
 def read_delimited(path: Path, reading: Reading) -> Source:
@@ -46,20 +46,11 @@ def read_delimited(path: Path, reading: Reading) -> Source:
         ValueError: its lines have different numbers of cells.
     """
     text = _looked_at(path, reading)
-    found = dialect(text.beginning, reading, ending_of(path), text.whole)
+    found = dialect(text.beginning, reading, ending_of(path), text.size <= BEGINNING)
     if found is None:
-        raise DataError(f"load: {path} is empty; give a file with a table in it")
-    cells = None
-    passed = text.beginning.splitlines()[: found.skip]
-    whole = all(line.count(found.quote) % 2 == 0 for line in passed)  # DuckDB counts what is quoted as one line
-    if text.plain and whole and opens_as_it_is(path) and not (found.comments or found.sep == " "):
-        with suppress(ValueError):  # such as ends of lines of two kinds
-            cells = _cells(path.resolve(), found, found.skip)
-    if cells is None:
-        with TemporaryDirectory() as folder:
-            copy = Path(folder).resolve() / "table"
-            _copy(path, text.encoding, copy, found)
-            cells = _cells(copy, found, 0)
+        what = "begins with a cell of more than 128 KiB, or with comments only" if text.beginning.strip() else "is empty"
+        raise DataError(f"load: {path} {what}; give a file with a table in it")
+    cells = _cells(path, text, found)
     if found.names is not None and not found.names[-1] and cells.column(-1).null_count == len(cells):  # each line ends in a separator
         cells = cells.select(range(found.width - 1))
     names = [name or f"x{i}" for i, name in enumerate(found.names or [""] * found.width)][: cells.num_columns]
@@ -71,11 +62,6 @@ def read_delimited(path: Path, reading: Reading) -> Source:
 def ending_of(path: Path) -> str:
     """The ending that tells the format: that before ``.gz`` and the like."""
     return Path(path.stem if path.suffix.lower() in COMPRESSED else path.name).suffix.lower()
-
-
-def opens_as_it_is(path: Path) -> bool:
-    """Whether DuckDB opens this file, and no other, by its name."""
-    return path.suffix.lower() not in COMPRESSED and not re.search(r"[*?\[\]\\{}]", str(path.resolve()))
 
 
 def stream(path: Path) -> pa.NativeFile:
@@ -109,54 +95,61 @@ def _looked_at(path: Path, reading: Reading) -> _Text:
         if flaw is not None:
             called = "Latin-1" if unassigned else "Windows-1252"
             notes = (f"The text is no UTF-8 (byte {flaw:,}) and was read as {called} (fit --encoding names another).",)
-    plain = reading.encoding is None and encoding.startswith("utf-8")
-    return _Text(encoding, plain, getincrementaldecoder(encoding)("replace").decode(beginning).lstrip("\ufeff"), size <= BEGINNING, notes)
+    return _Text(encoding, size, getincrementaldecoder(encoding)("replace").decode(beginning).lstrip("\ufeff"), notes)
 
 
-def _copy(path: Path, encoding: str, target: Path, found: Dialect) -> None:
-    """The file as DuckDB takes it: decompressed, in UTF-8, lines ending in a line feed, without comments and repeated blanks."""
-    quoted = False
-    with stream(path) as raw, io.TextIOWrapper(raw, encoding) as text, target.open("w", encoding="utf-8", newline="") as out:
+def _cells(path: Path, text: _Text, found: Dialect) -> pa.Table:
+    """Every cell as text, a column for each place in a line; null where there is nothing."""
+    names = [str(i) for i in range(found.width)]
+    doubled = found.quote == found.escape
+    parse = pyarrow.csv.ParseOptions(
+        delimiter=found.sep,
+        quote_char=found.quote,
+        double_quote=doubled,
+        escape_char=False if doubled else found.escape,
+        newlines_in_values=True,
+    )
+    convert = pyarrow.csv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=True
+    )
+    for last in (False, True):  # the second time a line may be as long as the file, and one thread knows which line is wrong
+        block = min(max(text.size, BEGINNING), 2**31 - 1) if last else BEGINNING
         try:
-            for line in islice(text, found.skip, None):
-                if found.comments and line.startswith("#") and not quoted:
+            with _opened(path, text.encoding, found) as (file, encoding, skip):
+                read = pyarrow.csv.ReadOptions(
+                    column_names=names, skip_rows=skip, encoding=encoding, block_size=block, use_threads=not last
+                )
+                return pyarrow.csv.read_csv(file, read, parse, convert)
+        except UnicodeDecodeError as error:
+            flaw = error.reason
+        except pa.ArrowInvalid as error:
+            if last and "UTF8" not in str(error):
+                raise ValueError(_reason(str(error))) from None
+            flaw = str(error)
+    raise DataError(f"load: {path} is not written in {text.encoding} ({flaw}); say its encoding (fit --encoding)")
+
+
+@contextmanager
+def _opened(path: Path, encoding: str, found: Dialect) -> Iterator[tuple[Any, str, int]]:
+    """The text, its encoding and the lines to skip; a copy without comments and repeated blanks where there are such."""
+    with stream(path) as file:
+        if not (found.comments or found.sep == " "):
+            yield file, "utf8" if encoding.startswith("utf-8") else encoding, found.skip
+            return
+        with io.TextIOWrapper(file, encoding) as lines, TemporaryFile() as copy:
+            quoted = False
+            for number, line in enumerate(lines):
+                if number < found.skip or (found.comments and line.startswith("#") and not quoted):
                     continue
                 quoted ^= line.count(found.quote) % 2 == 1
-                out.write(squeezed(line) if found.sep == " " else line)
-        except UnicodeDecodeError as error:
-            raise DataError(f"load: {path} is not written in {encoding} ({error.reason}); say its encoding (fit --encoding)") from None
+                copy.write((squeezed(line) if found.sep == " " else line).encode())
+            copy.seek(0)
+            yield copy, "utf8", 0
 
 
-def _cells(path: Path, found: Dialect, skip: int) -> pa.Table:
-    """Every cell as text, a column for each place in a line; null where there is nothing."""
-    columns = ", ".join(f"'{i}': 'VARCHAR'" for i in range(found.width))
-    options = {
-        "delim": literal(found.sep),
-        "quote": literal(found.quote),
-        "escape": literal(found.escape),
-        "skip": skip,
-        "columns": f"{{{columns}}}",
-        "max_line_size": LONGEST,
-    }
-    said = ", ".join(f"{name}={value}" for name, value in options.items())
-    import duckdb
-
-    with sandbox([str(path)]) as connection:
-        try:
-            query = f"FROM read_csv({literal(str(path))}, auto_detect=false, header=false, hive_partitioning=false, {said})"
-            return connection.sql(query).to_arrow_table()
-        except duckdb.OutOfMemoryException as error:
-            raise MemoryError from error
-        except duckdb.Error as error:
-            raise ValueError(_reason(str(error), found.skip - skip)) from None
-
-
-def _reason(message: str, before: int) -> str:
-    """What DuckDB says of a line, shortly; ``before`` is the number of lines that it does not know of."""
-    line = re.search(r"CSV Error on Line: (\d+)", message)
-    where = f"line {int(line[1]) + before:,}" if line else "the text"
-    if counts := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message):
-        return f"{where} has {counts[2]} cells instead of {counts[1]}"
-    if "unterminated quote" in message or "invalid state" in message:
-        return f"{where} has a quote that does not end"
-    return f"{where}: {message}"
+def _reason(message: str) -> str:
+    """What is wrong with which line, counting those that quotes hold together as one."""
+    if found := re.search(r"(?:Row #(\d+): )?Expected (\d+) columns, got (\d+): ?(.*)", message, re.DOTALL):
+        line, expected, got, words = found.groups()
+        return f"{f'line {int(line):,}' if line else 'a line'} has {got} cells instead of {expected}: {printable(words)!r}"
+    return message

@@ -9,14 +9,16 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from ..words import printable
 from .reading import Reading
 
-RECORDS = 200  # that are looked at
+LINES = 1000  # that are looked at
+RECORDS = 200
 CANDIDATES = "\t;|, "  # the likelier ones first where several fit: numbers with decimal commas are separated by something else
-QUOTES = (('"', '"'), ('"', "\\"), ("'", "'"))  # a quote, and what stands before a quote within a cell: a quote or a backslash
+QUOTES = {('"', '"'): "", ('"', "\\"): r'\\"', ("'", "'"): r"(?m)(^|[,;\t| ])'[^'\n]*'\r?($|[,;\t| ])"}
+# a quote and what stands before a quote within a cell (a quote, a backslash), and what there must be in the text for them to be tried
 NUMERIC = re.compile(r"(?i)[-+(]?\s*[$€£¥₹]?\s*[-+]?[\d.,]*\d[\d.,'\s]*(e[-+]?\d+)?\s*[%$€£¥₹]?\)?")
 VALUE = re.compile(rf"{NUMERIC.pattern}|true|false|\d+[-/.:]\d+[-/.:\d\sTZ+apm]*")  # a number, truth value, date or time of day
 
@@ -52,7 +54,8 @@ def dialect(text: str, reading: Reading, ending: str, whole: bool) -> Dialect | 
     Of the separators that split most lines into equally many cells the first of ``CANDIDATES`` is taken. The first line is a header
     unless it has a value (a number, a date) wherever the rest of a column has nothing else.
     """
-    lines = list(io.StringIO(text, newline=""))
+    lines = list(islice(io.StringIO(text, newline=""), LINES))
+    whole = whole and len(lines) < LINES
     skip, sep = reading.skip or 0, reading.separator
     if skip < len(lines) and (said := re.fullmatch(r"sep=(.)\s*", lines[skip])):  # as Excel writes and reads it
         skip, sep = skip + 1, sep or said[1]
@@ -60,12 +63,15 @@ def dialect(text: str, reading: Reading, ending: str, whole: bool) -> Dialect | 
     plain = ["\n" if line.startswith("#") else line for line in lines]
     if not any(line.strip() for line in plain):
         return None
-    quotes = QUOTES if re.search(r"(?m)(^|[,;\t| ])'[^'\n]*'\r?($|[,;\t| ])", text) else QUOTES[:2]
+    beginning = "".join(lines)
+    quotes = [quoting for quoting, sign in QUOTES.items() if re.search(sign, beginning)]
     tried = []
     for candidate in sep or ("\t" if ending == ".tsv" else CANDIDATES):
         for quote, escape in quotes:
             records = _records(plain, candidate, quote, escape, whole)
-            tried.append((_score(records, sep is None and candidate == " "), candidate, quote, escape, records))
+            tried.append((_score(records, sep or candidate, sep is None), candidate, quote, escape, records))
+        if tried[-len(quotes)][0] == 1:
+            break
     score, sep, quote, escape, records = max(tried, key=lambda one: one[0])
     if not score:
         return None
@@ -111,17 +117,19 @@ def _width(records: list[Placed]) -> tuple[int, int]:
     return Counter(len(cells) for *_, cells in records).most_common(1)[0]
 
 
-def _score(records: list[Placed], blank: bool) -> float:
-    """The share of records of equally many cells; half of it for one cell, and nothing where blanks would separate words."""
+def _score(records: list[Placed], sep: str, guessed: bool) -> float:
+    """The share of records of equally many cells; half of it for one cell, nothing where blanks part words and commas one number."""
     if not records:
         return 0.0
     width, count = _width(records)
     share = count / len(records)
-    if width == 1:
-        return share / 2
+    if width == 1 or not guessed or sep not in " ,":
+        return share / 2 if width == 1 else share
     rows = [cells for *_, cells in records[1:] or records]
+    if sep == ",":  # a name above 1,5 and 2,5
+        return 0.0 if len(records[0][2]) == 1 and width == 2 and all(cell.isdigit() for cells in rows for cell in cells) else share
     numbers = sum(bool(NUMERIC.fullmatch(cell)) for cells in rows for cell in cells)
-    return 0.0 if blank and (any(len(cells) != width for cells in rows) or 2 * numbers <= width * len(rows)) else share
+    return share if all(len(cells) == width for cells in rows) and 2 * numbers > width * len(rows) else 0.0
 
 
 def _header(records: list[Placed], width: int, sep: str, reading: Reading) -> tuple[int, list[str] | None, list[str]]:

@@ -16,13 +16,13 @@ from .arrays import from_arrays
 from .delimited import ending_of, read_delimited
 from .errors import DataError, check_memory, reading
 from .json_lines import read_json_lines
-from .reading import GUESSED, Reading
+from .reading import Reading
 from .source import Source
 
 PART = "read a part of it"
 
 
-def read_file(path: Path, how: Reading = GUESSED) -> Source:
+def read_file(path: Path, how: Reading) -> Source:
     """The table in a file.
 
     Raises:

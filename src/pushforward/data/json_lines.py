@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 
-from .delimited import opens_as_it_is, stream
-from .duck import literal, sandbox
+from .delimited import COMPRESSED, stream
+from .duck import sandbox
 from .errors import check_memory
 from .reading import Reading
 from .source import Source
@@ -18,15 +18,17 @@ from .spelling import spelled
 
 def read_json_lines(path: Path, reading: Reading) -> Source:
     """The table in a file of JSON objects, one on each line; the keys of all of them are its columns, and what one lacks is missing."""
-    check_memory(f"load: {path}", path.stat().st_size, "read a part of it")
-    if opens_as_it_is(path):
-        table = _objects(path.resolve())
-    else:
+    if path.suffix.lower() in COMPRESSED or re.search(r"[*?\[\]\\{}]", str(path.resolve())):  # DuckDB would look for other files, too
         with TemporaryDirectory() as folder, stream(path) as file:
             copy = Path(folder).resolve() / "table"
             with copy.open("wb") as out:
-                shutil.copyfileobj(file, out)
+                while chunk := file.read(2**20):
+                    check_memory(f"load: {path}", out.tell() + len(chunk), "read a part of it")
+                    out.write(chunk)
             table = _objects(copy)
+    else:
+        check_memory(f"load: {path}", path.stat().st_size, "read a part of it")
+        table = _objects(path.resolve())
     text = [name for name, dtype in zip(table.column_names, table.schema.types) if pa.types.is_string(dtype)]
     typed, notes = spelled(table.select(text), reading)
     for name in text:
@@ -36,5 +38,5 @@ def read_json_lines(path: Path, reading: Reading) -> Source:
 
 def _objects(path: Path) -> pa.Table:
     with sandbox([str(path)]) as connection:
-        options = "format='newline_delimited', records=true, sample_size=-1, hive_partitioning=false"
-        return connection.sql(f"FROM read_json({literal(str(path))}, {options})").to_arrow_table()
+        rows = connection.read_json(str(path), format="newline_delimited", records="true", sample_size=-1, hive_partitioning=False)
+        return rows.to_arrow_table()

@@ -24,7 +24,7 @@ from .infer import infer
 from .kinds import Constant, Integer, Maybe
 from .notes import describe
 from .query import is_query
-from .reading import GUESSED, Reading
+from .reading import Reading
 from .rows import Rows
 from .schema import Schema, stack
 from .source import Source
@@ -69,7 +69,7 @@ def load(
     weight: str | None = None,
     exclude: str | Sequence[str] | None = None,
     schema: Schema | None = None,
-    reading: Reading = GUESSED,
+    reading: Reading | Mapping[str, Any] | None = None,
 ) -> Data:
     """Rows from a name, file, array or table, split and described.
 
@@ -92,7 +92,7 @@ def load(
         weight: a column of non-negative sample weights.
         exclude: columns that take no part.
         schema: of a fitted run, statistics included: the columns are read as its own, and nothing is inferred or measured.
-        reading: how text is read, where that can't be found out from it.
+        reading: how text is read where that can't be found out from it, a :class:`Reading` or its options by name.
 
     Raises:
         DataError: what is wrong, where, and the remedy, in one sentence.
@@ -145,7 +145,7 @@ class _Opened:
     image: tuple[int, ...] | None = None
 
 
-def _open(source: Any, seed: int, reading: Reading) -> _Opened:
+def _open(source: Any, seed: int, reading: Reading | Mapping[str, Any] | None) -> _Opened:
     if isinstance(source, str) and source in TOYS:
         x = TOYS[source](sum(SIZES), np.random.default_rng(seed))
         return _Opened(replace(read(x), name=source), drawn=True, entropy=ENTROPY[source])

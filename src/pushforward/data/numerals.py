@@ -84,4 +84,4 @@ def decimal_mark(found: Iterable[Numerals], sep: str) -> str:
 
 def _shape(mark: str) -> str:
     groups = "|".join(f"(?:{between}[0-9]{{3}})+" for between in (rf"\{GROUPS[mark]}", f"[{BLANKS}]", "['’]"))
-    return rf"^(?:[0-9]{{1,3}}(?:{groups})|[0-9]{{0,19}})(?:\{mark}[0-9]*)?$"
+    return rf"^(?:[1-9][0-9]{{0,2}}(?:{groups})|[0-9]{{0,19}})(?:\{mark}[0-9]*)?$"

@@ -80,6 +80,11 @@ class Reading:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
+    def of(cls, value: Reading | Mapping[str, Any] | None) -> Reading:
+        """Itself, or what a mapping says; nothing said for None."""
+        return value if isinstance(value, Reading) else cls.from_json(value or {})
+
+    @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Reading:
         """What :meth:`to_json` described.
 
@@ -93,9 +98,6 @@ class Reading:
             return validated(cls, value, "reading")
         except ValueError as error:
             raise DataError(str(error)) from None
-
-
-GUESSED = Reading()
 
 
 def check_encoding(name: str) -> None:

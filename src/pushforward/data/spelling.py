@@ -1,8 +1,9 @@
-"""Cells of text as what they say: numbers, times, truth values and missing values, in the ways people write them."""
+"""Spelt of text as what they say: numbers, times, truth values and missing values, in the ways people write them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,20 +18,21 @@ from .numerals import Numerals, decimal_mark, numerals
 from .reading import Reading
 
 BEYOND = 2.0**63  # where whole numbers do not fit int64
-SEEN = 1000  # cells by which a column of plain numbers tells its decimal mark
+FEW_CELLS = 64
+FIRST_CELLS = 1000  # cells by which a column of plain numbers tells its decimal mark
 
 
 @dataclass(frozen=True)
-class Cells:
+class Spelt:
     """A column by its different cells: trimmed, null where a value is missing, and where each of them stands."""
 
     words: pa.Array
-    places: list[pa.Array]
+    places: pa.Array
     absent: list[str]  # the words that stood for missing values
 
     def spread(self, values: pa.Array) -> pa.ChunkedArray:
         """What each word is, for each row."""
-        return pa.chunked_array([values.take(places) for places in self.places], values.type)
+        return pa.chunked_array([values.take(self.places)])
 
 
 @dataclass
@@ -74,7 +76,7 @@ def spelled(table: pa.Table, reading: Reading, sep: str = ",") -> tuple[pa.Table
     told = _Told()
     columns: dict[str, Any] = {name: _plain(values) for name, values in zip(table.column_names, table.columns)}
     anew = reading.null is not None or reading.date_format is not None  # numbers may be missing values or dates
-    spelt: dict[str, tuple[Cells, Numerals]] = {}
+    spelt: dict[str, tuple[Spelt, Numerals]] = {}
     for name in [name for name, values in columns.items() if values is None or anew]:
         cells = distinct(table[name], reading.missing)
         for word in cells.absent:
@@ -91,28 +93,30 @@ def spelled(table: pa.Table, reading: Reading, sep: str = ",") -> tuple[pa.Table
     return pa.table(columns), told.notes()
 
 
-def distinct(values: pa.ChunkedArray, missing: Iterable[str]) -> Cells:
+def distinct(values: pa.ChunkedArray, missing: Iterable[str]) -> Spelt:
     """The different cells of a column of text."""
-    encoded = values.dictionary_encode().unify_dictionaries()
-    words = pc.utf8_trim_whitespace(encoded.chunk(0).dictionary)
-    gaps = pc.is_in(words, value_set=pa.array(["", *missing]))
+    long = values.nbytes > 2**30  # 32-bit offsets end at twice that
+    encoded = (values.cast(pa.large_string()) if long else values).combine_chunks().dictionary_encode()
+    words = pc.utf8_trim_whitespace(encoded.dictionary)
+    gaps = pc.is_in(words, value_set=pa.array(["", *missing], words.type))
     absent = [word for word in pc.unique(words.filter(gaps)).to_pylist() if word]
-    return Cells(pc.if_else(gaps, None, words), [chunk.indices for chunk in encoded.chunks], absent)
+    return Spelt(pc.if_else(gaps, None, words), encoded.indices, absent)
 
 
 def _plain(values: pa.Array | pa.ChunkedArray) -> Any:
     """Numbers as every program writes them; None if one of the cells is none."""
     if values.null_count == len(values):
         return values.cast(pa.float64())
-    for dtype in (pa.int64(), pa.uint64()):
-        try:
-            return values.cast(dtype)
-        except pa.ArrowInvalid:
-            pass
-    try:
-        numbers = values.cast(pa.float64())
-    except pa.ArrowInvalid:
-        return None
+    numbers = None
+    if pc.any(pc.match_substring_regex(values[:FEW_CELLS], "[xX]")).as_py():
+        return None  # 0x1F is a number to Arrow
+    for dtype in (pa.int64(), pa.uint64(), pa.float64()):
+        with suppress(pa.ArrowInvalid):
+            values[:FEW_CELLS].cast(dtype)  # a cast that fails takes its time
+            numbers = values.cast(dtype)
+            break
+    if numbers is None or not pa.types.is_floating(numbers.type):
+        return numbers
     with np.errstate(invalid="ignore"):
         large = (np.abs(numbers.to_numpy(zero_copy_only=False)) >= BEYOND).any()
     return None if large and pc.all(pc.match_substring_regex(values, r"^[-+]?\d+$")).as_py() else numbers
@@ -142,11 +146,11 @@ def _typed(name: str, words: pa.Array, reading: Reading, told: _Told) -> pa.Arra
 
 
 def _numbers(
-    table: pa.Table, columns: dict[str, Any], spelt: dict[str, tuple[Cells, Numerals]], reading: Reading, sep: str, told: _Told
+    table: pa.Table, columns: dict[str, Any], spelt: dict[str, tuple[Spelt, Numerals]], reading: Reading, sep: str, told: _Told
 ) -> dict[str, pa.ChunkedArray]:
     """The columns of numbers that are not plainly written; also plain ones with points where the file's decimal mark is the comma."""
     points = [name for name, values in columns.items() if name not in spelt and pa.types.is_floating(values.type)]
-    beginnings = [numerals(distinct(table[name].slice(0, SEEN), reading.missing).words) for name in points]
+    beginnings = [numerals(distinct(table[name].slice(0, FIRST_CELLS), reading.missing).words) for name in points]
     votes = [found for _, found in spelt.values()] + [found for found in beginnings if found]
     mark = reading.decimal or decimal_mark(votes, sep)
     if mark == ",":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,13 @@ from .formats import read_file
 from .objects import from_object
 from .parts import parts_of, read_parts
 from .query import is_query, read_query
-from .reading import GUESSED, Reading
+from .reading import Reading
 from .source import Source, check_unique
 
 IN_MEMORY = "in memory"  # what a run remembers of data that came as an array or a table
 
 
-def read(source: Any, reading: Reading = GUESSED) -> Source:
+def read(source: Any, reading: Reading | Mapping[str, Any] | None = None) -> Source:
     """A path, several, a query, an array, tensor, data frame or Arrow table as a :class:`Source`.
 
     Files by their ending: text in ``.csv``, ``.tsv``, ``.txt``, ``.data``, ``.jsonl``, ``.ndjson``, also compressed (``.gz``, ``.zst``,
@@ -34,8 +36,9 @@ def read(source: Any, reading: Reading = GUESSED) -> Source:
     """
     if isinstance(source, Source):
         return source
+    reading = Reading.of(reading)
     if is_query(source):
-        return _plain(read_query(source))
+        return _plain(read_query(source, reading))
     paths = parts_of(source)
     if paths is not None:
         return _plain(read_parts(paths, f"{_called(source)} ({len(paths)} files)" if len(paths) > 1 else paths[0].name, reading))
@@ -76,14 +79,16 @@ def _plain(source: Source) -> Source:
 
 def _without_index(table: pa.Table) -> tuple[pa.Table, list[str]]:
     """The table without the columns in which pandas keeps an index, and what to say of them."""
-    with suppress(ValueError, KeyError, TypeError, AttributeError):  # somebody else's metadata
-        index = json.loads((table.schema.metadata or {})[b"pandas"])["index_columns"]
-        named = [name for name in index if isinstance(name, str) and name in table.column_names]
-        if 0 < len(named) < table.num_columns:
-            told = [name for name in named if not name.startswith("__index_level_")]
-            notes = [f"The data frame's index is no data: {listing(told)} (reset_index() makes it a column)."] if told else []
-            return table.drop_columns(named).replace_schema_metadata(None), notes
-    return table.replace_schema_metadata(None), []
+    index = [name for name in table.column_names if re.fullmatch(r"__index_level_\d+__", name)]
+    with suppress(ValueError, KeyError, TypeError):  # somebody else's metadata
+        found = json.loads((table.schema.metadata or {})[b"pandas"])["index_columns"]
+        index += [name for name in found if isinstance(name, str) and name in table.column_names and name not in index]
+    table = table.replace_schema_metadata(None)
+    if len(index) == table.num_columns:
+        return table, []
+    told = [name for name in index if not name.startswith("__index_level_")]
+    notes = [f"The data frame's index is no data: {listing(told)} (reset_index() makes it a column)."] if told else []
+    return table.drop_columns(index), notes
 
 
 def _kept(dtype: pa.DataType) -> pa.DataType:

@@ -77,7 +77,7 @@ SAMPLES = {
     "beyond counting": ((RNG.normal(size=N) * 1e20).round(), Real, None),
     "cents": (cents(40), DecimalGrid, lambda k: (k.unit, k.digits, k.low) == (1, 2, 0.0)),
     "cents, single": (cents(40).astype(np.float32), DecimalGrid, lambda k: (k.unit, k.digits, k.dtype) == (1, 2, "float")),
-    "carat": ((RNG.gamma(2, 0.4, N) + 0.2).round(2), DecimalGrid, lambda k: k.step == 0.01),
+    "carat": ((RNG.beta(2, 5, N) + 0.2).round(2), DecimalGrid, lambda k: k.step == 0.01),
     "halves": (RNG.integers(-9, 90, N) / 2, DecimalGrid, lambda k: (k.unit, k.digits, k.low) == (5, 1, None)),
     "quarters, closed": (RNG.integers(0, 9, N) / 4, DecimalGrid, lambda k: k.levels == 9),
     "tens": (RNG.integers(0, 37, N) * 10, DecimalGrid, lambda k: (k.unit, k.digits, k.dtype) == (10, 0, "int64")),

@@ -137,7 +137,8 @@ class Time(Counted):
 
     def shown(self, x: float) -> str:
         value = self.decode(np.array([x]))
-        return str(value[0].as_py()) if self.unit != "ns" else str(value.cast(pa.string())[0])
+        words = str(value[0].as_py()) if self.unit != "ns" else str(value.cast(pa.string())[0])
+        return words.removesuffix(":00") if self.clock else words
 
     def words(self) -> str:
         counted = f"counted in {times.PLURALS[self.unit]}"

@@ -46,7 +46,7 @@ class DecimalGrid(Counted):
             return cls.of(cells) if divisor(on) > 1 else None
         large = on >= np.quantile(on, 0.75)  # where fewer decimals are written of larger numbers, the step of those counts
         step = divisor(on[large])
-        coarse = np.median(np.diff(on)) <= COARSE * step
+        coarse = np.median(np.diff(on)) <= COARSE * divisor(on)
         many = len(values) <= REPEATED * len(cells) or favours(on[large] // step, counts[large])
         return cls.of(cells) if coarse and many else None
 

@@ -16,10 +16,12 @@ import pyarrow as pa
 import pytest
 import torch
 
+from pushforward.cli.values import conditions
 from pushforward.core import Chain, Flow
 from pushforward.data import DataError, Schema, kinds, load
 from pushforward.data.cells import Cells
 from pushforward.data.column import Column
+from pushforward.data.context import assignments, context_rows, example
 from pushforward.data.infer import infer
 from pushforward.data.kinds import KINDS, Category, Constant, DecimalGrid, Integer, Interval, Kind, Maybe, NonNegative, Periodic, Real, Time
 from pushforward.distributions import Normal
@@ -92,6 +94,9 @@ SAMPLES = {
     "counts in floats": (RNG.poisson(3, N).astype(float), Integer, lambda k: k.dtype == "double" and k.low == 0),
     "signed": (RNG.integers(-500, 500, N), Integer, lambda k: (k.low, k.high) == (None, None)),
     "ratings": (RNG.integers(1, 6, N), Integer, lambda k: (k.low, k.high) == (1.0, 5.0)),
+    "rare ends": (np.repeat([1, 2, 3, 4], [30, 90, 380, 100]), Integer, lambda k: (k.low, k.high) == (1.0, 4.0)),
+    "a cap": (np.minimum(RNG.poisson(3, N), 5), Integer, lambda k: (k.low, k.high) == (0.0, 5.0)),
+    "rare counts": (RNG.poisson(0.3, N), Integer, lambda k: (k.low, k.high) == (0.0, None)),
     "months": (RNG.integers(1, 13, N).astype(np.uint8), Integer, lambda k: (k.low, k.high) == (1.0, 12.0)),
     "zero or one": (RNG.integers(0, 2, N), Integer, lambda k: k.levels == 2),
     "two floats": (draws([0.5, 1.7]), Category, lambda k: k.ordered and k.vocabulary == ("0.5", "1.7")),
@@ -394,3 +399,25 @@ def test_a_schema_from_before_kinds_were_objects():
     for change in ({"kind": "nothing"}, {"step": 7, "kind": "time"}, {"kind": "interval", "low": None}, {"std": 0}):
         with pytest.raises(DataError, match="not the description"):
             Schema.from_json({"columns": [old["schema"]["columns"][0] | change]})
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "time: ns"])  # contexts are read to the microsecond
+def test_an_example_of_a_context_is_a_value_of_it(name):
+    """As a Python value and as the command line writes it: the smallest number of training."""
+    values, declared, _, _ = ALL[name]
+    given = cells(values, context=True)
+    kind = infer(given, declared)
+    kind = kind.measure(kind.encode(given))
+    schema = Schema([Column("x")], [Column("v", kind)])
+    for value in (example(schema.context[0]), conditions(assignments(schema.context), ["v"])["v"]):
+        found = context_rows(schema, {"v": value})
+        assert found is not None and found.item() == pytest.approx(kind.seen.minimum, rel=1e-5)
+
+
+def test_arrays_have_their_constants():
+    x = np.c_[RNG.normal(size=60), np.full(60, 3.0), RNG.normal(size=60)]
+    schema = load(x).schema
+    assert schema.names == ["x0", "x2"] and np.array_equal(schema.encode(x)[0], x[:, [0, 2]])
+    assert np.array_equal(np.stack([column.to_numpy() for column in schema.decode(schema.encode(x)[0]).columns], 1), x)
+    with pytest.raises(DataError, match="expected 3 columns"):
+        schema.encode(x[:, :2])

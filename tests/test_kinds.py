@@ -25,6 +25,7 @@ from pushforward.data.context import assignments, context_rows, example
 from pushforward.data.infer import infer
 from pushforward.data.kinds import KINDS, Category, Constant, DecimalGrid, Integer, Interval, Kind, Maybe, NonNegative, Periodic, Real, Time
 from pushforward.distributions import Normal
+from pushforward.transforms import Atoms
 
 N = 600
 RNG = np.random.default_rng(0)
@@ -421,3 +422,17 @@ def test_arrays_have_their_constants():
     assert np.array_equal(np.stack([column.to_numpy() for column in schema.decode(schema.encode(x)[0]).columns], 1), x)
     with pytest.raises(DataError, match="expected 3 columns"):
         schema.encode(x[:, :2])
+
+
+def test_the_mass_of_an_end_is_what_the_flow_has_beyond_it():
+    """Of a standard normal clipped to 0..1: half of it at 0, 16 % at 1, its density in between; samples have the ends as often."""
+    flow = Flow(Normal((1,)), Atoms([0.0], [1.0], [0.7]))
+    torch.manual_seed(0)
+    ends = flow.log_prob(torch.tensor([[0.0], [1.0]]), samples=20_000).exp()
+    torch.testing.assert_close(ends, torch.tensor([0.5, 0.1587]), rtol=0.02, atol=0)
+    torch.testing.assert_close(flow.log_prob(torch.tensor([[0.3]])), torch.tensor([-0.5 * 0.3**2 - 0.5 * math.log(2 * math.pi)]))
+    x = flow.sample((20_000,))
+    assert ((x == 0).float().mean() - 0.5).abs() < 0.02 and ((x == 1).float().mean() - 0.1587).abs() < 0.02 and flow.kind == "bound"
+    for wrong in (([1.0], [0.0], [1.0]), ([0.0], [1.0], [0.0]), ([0.0], [1.0], [math.inf]), ([0.0, 0.0], [1.0], [1.0]), ([], [], [])):
+        with pytest.raises(ValueError, match="Atoms: expected"):
+            Atoms(*wrong)

@@ -94,7 +94,7 @@ def ends_of(values: np.ndarray, counts: np.ndarray) -> tuple[float | None, float
     do at the end; zero is always an end. Otherwise nothing is below zero if nothing was.
     """
     span, rows = int(values[-1]) - int(values[0]) + 1, int(counts.sum())
-    if span == len(values) and (span <= 2 or (span <= MOST_LEVELS and rows >= PER_LEVEL * span)):
+    if 1 < span == len(values) and (span <= 2 or (span <= MOST_LEVELS and rows >= PER_LEVEL * span)):
         beyond = [last * min(1.0, last / previous) for last, previous in ((counts[0], counts[1]), (counts[-1], counts[-2]))]
         if span <= 2 or (beyond[1] >= UNSEEN and (values[0] == 0 or beyond[0] >= UNSEEN)):
             return float(values[0]), float(values[-1])

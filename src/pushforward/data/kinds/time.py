@@ -112,7 +112,7 @@ class Time(Counted):
     def encode(self, cells: Cells) -> np.ndarray:
         ticks, per = self._ticks(cells), times.LENGTHS[self.unit] // self._tick
         first, last = self._reach()
-        cells.refuse((ticks < first) | (ticks > last), "which is beyond the times that this column's type can hold")
+        cells.refuse((ticks < first) | (ticks > last), "which is beyond the years 1 to 9999 or what the column's type can hold")
         if self.cut:
             ticks = ticks - ticks % max(1, times.LENGTHS["s"] // self._tick)
         moved = ticks - self.origin

@@ -18,7 +18,7 @@ from pushforward import kernels
 from pushforward.core import Chain, Flow, Inverse, Transform
 from pushforward.data import Column, Rows, load
 from pushforward.data.doubts import doubts
-from pushforward.data.kinds import Integer
+from pushforward.data.kinds import Category, DecimalGrid, Integer
 from pushforward.distributions import Normal
 from pushforward.doctor import check_normalized, diagnose
 from pushforward.doctor.walk import log_det
@@ -250,8 +250,11 @@ def test_doubtful_columns(more, expected):
     assert (not found) if expected is None else (len(found) == 1 and expected in found[0]), found
 
 
-def test_integers_may_repeat():
-    assert not doubts(np.random.default_rng(0).integers(0, 3, (500, 2)).astype(float), [Column(name, Integer()) for name in "ab"])
+def test_counts_may_repeat():
+    counts = np.random.default_rng(0).integers(0, 3, (500, 3)).astype(float)
+    kinds = (Integer(), DecimalGrid(unit=25, digits=2), Category(vocabulary=("u", "v", "w")))
+    assert not doubts(counts, [Column(kind.name, kind) for kind in kinds])
+    assert doubts(counts, [Column(name) for name in "abc"])
 
 
 def test_log_det_by_autograd():

@@ -36,7 +36,7 @@ class Chosen:
         """What to tell of columns that take no part."""
         found = []
         if self.unreadable:
-            found.append(f"Left out, since they hold neither numbers nor times nor text: {listing(self.unreadable, 20)}.")
+            found.append(f"Left out, since they hold neither numbers nor times nor text, or nothing: {listing(self.unreadable, 20)}.")
         if self.identifiers:
             words = "Left out, since they name the rows and do not describe them (row numbers, or a value of its own in nearly every row)"
             found.append(f"{words}: {listing(self.identifiers, 20)}; name them among the columns to model them (fit --columns).")

@@ -64,6 +64,8 @@ def context_rows(schema: Schema | ImageSchema, context: Any) -> torch.Tensor | N
 def example(column: Column) -> bool | int | float | str:
     """A value of the column, such as :func:`context_rows` takes: its smallest in training, in the units and the spelling of the data."""
     value = column.kind.decode(np.array([column.minimum]))[0].as_py()
+    if isinstance(column.kind, Constant) and not isinstance(value, int | float):
+        return column.kind.shown(0.0)
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, date | time):
@@ -72,9 +74,11 @@ def example(column: Column) -> bool | int | float | str:
         return value if isinstance(value, bool | str) else str(value)
     if isinstance(column.kind, Integer | Time):
         return int(value)
-    short = float(f"{value:.6g}")
+    if isinstance(column.kind, Constant):
+        return value
     if column.discrete:
-        return float(value)
+        return float(column.kind.shown(column.minimum))
+    short = float(f"{value:.6g}")
     ends = column.kind.support()
     inside = (ends.low is None or ends.low < short) and (ends.high is None or short < ends.high)
     return short if inside else float(value)

@@ -17,7 +17,10 @@ class DataError(ValueError):
 
 def shown(value: Any) -> str:
     """A value (an Arrow scalar) as it stands in an error, not too long."""
-    plain = value.as_py()
+    try:
+        plain = value.as_py()
+    except (OverflowError, ValueError):  # times that Python has not
+        plain = str(value.cast("string").as_py())
     return printable(repr(plain) if isinstance(plain, str) else str(value))
 
 

@@ -83,9 +83,9 @@ class Schema:
     def log_scale(self) -> float:
         """Sum of the log standard deviations: nats per row in the units of the encoded numbers plus this are nats for standardized columns.
 
-        Columns that never change in the train split are left out.
+        Columns that never change in the train split are left out, and codes without an order, which have no scale.
         """
-        return sum(math.log(column.scale) for column in self.columns if column.scale > 0)
+        return sum(math.log(column.scale) for column in self.columns if column.scale > 0 and column.kind.support().ordered)
 
     def layers(self) -> list[Transform]:
         """Fresh preprocessing layers, from encoded float64 rows to standardized numbers in the nets' dtype: for ``Flow.prepend``.

@@ -62,7 +62,7 @@ class Category(Counted):
             found = pa.array([False, True])
         else:
             found = pc.unique(values)
-            found = found.take(pc.array_sort_indices(found))
+            found = found.take(pc.array_sort_indices(found.cast(pa.float32()) if pa.types.is_float16(found.type) else found))
         words = strings(found).to_pylist()
         return cls(dtype=str(dtype), vocabulary=tuple(words if ordered or not is_string(values.type) else sorted(words)), ordered=ordered)
 

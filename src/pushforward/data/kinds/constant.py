@@ -34,7 +34,7 @@ class Constant(Kind):
     def encode(self, cells: Cells) -> np.ndarray:
         own = unpacked(pa.chunked_array([self._values(1)]))
         values = cells.plain
-        if values.type != own.type and not pa.types.is_temporal(own.type):
+        if values.type != own.type:
             try:
                 values = values.cast(own.type)
             except pa.ArrowException:  # then it is another value

@@ -20,7 +20,7 @@ from .base import Kind, Support
 POINTS = 2000  # of the midpoint rule within one level
 MOST_LEVELS = 100  # of a set that is closed because all of it was seen
 PER_LEVEL = 20  # rows for each of these levels, below which not having seen more says little
-SPARSE = 0.1  # an end that is rarer than this share of the mean is the end of a tail
+UNSEEN = 8  # rows that a value beyond an end would have been expected in, from which its absence says that there is none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,10 +90,12 @@ class Counted(Kind):
 def ends_of(values: np.ndarray, counts: np.ndarray) -> tuple[float | None, float | None]:
     """The ends that distinct whole numbers, ascending, suggest by how often they are there.
 
-    A few consecutive numbers that all occur often, as ratings or months do, are closed; otherwise nothing is below zero if nothing was.
+    A few consecutive numbers, as ratings or months, are closed where the next would have been seen had the counts gone on falling as they
+    do at the end; zero is always an end. Otherwise nothing is below zero if nothing was.
     """
     span, rows = int(values[-1]) - int(values[0]) + 1, int(counts.sum())
-    often = min(counts[0], counts[-1]) >= SPARSE * rows / span and rows >= PER_LEVEL * span
-    if span == len(values) and (span <= 2 or (span <= MOST_LEVELS and often)):
-        return float(values[0]), float(values[-1])
+    if 1 < span == len(values) and (span <= 2 or (span <= MOST_LEVELS and rows >= PER_LEVEL * span)):
+        beyond = [last * min(1.0, last / previous) for last, previous in ((counts[0], counts[1]), (counts[-1], counts[-2]))]
+        if span <= 2 or (beyond[1] >= UNSEEN and (values[0] == 0 or beyond[0] >= UNSEEN)):
+            return float(values[0]), float(values[-1])
     return (0.0 if values[0] >= 0 else None), None

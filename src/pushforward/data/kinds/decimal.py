@@ -15,7 +15,8 @@ from ..restore import arrow_type, numeric
 from .counted import Counted, ends_of
 
 NEIGHBOURS = 10  # steps within which a smooth density hardly changes
-REPEATED = 0.5  # distinct values as a share of the rows, up to which a grid shows
+REPEATED = 0.25  # distinct values as a share of the rows, up to which a grid shows
+COARSE = 100  # steps from one value to the next, the most by the median: finer steps are those of the writing and not of the values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,11 @@ class DecimalGrid(Counted):
         digits, on = found
         if digits == 0:
             return cls.of(cells) if divisor(on) > 1 else None
-        return cls.of(cells) if len(values) <= REPEATED * len(cells) or favours(on, counts) else None
+        large = on >= np.quantile(on, 0.75)  # where fewer decimals are written of larger numbers, the step of those counts
+        step = divisor(on[large])
+        coarse = np.median(np.diff(on)) <= COARSE * divisor(on)
+        many = len(values) <= REPEATED * len(cells) or favours(on[large] // step, counts[large])
+        return cls.of(cells) if coarse and many else None
 
     @classmethod
     def of(cls, cells: Cells, step: str | None = None) -> DecimalGrid:
@@ -82,8 +87,13 @@ class DecimalGrid(Counted):
         x = cells.numbers
         cells.refuse(~np.isfinite(x), "which is not a finite number; drop such rows")
         counts = np.rint(np.clip(x * (10.0**self.digits / self.unit), -EXACT, EXACT))
-        off = self._values(counts).astype(cells.precision) != x
-        cells.refuse(off, f"but this column holds multiples of {self.step:g}; round it, or declare the kind 'real' at the fit")
+        values, own = self._values(counts), arrow_type(self.dtype)
+        floats = {cells.precision, np.dtype(own.to_pandas_dtype()) if pa.types.is_floating(own) else cells.precision}
+        with np.errstate(over="ignore"):
+            off = [values.astype(precision) != x.astype(precision) for precision in floats]  # 0.47 is written in two ways
+        cells.refuse(
+            np.logical_and.reduce(off), f"but this column holds multiples of {self.step:g}; round it, or declare the kind 'real' at the fit"
+        )
         self.inside(cells, counts)
         return counts
 
@@ -128,7 +138,7 @@ def favours(values: np.ndarray, counts: np.ndarray) -> bool:
         at = np.minimum(np.searchsorted(values, values + distance), len(values) - 1)
         apart.append(float((counts * counts[at])[values[at] == values + distance].sum()))
     usual = float(np.median(apart))
-    return equal > 1.5 * usual + 5 * np.sqrt(usual) + 10
+    return equal > 4 * usual + 5 * np.sqrt(usual) + 10
 
 
 def step_of(step: str) -> tuple[int, int]:

@@ -25,4 +25,4 @@ class Real(Measured):
         return Support(ordered=True, whole=False)
 
     def words(self) -> str:
-        return "real numbers" if not self.digits else f"real numbers, written with {self.digits} decimals"
+        return "real numbers" if not self.digits else f"real numbers, written with {self.digits} decimal{'s' * (self.digits > 1)}"

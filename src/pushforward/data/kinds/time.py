@@ -112,7 +112,7 @@ class Time(Counted):
     def encode(self, cells: Cells) -> np.ndarray:
         ticks, per = self._ticks(cells), times.LENGTHS[self.unit] // self._tick
         first, last = self._reach()
-        cells.refuse((ticks < first) | (ticks > last), "which is beyond the times that this column's type can hold")
+        cells.refuse((ticks < first) | (ticks > last), "which is beyond the years 1 to 9999 or what the column's type can hold")
         if self.cut:
             ticks = ticks - ticks % max(1, times.LENGTHS["s"] // self._tick)
         moved = ticks - self.origin
@@ -137,7 +137,8 @@ class Time(Counted):
 
     def shown(self, x: float) -> str:
         value = self.decode(np.array([x]))
-        return str(value[0].as_py()) if self.unit != "ns" else str(value.cast(pa.string())[0])
+        words = str(value[0].as_py()) if self.unit != "ns" else str(value.cast(pa.string())[0])
+        return words.removesuffix(":00") if self.clock else words
 
     def words(self) -> str:
         counted = f"counted in {times.PLURALS[self.unit]}"

@@ -67,6 +67,11 @@ def _reading(request: Request) -> list[str]:
     for name, value in request.said().items():
         if name == "kinds":
             words += [word for column, kind in value.items() for word in ("--kind", f"{column}={kind}")]
+        elif name == "reading":
+            for option, said in value.items():
+                words += [
+                    word for one in (said if isinstance(said, list) else [said]) for word in (f"--{option.replace('_', '-')}", str(one))
+                ]
         else:
             words += [f"--{name}", joined(value) if isinstance(value, list) else str(value)]
     return words

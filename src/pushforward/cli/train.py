@@ -41,6 +41,12 @@ def fit_command(
     missing: Annotated[
         str, typer.Option(metavar="keep|drop|error", help="What to do with rows that have missing values: keep them (any_order).")
     ] = "keep",
+    sep: Annotated[str | None, typer.Option(metavar="CHAR", help="Text: between cells: comma, semicolon, tab, pipe, blank.")] = None,
+    decimal: Annotated[str | None, typer.Option(metavar=".|,", help="Text: the decimal mark.")] = None,
+    encoding: Annotated[str | None, typer.Option(metavar="NAME", help="Text: as utf-8, cp1252, utf-16-le.")] = None,
+    null: Annotated[list[str] | None, typer.Option(metavar="WORD", help="Text: what stands for missing values; repeatable.")] = None,
+    date_format: Annotated[str | None, typer.Option(metavar="FORMAT", help="Text: of dates, as %d/%m/%Y.")] = None,
+    skip: Annotated[int | None, typer.Option(metavar="N", min=0, help="Text: lines before the table.")] = None,
     valid: Annotated[str | None, typer.Option(metavar="FILE", help="Validation rows; a tenth of DATA otherwise.")] = None,
     test: Annotated[str | None, typer.Option(metavar="FILE", help="Test rows; a tenth of DATA otherwise.")] = None,
     weight: Annotated[str | None, typer.Option(metavar="NAME", help="The column of sample weights.")] = None,
@@ -70,7 +76,9 @@ def fit_command(
     from ..verbs import fit, plan, print_forecast, print_scores, results
     from .values import column_kinds, image_size, names
 
+    spelled = {"sep": sep, "decimal": decimal, "encoding": encoding, "null": null, "date_format": date_format, "skip": skip}
     given: dict[str, Any] = {
+        "reading": {name: value for name, value in spelled.items() if value is not None} or None,
         "preset": preset,
         "options": options or (),
         "columns": names(columns),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .image_density import PREFIX, absolute
+from .query import is_query
 from .tables import IN_MEMORY
 
 _LISTS = ("columns", "exclude", "context")
@@ -109,6 +110,8 @@ def where(source: Any) -> str | list[str] | None:
         return [str(Path(item).resolve()) for item in source]
     if not isinstance(source, str | Path):
         return IN_MEMORY
+    if is_query(source):
+        return str(source)
     if str(source).startswith(PREFIX):
         return absolute(str(source))
     return str(Path(source).resolve()) if Path(source).exists() or "*" in str(source) else str(source)

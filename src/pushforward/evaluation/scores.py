@@ -154,7 +154,8 @@ def _compared(scores: Sequence[Score], alone: str) -> str:
         return f"{flow.name} gives density zero to {flow.impossible:,} rows; the {rival} does not: the baseline wins."
     if gap < 0:
         plainly = "A simpler model wins" if gap < -noise else "The flow is not better than a simpler model"
-        other = "" if rival.endswith("given the context") else f", or use the {rival}"  # of which there is no model to fit
+        nowhere = rival.endswith("given the context") or rival.startswith(("mixture of products", "independent"))
+        other = "" if nowhere else f", or use the {rival}"  # of which there is a model to fit
         return f"{plainly}: the {rival} is {-gap:.3f} nats per row above {flow.name}. Train longer{other}."
     if gap <= noise:
         return f"{flow.name} is best, but by {gap:.3f} nats per row over the {rival}, which is within two standard errors: a tie."

@@ -13,7 +13,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from ..data import Rows, Schema, read
+from ..data import Reading, Rows, Schema, read
 from ..data.admit import Admitted, admit
 from ..data.formats import Source, parquet_batches
 from ..evaluation import log_likelihood, settled
@@ -76,7 +76,7 @@ def _pieces(
 ) -> Iterator[pa.Table]:
     """The table's parts with the added columns; ``scored`` keeps count."""
     total, usual = 0.0, None
-    for source in _sources(data):
+    for source in _sources(data, Reading.of(run.request.reading)):
         clash = [name for name in (*ADDED, *(WORDS if words else ())) if name in source.table.column_names]
         if clash:
             raise ValueError(f"{source.name}: already has a column {clash[0]!r}; rename or drop it")
@@ -146,7 +146,7 @@ def _columns(log_likelihood: np.ndarray, absent: np.ndarray, quantiles: np.ndarr
     return {name: pa.array(values, mask=absent) for name, values in columns.items()}
 
 
-def _sources(data: Any) -> Iterator[Source]:
+def _sources(data: Any, reading: Reading) -> Iterator[Source]:
     """The table in parts, each called so that an error says where it is."""
     if isinstance(data, str | Path) and Path(data).suffix.lower() == ".parquet" and Path(data).is_file():
         path, start = Path(data), 0
@@ -155,7 +155,7 @@ def _sources(data: Any) -> Iterator[Source]:
             yield Source(name, read(pa.Table.from_batches([part])).table)
             start += part.num_rows
         return
-    whole = read(data)
+    whole = read(data, reading)
     for start in range(0, max(1, whole.table.num_rows), ROWS_AT_ONCE):
         name = f"{whole.name} (from row {start:,})" if start else whole.name
         yield Source(name, whole.table.slice(start, ROWS_AT_ONCE), whole.named)

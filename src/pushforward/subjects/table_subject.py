@@ -13,7 +13,7 @@ import pyarrow as pa
 from .. import latent, plots
 from ..baselines import baselines
 from ..core import Flow
-from ..data import Column, Data, Rows, Schema, load, read
+from ..data import Column, Data, Reading, Rows, Schema, load, read
 from ..data.context import context_rows
 from ..data.request import Request
 from ..evaluation import c2st, calibration, settled
@@ -39,7 +39,7 @@ FEWEST_TO_TELL = 20  # rows on each side of a two-sample test
 class TableSubject(Subject[Schema]):
     """Rows of named columns, each with a kind; samples and scores are tables."""
 
-    reads = ("columns", "exclude", "context", "kinds", "missing", "seed", "weight", "valid", "test")
+    reads = ("columns", "exclude", "context", "kinds", "missing", "reading", "seed", "weight", "valid", "test")
     foreign = "images, and this is a table"
     noun = "a table"
     purpose = "asks about columns, so give a run of a table"
@@ -48,7 +48,8 @@ class TableSubject(Subject[Schema]):
 
     @classmethod
     def read(cls, request: Request, schema: Schema | None = None) -> Data:
-        return load(request.source, **request.arguments(cls.reads), schema=schema)
+        given = request.arguments(cls.reads)
+        return load(request.source, **given | {"reading": Reading.of(request.reading)}, schema=schema)
 
     @classmethod
     def foreseen(cls, request: Request) -> None:
@@ -63,7 +64,7 @@ class TableSubject(Subject[Schema]):
         return [*modelled, *(f"given {column.name}" for column in self.schema.context)]
 
     def rows(self, data: Any, request: Request) -> Rows:
-        source = read(data)
+        source = read(data, Reading.of(request.reading))
         if request.missing == "drop":
             absent = self.schema.missing(source)
             if absent.all():

@@ -130,7 +130,8 @@ class RowValidation(Validation):
     def __init__(self, rows: Rows, seed: int, processes: Processes, dtype: torch.dtype = torch.float32, passes: int = 1):
         tensors: list[Tensor | None] = [rows.x, rows.context, rows.weight]
         dim = max(1, rows.x[:1].numel())
-        self.rows, self._batch, self._dtype = min(len(rows), valid_rows(dim * passes)), min(VALID_BATCH, max(1, BATCH_NUMBERS // dim)), dtype
+        self.rows, self._dtype = min(len(rows), valid_rows(dim * passes)), dtype
+        self._batch = min(VALID_BATCH, max(1, BATCH_NUMBERS // dim))
         if len(rows) > self.rows:
             index = torch.randperm(len(rows), generator=torch.Generator().manual_seed(derive_seed(seed, "valid")))[: self.rows]
             tensors = [None if t is None else t.index_select(0, index) for t in tensors]

@@ -100,7 +100,8 @@ def fit(
         raise ValueError("fit: resume needs the run to go on from; give run=Run.load(path)")
     processes = Processes()
     dtype = flow.entry.dtype
-    batches, validate = RowBatches(train, batch, seed, processes, dtype, flip, initialize), RowValidation(valid, seed, processes, dtype, flow.passes)
+    batches = RowBatches(train, batch, seed, processes, dtype, flip, initialize)
+    validate = RowValidation(valid, seed, processes, dtype, flow.passes)
     return optimize(
         flow,
         objective or MaximumLikelihood(flow),

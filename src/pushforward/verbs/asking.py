@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from ..data import read
+from ..data import Reading, read
 from ..subjects import TableSubject
 from ..subjects.files import check_ending, write_tables
 from ..subjects.table_questions import ByColumn, by_column, imputed, predicted
@@ -58,7 +58,7 @@ def impute(
         check_ending("impute", Path(out))
     run = load(run)
     subject = subject_as("impute", run, TableSubject)
-    table = imputed(run.flow, subject.schema, read(data), draws if how == "draw" else 1, how, seed)
+    table = imputed(run.flow, subject.schema, read(data, Reading.of(run.request.reading)), draws if how == "draw" else 1, how, seed)
     if out is not None:
         write_tables(Path(out), [table])
     return table
@@ -94,7 +94,7 @@ def predict(
         check_ending("predict", Path(out))
     run = load(run)
     subject = subject_as("predict", run, TableSubject)
-    table = predicted(run.flow, subject.schema, read(data), column, levels, seed)
+    table = predicted(run.flow, subject.schema, read(data, Reading.of(run.request.reading)), column, levels, seed)
     if out is not None:
         write_tables(Path(out), [table])
     return table

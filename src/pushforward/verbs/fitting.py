@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import options as signature
 from ..core import Flow
-from ..data import Data
+from ..data import Data, Reading
 from ..data.doubts import repeated
 from ..data.request import Request, where
 from ..data.tables import IN_MEMORY
@@ -39,6 +39,7 @@ def fit(
     context: str | Sequence[str] | None = None,
     kinds: Mapping[str, str] | None = None,
     missing: str = "keep",
+    reading: Reading | Mapping[str, Any] | None = None,
     valid: Any = None,
     test: Any = None,
     weight: str | None = None,
@@ -69,7 +70,8 @@ def fit(
         out: the run's directory; without one the run lives in a temporary directory that goes with the returned object.
         preset: the name of a preset (``list_presets()``), a file like one, or the config.toml of another run.
         options: ``["model.steps=8", "train.lr=1e-3"]`` or a mapping with such names; they win over the preset.
-        columns, context, kinds, missing, valid, test, weight, exclude: as :func:`pushforward.data.load` takes them.
+        columns, context, kinds, missing, reading, valid, test, weight, exclude: as :func:`pushforward.data.load` takes them; missing
+            values are kept by default, which asks for a model that can take them (``any_order``), and "drop" drops such rows.
         bits, size, crop, gray: of images, as :func:`pushforward.data.load_images` takes them, with context, valid and test.
         time_limit: of training, in seconds or as "2m"; the schedule is fitted to it. With ``resume``, in all, what is trained included.
         seed: of splits, initial weights, order of rows and noise.
@@ -109,6 +111,7 @@ def fit(
         context=context,
         kinds=kinds,
         missing=missing,
+        reading=None if reading is None else Reading.of(reading).to_json(),
         weight=weight,
         valid=valid,
         test=test,

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from .. import options as signature
-from ..data import ImageSchema, Schema
+from ..data import ImageSchema, Reading, Schema
 from ..data.request import Request
 from ..models import MODELS
 from ..models.build import build
@@ -76,6 +76,7 @@ def plan(
     context: Sequence[str] | None = None,
     kinds: Mapping[str, str] | None = None,
     missing: str = "keep",
+    reading: Reading | Mapping[str, Any] | None = None,
     valid: Any = None,
     test: Any = None,
     weight: str | None = None,
@@ -118,6 +119,7 @@ def plan(
         context=context,
         kinds=kinds,
         missing=missing,
+        reading=None if reading is None else Reading.of(reading).to_json(),
         weight=weight,
         valid=valid,
         test=test,

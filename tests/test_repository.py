@@ -32,7 +32,7 @@ LEVELS = [
         "subjects",
         "usage",
     ],
-    ["verbs", "estimator", "adapters"],
+    ["verbs", "estimator", "imputer", "adapters"],
     ["cli"],
     ["__main__"],
 ]

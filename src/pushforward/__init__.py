@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .core import Chain, Distribution, Flow, Inverse, Transform
     from .distributions import Beta, Causal, Free, FromTorch, GaussianMixture, Given, Normal, StudentT, Uniform
     from .estimator import FlowDensity
+    from .imputer import FlowImputer
     from .nets import MADE, MLP, ResidualMLP
     from .objectives import MaximumLikelihood
     from .training import Run, fit_density
@@ -62,6 +63,7 @@ _ROOMS = {
     "verbs": "compare diagnose distill edit evaluate fit gallery impute interpolate list_data list_models list_presets load plan"
     " predict reconstruct results sample score",
     "estimator": "FlowDensity",
+    "imputer": "FlowImputer",
     "adapters": "as_pyro as_sbi",
 }
 _OTHERS = ("data", "doctor", "evaluation", "latent", "likelihoods", "models")
@@ -81,6 +83,7 @@ __all__ = [
     "Elementwise",
     "Flow",
     "FlowDensity",
+    "FlowImputer",
     "Free",
     "FromTorch",
     "GaussianMixture",

@@ -77,15 +77,17 @@ def dialect(text: str, reading: Reading, ending: str, whole: bool) -> Dialect | 
         return None
     width = _width(records)[0]
     hashed = {i: _records([line[1:]], sep, quote, escape, True) for i, line in enumerate(lines) if line.startswith("#")}
-    among = [split for i, split in hashed.items() if i > records[0][0]]
-    comments = bool(among) and not (width > 1 and all(split and len(split[0][2]) == width for split in among))
-    if among and not comments:  # such as colours
-        records = _records(lines, sep, quote, escape, whole)
+    among = any(i > records[0][0] for i in hashed)
+    fitting = width > 1 and all(split and len(split[0][2]) == width for split in hashed.values())
+    valued = any(VALUE.fullmatch(cell) for split in hashed.values() for _, _, cells in split for cell in cells)
+    if fitting and (among or valued):  # rows, such as of colours
+        records, hashed = _records(lines, sep, quote, escape, whole), {}
     first, names, notes = _header(records, width, sep, reading)
     start = records[first][0] if first < len(records) else records[-1][1]
     above = [split[0][2] for i, split in hashed.items() if split and i < records[0][0]]
     if names is None and above and len(above[-1]) == width > 1 and not any(map(VALUE.fullmatch, above[-1])):
         names = above.pop()  # such as "#chrom start end"
+    comments = among and bool(hashed)
     if comments or above:
         notes.append("Lines that begin with # were passed over.")
     return Dialect(sep, quote, escape, width, start, names, comments, tuple(notes))

@@ -255,6 +255,9 @@ def test_counts_may_repeat():
     kinds = (Integer(), DecimalGrid(unit=25, digits=2), Category(vocabulary=("u", "v", "w")))
     assert not doubts(counts, [Column(kind.name, kind) for kind in kinds])
     assert doubts(counts, [Column(name) for name in "abc"])
+    same = np.repeat(counts[:, :1], 2, 1)
+    assert "one says all of the other" in doubts(same, [Column(name, Integer()) for name in "ab"])[0]
+    assert not doubts(np.c_[counts, counts[:, :1] + counts[:, 1:2]], [Column(name, Integer()) for name in "abcd"])
 
 
 def test_log_det_by_autograd():

@@ -73,21 +73,24 @@ def _alike(columns: Sequence[Column], x: np.ndarray) -> list[str]:
         return []
     ranks = x[:, varying].argsort(0, kind="stable").argsort(0).astype(np.float64)
     correlation = np.triu(np.maximum(_correlation(x[:, varying]), _correlation(ranks)), 1)
-    twins, close = [], []
+    twins, told, close = list[str](), list[str](), list[str]()
     for a, b in np.argwhere(correlation > SAME):
         first, second = columns[varying[a]], columns[varying[b]]
+        whole = first.discrete and second.discrete  # whose probabilities stay below 1
         if np.array_equal(x[:, varying[a]], x[:, varying[b]]):
-            twins.append(f"{first.name} and {second.name}")
-        else:
+            (told if whole else twins).append(f"{first.name} and {second.name}")
+        elif not whole:
             close.append(f"{first.name} and {second.name} (correlation {correlation[a, b]:.4f})")
     notes = []
     if twins:
         notes.append(f"{WARNING}equal columns: {listing(twins)}: the density of both together is a spike; leave one out (fit --exclude).")
+    if told:
+        notes.append(f"{WARNING}equal columns: {listing(told)}: one says all of the other; leave one out (fit --exclude).")
     if close:
         notes.append(f"{WARNING}columns that nearly determine each other: {listing(close)}: expect a high and fragile likelihood.")
     paired = {int(i) for pair in np.argwhere(correlation > SAME) for i in pair}
     rest = [i for at, i in enumerate(varying) if at not in paired]
-    combined = [columns[i].name for i in _combined(x, rest)]
+    combined = [columns[i].name for i in _combined(x, rest) if not columns[i].discrete]
     if combined:
         notes.append(f"{WARNING}columns that are nearly sums of others: {listing(combined)}: expect a high and fragile likelihood.")
     return notes

@@ -27,7 +27,7 @@ class FlowImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Fills gaps (NaN) from what is known of their row, where scikit-learn expects an imputer, as ``IterativeImputer`` or ``KNNImputer``.
 
     ``x_missing ~ p(. | x_known)`` by an any-order model, or the median of each cell given what is known of its row. Features are numbers;
-    those that are whole in training stay whole. Whether a value is missing may depend on the others of its row that are known, not on itself.
+    those that are whole in training stay whole. Whether a value is missing may depend on those of its row that are known, not on itself.
 
     Cost: ``steps`` gradient steps; a pass of the net for each feature with gaps.
 

@@ -81,7 +81,7 @@ def _score(name: str, log_prob: Tensor, rows: Rows, data: Data, start: float) ->
 def _within(train: Tensor, test: Tensor, weight: Tensor, fine: int) -> Tensor:
     """The log shares of the parts of the cells, summed over columns, ``(N,)``."""
     columns = train.shape[1]
-    size = int(train[..., 0].max()) + 2
+    size = CELLS + 1  # a missing value has a code of its own
     flat, ours = ((codes[..., 0] * fine + codes[..., 1]) + torch.arange(columns) * size * fine for codes in (train, test))
     counts = torch.zeros(columns * size * fine, dtype=torch.float64).index_add_(0, flat.flatten(), weight.repeat_interleave(columns))
     cells = counts.view(-1, fine).sum(1).repeat_interleave(fine)

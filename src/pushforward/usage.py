@@ -47,7 +47,8 @@ def remedies(run: Run, data: str, scores: list[dict[str, Any]]) -> list[str]:
         return []
     training = run.config["train"]
     limit = training.get("time_limit")
-    more = ["--time-limit", f"{max(1, round(2 * limit))}s"] if limit else [f"train.steps={2 * int(training['steps'])}"]
+    steps = training.get("steps") or max((record["step"] for record in run.metrics()), default=1_000)
+    more = ["--time-limit", f"{max(1, round(2 * limit))}s"] if limit else [f"train.steps={2 * int(steps)}"]
     lines = [command("fit", Path(data), "--resume", "-o", run.path, *more)]
     mixture = MIXTURE.match(best["name"])
     if mixture:

@@ -56,7 +56,8 @@ def admit(schema: Schema, source: Source, optional: bool = False) -> Admitted:
     columns = [column for column in schema.columns if column.name in there] if optional else schema.columns
     if not columns:
         raise DataError(f"{source.name}: has none of the columns of the run ({listing(schema.names)}); give some of them")
-    table = select(source, [column.name for column in columns]) if source.named else schema._arrange(source, columns)
+    every = [*schema.columns, *schema.context]
+    table = select(source, [column.name for column in columns]) if source.named else schema.arranged(source, every)
     x = np.full((table.num_rows, len(schema.columns)), np.nan)
     found: list[list[str]] = [[] for _ in range(table.num_rows)]
     for column in columns:
@@ -64,11 +65,12 @@ def admit(schema: Schema, source: Source, optional: bool = False) -> Admitted:
         x[:, schema.names.index(column.name)] = values
         for row in np.flatnonzero(refused):
             found[row].append(f"{column.name} is {shown(table[column.name][row])}")
-    context = stack(select(source, [c.name for c in schema.context]), schema.context, source.name) if schema.context else None
+    given = [column.name for column in schema.context]
+    context = stack(select(source, given) if source.named else table, schema.context, source.name) if given else None
     return Admitted(torch.from_numpy(x), context, ["; ".join(row) for row in found])
 
 
-def bare(kind: Kind) -> Kind:
+def unmaybe(kind: Kind) -> Kind:
     """The kind of the values that are there."""
     return kind.of if isinstance(kind, Maybe) else kind
 
@@ -83,7 +85,7 @@ def _values(column: Column, values: pa.ChunkedArray, where: str) -> tuple[np.nda
     def encode(rows: np.ndarray) -> None:
         """All of these rows, or in halves those that can be."""
         try:
-            x[rows] = bare(column.kind).encode(replace(cells, values=values.take(pa.array(rows)), rows=rows))
+            x[rows] = unmaybe(column.kind).encode(replace(cells, values=values.take(pa.array(rows)), rows=rows))
         except DataError:
             if len(rows) > 1:
                 encode(rows[: len(rows) // 2])

@@ -103,7 +103,7 @@ class Schema:
         """Which rows of a table have a null, NaN or infinite value in a column that has no gaps by its kind: ``(N,)`` bool."""
         source = read(table)
         columns = self._columns(context)
-        arranged = self._arrange(source, columns)
+        arranged = self.arranged(source, columns)
         gaps = [absent(arranged[column.name]) for column in columns if not column.kind.support().missing]
         return np.logical_or.reduce([np.zeros(arranged.num_rows, bool), *gaps])
 
@@ -119,7 +119,7 @@ class Schema:
         """
         source = read(table)
         columns = self._columns(context)
-        arranged = self._arrange(source, columns)
+        arranged = self.arranged(source, columns)
         remedy = "drop those rows or fill them in; only a run that was fitted with missing='drop' (fit --missing drop) passes over them"
         check_complete(source.name, arranged.select([c.name for c in columns if not c.kind.support().missing]), remedy)
         if source.named:
@@ -177,7 +177,7 @@ class Schema:
     def _columns(self, context: bool) -> list[Column]:
         return [*self.columns, *self.context] if context else self.columns
 
-    def _arrange(self, source: Source, columns: Sequence[Column]) -> pa.Table:
+    def arranged(self, source: Source, columns: Sequence[Column]) -> pa.Table:
         """The schema's columns of a source: by name, or by place where it has no names."""
         names = [column.name for column in columns]
         if source.named:

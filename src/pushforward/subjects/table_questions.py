@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..core import Flow
 from ..data import Schema, read
-from ..data.admit import Admitted, admit, bare
+from ..data.admit import Admitted, admit, unmaybe
 from ..data.context import context_rows
 from ..data.kinds import Kind
 from ..data.source import Source
@@ -26,7 +26,7 @@ AT_A_TIME = 8192  # rows that are asked about together
 MOST_SHARES = 50  # categories whose probabilities become columns
 
 
-def places(who: str, schema: Schema, names: Sequence[str]) -> list[int]:
+def columns_of(who: str, schema: Schema, names: Sequence[str]) -> list[int]:
     """The numbers of named columns.
 
     Raises:
@@ -45,9 +45,9 @@ def given_rows(who: str, schema: Schema, given: Any) -> tuple[Tensor, Tensor]:
         ValueError: a column that the run has not, or a value that it can't hold.
     """
     names = list(given) if isinstance(given, dict) else read(given).table.column_names
-    at = places(who, schema, names)
+    at = columns_of(who, schema, names)
     columns = [schema.columns[i] for i in at]
-    whole = Schema(schema.columns, [type(column)(column.name, bare(column.kind)) for column in columns])
+    whole = Schema(schema.columns, [type(column)(column.name, unmaybe(column.kind)) for column in columns])
     values = context_rows(whole, given)
     assert values is not None
     x = torch.full((len(values), len(schema.columns)), torch.nan, dtype=torch.float64)
@@ -55,7 +55,7 @@ def given_rows(who: str, schema: Schema, given: Any) -> tuple[Tensor, Tensor]:
     return x, ~x.isnan()
 
 
-def complete(flow: Flow, x: Tensor, given: Tensor, context: Tensor | None, seed: int, gaps: bool = False) -> Tensor:
+def completed(flow: Flow, x: Tensor, given: Tensor, context: Tensor | None, seed: int, gaps: bool = False) -> Tensor:
     """The rows with what is not given drawn from its distribution given the rest."""
     with settled(flow, seed):
         ask = questions(flow)
@@ -124,7 +124,7 @@ def imputed(flow: Flow, schema: Schema, source: Source, draws: int, how: str, se
     tables = []
     for draw in range(draws):
         if how == "draw":
-            x = complete(flow, torch.where(given, admitted.x, torch.nan), given, admitted.context, seed + draw)
+            x = completed(flow, torch.where(given, admitted.x, torch.nan), given, admitted.context, seed + draw)
         else:
             x = _middle(flow, schema, admitted, given, there, seed)
         decoded, table = schema.decode(x), source.table
@@ -160,11 +160,11 @@ def _filled(values: pa.ChunkedArray, gap: pa.Array, drawn: pa.ChunkedArray) -> p
 
 def predicted(flow: Flow, schema: Schema, source: Source, name: str, levels: Sequence[float], seed: int) -> pa.Table:
     """The table with what the other columns say of one: mean and quantiles of a number, shares of categories, and what was there."""
-    (i,) = places("predict", schema, [name])
+    (i,) = columns_of("predict", schema, [name])
     admitted, column = admit(schema, source, optional=True), schema.columns[i]
     given = admitted.known & ~admitted.x.isinf()
     given[:, i] = False
-    found, kind, table = predictions(flow, i, admitted, given, seed), bare(column.kind), source.table
+    found, kind, table = predictions(flow, i, admitted, given, seed), unmaybe(column.kind), source.table
     added: dict[str, pa.Array | pa.ChunkedArray] = {}
     if column.kind.support().ordered:
         values = kind.decode(found[0].values[0].numpy()) if found else pa.array([], pa.float64())

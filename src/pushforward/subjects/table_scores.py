@@ -20,13 +20,13 @@ from ..evaluation import log_likelihood, settled
 from ..questions import Exact, questions
 from .files import write_tables
 from .scored import RARE, Scored, rank
-from .table_questions import places
+from .table_questions import columns_of
 
 if TYPE_CHECKING:
     from ..training import Run
 
 ADDED = ("log_likelihood", "bits", "percentile", "unusual")
-WORDS = ("column", "reason")  # beside them, where words can be written
+SAID = ("column", "reason")  # beside them, where words can be written
 ROWS_AT_ONCE = 65_536  # rows read at a time
 TYPICAL = 500  # rows that tell what is usual of a column given the others
 
@@ -45,11 +45,11 @@ class Asked:
     def masks(self, schema: Schema) -> tuple[Tensor, Tensor]:
         """Which columns stand on the left of the bar and on its right, ``(D,)`` each."""
         right = torch.zeros(len(schema.columns), dtype=torch.bool)
-        right[places("score", schema, self.given)] = True
+        right[columns_of("score", schema, self.given)] = True
         left = ~right
         if self.columns is not None:
             left = torch.zeros_like(right)
-            left[places("score", schema, self.columns)] = True
+            left[columns_of("score", schema, self.columns)] = True
         if (left & right).any():
             raise ValueError("score: a column can't be asked about and given at once; leave it out of one of the two")
         return left, right
@@ -77,7 +77,7 @@ def _pieces(
     """The table's parts with the added columns; ``scored`` keeps count."""
     total, usual = 0.0, None
     for source in _sources(data, Reading.of(run.request.reading)):
-        clash = [name for name in (*ADDED, *(WORDS if words else ())) if name in source.table.column_names]
+        clash = [name for name in (*ADDED, *(SAID if words else ())) if name in source.table.column_names]
         if clash:
             raise ValueError(f"{source.name}: already has a column {clash[0]!r}; rename or drop it")
         admitted = admit(schema, source)

@@ -22,7 +22,7 @@ from ..products import product_baselines
 from .files import check_ending, write_tables
 from .scored import Scored
 from .subject import Choice, Example, Subject
-from .table_questions import complete, given_rows
+from .table_questions import completed, given_rows
 from .table_scores import Asked, score_table
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class TableSubject(Subject[Schema]):
         if c is not None and len(c) not in (1, len(x)):
             raise ValueError(f"sample: expected one context, or one for each of {len(x):,} given rows, got {len(c):,}")
         c = None if c is None else c.expand(len(x), -1).repeat_interleave(n, 0)
-        rows = complete(run.flow, x.repeat_interleave(n, 0), known.repeat_interleave(n, 0), c, seed, gaps=True)
+        rows = completed(run.flow, x.repeat_interleave(n, 0), known.repeat_interleave(n, 0), c, seed, gaps=True)
         table = self.schema.decode(rows)
         if out is not None:
             write_tables(Path(out), [table])

@@ -16,7 +16,7 @@ from ..training import Run
 from ..words import check_counts
 from .runs import data_of, load, rows_of, subject_as
 
-LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+USUAL_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def impute(
@@ -65,7 +65,7 @@ def impute(
 
 
 def predict(
-    run: Run | str | Path, data: Any, column: str, out: str | Path | None = None, *, levels: Sequence[float] = LEVELS, seed: int = 0
+    run: Run | str | Path, data: Any, column: str, out: str | Path | None = None, *, levels: Sequence[float] = USUAL_LEVELS, seed: int = 0
 ) -> pa.Table:
     """A table with the distribution of one column given the others that are known, ``p(x_i | x_known)``: distributional regression.
 

@@ -13,7 +13,22 @@ import pytest
 HEAVY = ["torch", "numpy", "scipy", "sklearn", "pandas", "pyarrow", "matplotlib", "PIL", "accelerate", "datasets", "safetensors"]
 DRAWING = {"matplotlib", "mpl_toolkits", "scipy", "sklearn", "pandas", "gradio", "datasets", "accelerate", "rich"}
 NAMES = "fit compare distill gallery evaluate sample score diagnose plan list_models list_data interpolate edit reconstruct results"
-VERBS = ["fit", "compare", "distill", "gallery", "evaluate", "sample", "score", "doctor", "list", "interpolate", "edit", "reconstruct"]
+VERBS = [
+    "fit",
+    "compare",
+    "distill",
+    "gallery",
+    "evaluate",
+    "sample",
+    "score",
+    "doctor",
+    "list",
+    "interpolate",
+    "edit",
+    "reconstruct",
+    "impute",
+    "predict",
+]
 
 
 def modules(code: str) -> set[str]:

@@ -28,6 +28,9 @@ NOT_RUN = {
     "data.images.load_images": FILES,
     "report.write_report": A_RUN,
     "training.run.Run": A_RUN,
+    "verbs.asking.impute": A_RUN,
+    "verbs.asking.nats_by_column": A_RUN,
+    "verbs.asking.predict": A_RUN,
     "verbs.comparing.gallery": MINUTES,
     "verbs.distilling.distill": MINUTES,
     "verbs.editing.edit": A_RUN,
@@ -49,6 +52,7 @@ RANDOM = {  # run, and what they print is not compared: it depends on the data o
     "evaluation.likelihood.evaluate",
     "evaluation.two_sample.c2st",
     "latent.passes.reconstruct",
+    "products.product_baselines",
     "training.fit.fit",
 }
 
@@ -81,10 +85,10 @@ def things(name: str) -> dict[str, Any]:
     if name.startswith("latent."):
         given["flow"] = names["glow"]((3, 32, 32) if name.endswith("sample") else (1, 28, 28), levels=16, scales=2, steps=1, width=4).eval()
         given |= {"images": torch.randint(16, (8, 1, 28, 28)).double(), "labels": torch.tensor([7, 1] * 4)}
-    elif name.startswith(("evaluation.", "doctor.", "baselines.")):
+    elif name.startswith(("evaluation.", "doctor.", "baselines.", "products.")):
         data = names["data"].load("moons")
         given = {"data": data, "flow": names["Flow"](names["Normal"]((2,)), *data.schema.layers(), names["LULinear"](2))}
-    elif name.startswith("estimator."):
+    elif name.startswith(("estimator.", "imputer.")):
         given["load_wine"] = load_wine
     return given
 

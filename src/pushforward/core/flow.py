@@ -104,7 +104,7 @@ class Flow(Distribution):
         return x, log_prob - ldj
 
     def _sample_rows(self, rows: int, context: Tensor | None) -> Tensor:
-        z, _ = self._draw_base(rows, context)
+        z = self.base.sample((rows,)) if self.base.context_shape is None else self.base.sample((), context)
         return self.transform.inverse(z, context)[0] if self.transform.stochastic_inverse else self.transform.decode(z, context)
 
     def _draw_base(self, rows: int, context: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -72,7 +72,9 @@ def test_score_of_no_rows(ending, cli, made, tmp_path):
     code, out, err = cli("score", made / "run", tmp_path / "empty.parquet", "-o", tmp_path / f"out{ending}")
     assert code == 0 and "0 rows in" in out and "none with figures" in out, err
     if ending == ".parquet":
-        assert pq.read_table(tmp_path / "out.parquet").schema.names == ["a", "b", "log_likelihood", "bits", "percentile", "unusual"]
+        assert pq.read_table(tmp_path / "out.parquet").schema.names == [
+            *["a", "b", "log_likelihood", "bits", "percentile", "unusual", "column", "reason"]
+        ]
     assert cli("score", made / "run", tmp_path / "empty.parquet", "-o", tmp_path / f"out{ending}", "--json")[0] == 0
 
 
@@ -100,12 +102,10 @@ def test_a_place_that_cannot_be_written_is_not_full(tmp_path):
 
 def test_gaps_are_not_answered_by_an_option_that_is_not_there(cli, made, tmp_path):
     pd.DataFrame({"a": [1.0, None], "b": [0.0, 1.0]}).to_csv(tmp_path / "gap.csv", index=False)
-    for verb in (["score", "-o", tmp_path / "o.csv"], ["evaluate"]):
-        refused(
-            cli(verb[0], made / "run", tmp_path / "gap.csv", *verb[1:]),
-            "a 1",
-            "drop those rows or fill them in; only a run that was fitted",
-        )
+    refused(cli("evaluate", made / "run", tmp_path / "gap.csv"), "a 1", "drop those rows or fill them in; only a run that was fitted")
+    code, out, _ = cli("score", made / "run", tmp_path / "gap.csv", "-o", tmp_path / "o.csv")
+    assert code == 0 and "1 without figures, as values are missing" in out
+    assert pd.read_csv(tmp_path / "o.csv")["reason"].fillna("").tolist() == ["", "a missing"]
 
 
 def test_cells_pass_through_as_they_came(cli, made, tmp_path):
@@ -128,7 +128,7 @@ def test_columns_that_a_file_cannot_hold(cli, made, tmp_path):
 def test_what_is_printed_commands_no_terminal(cli, made, tmp_path):
     name = "a\x1b]0;owned\x07"
     pd.DataFrame({name: np.random.default_rng(0).normal(size=200), "b": [0.1, 0.2] * 100}).to_parquet(tmp_path / "t.parquet", index=False)
-    code, out, err = cli("fit", tmp_path / "t.parquet", "-o", tmp_path / "run", *QUICK)
+    code, out, err = cli("fit", tmp_path / "t.parquet", "-o", tmp_path / "run", "--model", "nsf", *QUICK)
     assert code == 0 and r"a\x1b]0;owned\x07" in err and "\x1b" not in out + err
     code, out, err = cli("doctor", tmp_path / "run")
     assert code == 0 and "\x1b" not in out

@@ -241,13 +241,13 @@ def test_a_file_reads_no_other(tmp_path):
     ("said", "words"),
     [
         ({"sep": "semicolom"}, "did you mean 'semicolon'"),
-        ({"sep": "\n"}, "sep (--sep) can't be"),
-        ({"decimal": ";"}, "decimal (--decimal) must be '.' or ','"),
-        ({"encoding": "latin_2x"}, "there is no encoding (--encoding) 'latin_2x'; did you mean"),
+        ({"sep": "\n"}, "sep (fit --sep) can't be"),
+        ({"decimal": ";"}, "decimal (fit --decimal) must be '.' or ','"),
+        ({"encoding": "latin_2x"}, "there is no encoding (fit --encoding) 'latin_2x'; did you mean"),
         ({"encoding": "base64"}, "there is no encoding"),
-        ({"null": "NA"}, "null (--null) must be words"),
-        ({"date_format": "dd/mm/yyyy"}, "can't read the date_format (--date-format) 'dd/mm/yyyy'"),
-        ({"skip": -1}, "skip (--skip) must be a number of lines"),
+        ({"null": "NA"}, "null (fit --null) must be words"),
+        ({"date_format": "dd/mm/yyyy"}, "can't read the date_format (fit --date-format) 'dd/mm/yyyy'"),
+        ({"skip": -1}, "skip (fit --skip) must be a number of lines"),
     ],
 )
 def test_what_reading_refuses(said, words):

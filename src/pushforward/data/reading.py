@@ -51,19 +51,19 @@ class Reading:
         character = self.separator
         if self.sep is not None and (not character or len(character) > 1 or character in "\"'\n\r\0"):
             hint = nearest(self.sep, SEPARATORS) or f"; use one character or one of {listing(SEPARATORS)}"
-            raise DataError(f"load: sep (--sep) can't be {self.sep!r}{hint}")
+            raise DataError(f"load: sep (fit --sep) can't be {self.sep!r}{hint}")
         if self.decimal not in (None, ".", ","):
-            raise DataError(f"load: decimal (--decimal) must be '.' or ',', got {self.decimal!r}")
+            raise DataError(f"load: decimal (fit --decimal) must be '.' or ',', got {self.decimal!r}")
         if self.encoding is not None:
             check_encoding(self.encoding)
         if self.null is not None and (isinstance(self.null, str) or not all(isinstance(word, str) for word in self.null)):
-            raise DataError(f"load: null (--null) must be words, got {self.null!r}; give each by itself")
+            raise DataError(f"load: null (fit --null) must be words, got {self.null!r}; give each by itself")
         if self.date_format is not None and not re.fullmatch(rf"([^%]*%[{DIRECTIVES}])+[^%]*", self.date_format):
             raise DataError(
-                f"load: can't read the date_format (--date-format) {self.date_format!r}; write it as %d/%m/%Y or %Y-%m-%d %H:%M"
+                f"load: can't read the date_format (fit --date-format) {self.date_format!r}; write it as %d/%m/%Y or %Y-%m-%d %H:%M"
             )
         if self.skip is not None and (isinstance(self.skip, bool) or not isinstance(self.skip, int) or self.skip < 0):
-            raise DataError(f"load: skip (--skip) must be a number of lines, got {self.skip!r}")
+            raise DataError(f"load: skip (fit --skip) must be a number of lines, got {self.skip!r}")
 
     @property
     def separator(self) -> str | None:
@@ -108,4 +108,4 @@ def check_encoding(name: str) -> None:
     except (LookupError, ValueError, TypeError):
         known = [*encodings.aliases.aliases, *encodings.aliases.aliases.values()]
         hint = nearest(name.lower(), known) or "; use one such as utf-8, cp1252 or utf-16-le"
-        raise DataError(f"load: there is no encoding (--encoding) {name!r}{hint}") from None
+        raise DataError(f"load: there is no encoding (fit --encoding) {name!r}{hint}") from None

@@ -87,7 +87,7 @@ def spelled(table: pa.Table, reading: Reading, sep: str = ",") -> tuple[pa.Table
         columns[name] = cells.spread(cells.words if isinstance(values, Numerals) else values)
     if reading.date_format and reading.date_format not in told.dates.values():
         text = [name for name, values in columns.items() if pa.types.is_string(values.type)]
-        raise DataError(f"load: no column is written as {reading.date_format} (--date-format); {listing(text)} hold text")
+        raise DataError(f"load: no column is written as {reading.date_format} (fit --date-format); {listing(text)} hold text")
     if spelt or reading.decimal == ",":
         columns |= _numbers(table, columns, spelt, reading, sep, told)
     return pa.table(columns), told.notes()

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from ..core import Distribution
 from ..likelihoods.base import race
+from ..words import check_counts
 
 UNSEEN_LOGIT = -100.0  # the logit of a code that no row had at the start
 ROWS_OF_A_PASS = 2**13  # rows that go through the net together
@@ -42,7 +43,7 @@ class AnyOrder(Distribution):
         context: features of a context, 0 for none.
 
     Raises:
-        ValueError: an order that is no permutation of the columns.
+        ValueError: a count below 1, or an order that is no permutation of the columns.
 
     Example::
 
@@ -68,6 +69,8 @@ class AnyOrder(Distribution):
         order: Sequence[int] | None = None,
         context: int = 0,
     ):
+        check_counts("AnyOrder", dim=dim, width=width, cells=cells, fine=fine, rank=rank)
+        check_counts("AnyOrder", least=0, context=context)
         super().__init__((dim, 2), context)
         self.net, self.dim, self.cells, self.fine, self.own = net, dim, cells, fine, own
         self.order = tuple(range(dim)) if order is None else tuple(order)

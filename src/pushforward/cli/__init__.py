@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -27,4 +28,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 raise
             if signals.raised:  # else training has told
                 tell(f"pushforward: stopped by {signals.received}; a fit that was begun goes on with --resume")
+                sys.stdout.flush()
+                os._exit(128 + signals.number)  # an interrupted exec() within an import makes CPython end by SIGINT, whatever sys.exit says
             sys.exit(128 + signals.number)

@@ -29,7 +29,7 @@ class DataTable(TypedDict, total=False):
     columns: list[str]
     context: list[str]
     kinds: dict[str, str]
-    missing: Literal["error", "drop"]
+    missing: Literal["error", "drop", "keep"]
     seed: Count
     weight: str
     bits: Annotated[int, Field(ge=1, le=8)]

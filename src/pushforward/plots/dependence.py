@@ -11,7 +11,6 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.patches import Patch
-from scipy import stats
 
 from .levels import Levels, few
 from .style import DATA, DATA_MAP, MODEL, MODEL_MAP, PAPER, edges, figure, label_axis, number, shorten, span, style
@@ -34,10 +33,14 @@ def bands(x: np.ndarray, column: Any, like: np.ndarray) -> np.ndarray:
 
 def information(a: np.ndarray, b: np.ndarray) -> float:
     """The mutual information of two columns of whole numbers ``(n,)``, in nats, less what chance alone makes (Miller, 1955)."""
-    table = stats.contingency.crosstab(a, b).count / max(1, len(a))
-    expected = np.outer(table.sum(1), table.sum(0))
+    if not len(a):
+        return 0.0
+    size = int(b.max()) + 1
+    table = np.bincount(a * size + b, minlength=size * (int(a.max()) + 1)).reshape(-1, size) / len(a)
+    first, second = table.sum(1), table.sum(0)
+    expected = np.outer(first, second)
     found = float((table[table > 0] * np.log(table[table > 0] / expected[table > 0])).sum())
-    return max(0.0, found - (table.shape[0] - 1) * (table.shape[1] - 1) / (2 * max(1, len(a))))
+    return max(0.0, found - ((first > 0).sum() - 1) * ((second > 0).sum() - 1) / (2 * len(a)))
 
 
 def dependent(x: np.ndarray, columns: Sequence[Any], most: int = 6) -> list[tuple[int, int]]:

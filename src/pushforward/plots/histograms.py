@@ -12,14 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from scipy import stats
 
 from .levels import Levels
-from .style import DATA, INK, MODEL, PAPER, RULE, SOFT, bins_for, edges, figure, label_axis, number, shorten, span, style
+from .style import DATA, INK, MODEL, RULE, SOFT, bins_for, edges, figure, label_axis, number, shorten, span, style
 
 NAMED_ROWS = 4  # bars that a panel has room for, at least: fewer are no thicker
+LETTER_WIDTH = 0.0042  # of a point's size, as a share of a panel
 
 
 def gap(a: np.ndarray, b: np.ndarray, column: Any = None) -> float:
@@ -107,26 +107,27 @@ def _reach(heights: np.ndarray, model: np.ndarray) -> float:
 
 
 def _bars(ax: Axes, x: np.ndarray, samples: np.ndarray, column: Any, levels: Levels) -> None:
-    """A bar for each word, with the word in it."""
+    """A bar for each word, with the word in it, or behind it where it is too short."""
     heights, model = levels.shares(x), levels.shares(samples)
     at, rows = np.arange(len(heights)), max(len(heights), NAMED_ROWS)
     ax.barh(at, heights, 0.86, color=DATA, alpha=0.35, linewidth=0)
     ax.vlines(model, at - 0.43, at + 0.43, color=MODEL, linewidth=1.8)
+    reach, size = _reach(heights, model), min(8.5, 90 / rows)
     for place, name in enumerate(levels.names):
-        plain = place < len(levels.values)
+        plain, wide = place < len(levels.values), LETTER_WIDTH * size * len(name) * reach
+        ends = sorted((heights[place], model[place]))
+        behind = ends[0] < wide and ends[1] + wide < reach
         ax.annotate(
             name,
-            (0, place),
-            (3, 0),
+            (ends[1] if behind else 0, place),
+            (4, 0),
             textcoords="offset points",
             va="center",
-            fontsize=min(8.5, 90 / rows),
+            fontsize=size,
             color=INK if plain else SOFT,
             style="normal" if plain else "italic",
-            annotation_clip=False,
-            path_effects=[Stroke(linewidth=1.5, foreground=PAPER, alpha=0.6), Normal()],
         )
-    ax.set_xlim(0, _reach(heights, model))
+    ax.set_xlim(0, reach)
     ax.set_ylim(rows - 0.5, -0.5)
     ax.set_yticks([])
     ax.xaxis.set_major_locator(MaxNLocator(nbins=3))

@@ -120,9 +120,10 @@ def save(picture: Figure, path: str | Path) -> Path:
 
 
 def shorten(name: str, length: int = 22) -> str:
-    """A name that fits beside an axis."""
+    """A name that fits beside an axis; of a longer one the beginning and the end, by which names differ."""
     name = " ".join(str(name).split())
-    return name if len(name) <= length else name[: length - 1] + "…"
+    last = length // 3
+    return name if len(name) <= length else name[: length - 1 - last] + "…" + name[-last:]
 
 
 def number(x: float, digits: int = 3) -> str:
@@ -181,7 +182,10 @@ def label_axis(ax: Axes, which: str, column: Any, ticks: int = 5, length: int = 
         days, words = _dates(kind.days(low), kind.days(high), ticks)
         axis.set_ticks([(day - kind.days(0.0)) * DAY / kind.step for day in days], words)
     elif isinstance(kind, DecimalGrid):
-        axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x * kind.step:,.10g}".replace("-", "−") if x == round(x) else ""))
+        low, high = axis.get_view_interval()
+        values = MaxNLocator(nbins=ticks).tick_values(low * kind.step, high * kind.step)
+        inside = [value for value in values if low <= value / kind.step <= high]
+        axis.set_ticks([value / kind.step for value in inside], [f"{value:,.10g}".replace("-", "−") for value in inside])
     elif column.discrete and kind.name != "integer":
         axis.set_major_formatter(FuncFormatter(lambda x, _: shorten(kind.shown(x), 10) if x == round(x) else ""))
     elif max(map(abs, axis.get_view_interval())) >= 10_000:

@@ -23,7 +23,7 @@ from .images import extremes, sheets
 from .picture import Picture
 from .plane import COARSE, CURVE, densities, profile, warp
 from .ranks import coverage, rank_histograms
-from .style import shorten
+from .style import number, shorten
 from .tables import pairs, telling, uniformity
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ TARP = " Right: the same of balls around other rows, in all columns at once (Lem
 PAIRS = (
     "The pairs of columns that depend on each other most. Two categories: the shares of one within each value of the other. A category and "
     "a number: the number's median, the middle half and the middle nine tenths. Two numbers: where the rows lie. At the right, the mutual "
-    "information in data | samples: how much one column says about the other."
+    "information in data | samples: how much one column says about the other; whether it is missing counts."
 )
 GAPS = (
     "A bar above is the share of rows in which just the values marked below it are missing; a bar at the right, of all rows in which "
@@ -166,8 +166,18 @@ def _explained(flow: Flow, data: Data) -> list[Picture]:
         return []
     rows = _some(data.test, ASKED)
     alone, chain = nats_of_columns(Exact(flow), flow, data.train, rows)
-    words = f"{EXPLAINED} {len(rows):,} test rows."
+    words = f"{EXPLAINED} {len(rows):,} test rows.{_parts(chain, data.schema.columns)}"
     return [Picture("explained", "Nats by column", words, explained(alone, chain, data.schema.columns, flow.base.order))]
+
+
+def _parts(nats: np.ndarray, columns: Sequence[Column]) -> str:
+    """What is of probabilities, and what of densities, where there are both: only the former have bits."""
+    discrete = np.array([column.discrete for column in columns])
+    if discrete.all() or not discrete.any():
+        return ""
+    whole, rest = (number(float(nats[some].sum()), 2) for some in (discrete, ~discrete))
+    bits = number(-float(nats[discrete].sum()) / np.log(2), 2)
+    return f" Columns that have probabilities: {whole} nats, {bits} bits; columns that have densities: {rest} nats."
 
 
 def _given(data: Data, rows: Rows, samples: Rows, note: str) -> list[Picture]:

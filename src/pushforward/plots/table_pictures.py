@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 MOST = 20_000  # rows in a figure
 ENOUGH = 2_000  # test rows that make a figure by themselves
-ASKED = 5_000  # test rows whose columns are scored one by one
+ROWS_BY_COLUMN = 5_000  # test rows whose columns are scored one by one
 
 WARP = (
     "The flow as a map of the plane. Above: data carried to the latent, x → z, with a square grid. Below: the base carried to the data, "
@@ -164,7 +164,7 @@ def _mixed(data: Data, rows: Rows, samples: Rows, note: str) -> list[Picture]:
 def _explained(flow: Flow, data: Data) -> list[Picture]:
     if not isinstance(flow.base, AnyOrder) or not len(data.test):
         return []
-    rows = _some(data.test, ASKED)
+    rows = _some(data.test, ROWS_BY_COLUMN)
     alone, chain = nats_of_columns(Exact(flow), flow, data.train, rows)
     words = f"{EXPLAINED} {len(rows):,} test rows.{_parts(chain, data.schema.columns)}"
     return [Picture("explained", "Nats by column", words, explained(alone, chain, data.schema.columns, flow.base.order))]

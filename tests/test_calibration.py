@@ -15,6 +15,7 @@ from pushforward import Flow, Transform
 from pushforward.data import Rows
 from pushforward.distributions import Normal
 from pushforward.evaluation import Calibration, Results, Score, calibration
+from pushforward.transforms import Support
 
 FILE = importlib.import_module("pushforward.evaluation.calibration")  # whose name the function hides
 
@@ -130,3 +131,38 @@ def test_json_keeps_it_and_old_scores_load():
     assert Results.from_json(json.loads(json.dumps(whole))).calibration == found
     del whole["calibration"]
     assert Results.from_json(whole).calibration is None
+
+
+def gappy(share=0.5, scale=1.0):
+    """A flow without context whose first column is missing so often, at random; its second one is a name."""
+
+    class Gappy(Around):
+        def inverse(self, z, context=None):
+            x, ldj = super().inverse(z, context)
+            absent = torch.rand(len(x), generator=torch.Generator().manual_seed(len(x))) < share
+            return torch.stack([torch.where(absent, math.nan, x[:, 0]), x[:, 1].sign()], 1), ldj
+
+    return Flow(Normal((2,)), Gappy(scale)).double()
+
+
+@pytest.mark.parametrize(("scale", "fault"), [(1.0, ""), (0.7, "too narrow")])
+def test_what_is_there_is_ranked_among_what_is_there(scale, fault):
+    """Gaps take no part, whatever their share, and leave fewer rows and so a larger error; a category has no ranks."""
+    held = rows(4000, context=False).x
+    held[:3000, 0] = math.nan
+    supports = [Support(missing=True), Support(ordered=False, whole=True, low=-1, high=1)]
+    found = calibration(gappy(scale=scale), Rows(held), ["a", "b"], supports=supports)
+    assert [ranks.name for ranks in found.columns] == ["a"]
+    (a,) = found.columns
+    assert found.fault(a) == fault
+    assert found.stderr(0.9, a) == pytest.approx(math.sqrt(0.09 * (1 / 1000 + 1 / 10_000)), rel=0.05) and found.stderr(
+        0.9, a
+    ) > found.stderr(0.9)
+    assert abs(a.at(0.9) - math.erf(1.6448536 * scale / math.sqrt(2))) < 4 * found.stderr(0.9, a)
+    assert Calibration.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+def test_gaps_where_there_should_be_none_are_no_numbers():
+    held = Rows(rows(context=False).x)
+    assert calibration(gappy(), held) is None
+    assert calibration(gappy(), held, supports=[Support(ordered=False), Support(ordered=False)]) is None, "names have no ranks"

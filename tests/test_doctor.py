@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 import torch
+from mixed import mixed_data, started
 
 import pushforward as pf
 from pushforward import kernels
@@ -321,3 +322,45 @@ def test_fit_and_doctor_say_the_same_of_columns(tmp_path):
     assert not [text for text in found if "grid" in text and text not in said and "intervals" not in text]
     assert pf.results(run)["verdict"].startswith("The likelihood says little here: in 800 rows grid")
     assert "nats" not in pf.results(run)["verdict"]
+
+
+def test_codes_of_mixed_columns():
+    """A gap is no lost sample, codes have neither slopes nor latents, and orders agree where columns are independent."""
+    data = mixed_data()
+    report = diagnose(started(data), data.test, data.schema, notes=data.notes)
+    said = [finding.text for finding in report.findings]
+    assert report.healthy, said
+    assert "values that are drawn for codes have just these codes" in said
+    assert not any(words in text for words in ("layers give", "log-det", "latents", "not finite") for text in said)
+    assert report.orders < 1e-5 and report.latent == {} and report.layers[0].slopes is None
+    assert report.layers[0].round_trip == report.layers[0].round_trip_64 == 0
+    assert [ranks.name for ranks in report.calibration.columns] == ["price", "height", "when"]
+    json.dumps(report.to_json(), allow_nan=False)
+    assert "Quantize" in report.lines()[1]
+
+
+def test_codes_that_do_not_come_back():
+    data = mixed_data()
+    flow = started(data)
+    flow.transform.transforms[0].edges[2] += 3.0
+    report = diagnose(flow, data.test, data.schema)
+    assert not report.healthy and "layer 0 (Quantize) is not inverted by its inverse" in report.findings[0].text
+
+
+def test_orders_that_disagree():
+    """A net that says anything at all gives a row another probability in each order of its columns; the model's own stays as it was."""
+    data = mixed_data()
+    flow = started(data)
+    with torch.no_grad():
+        flow.base.cell_weight.normal_()
+    report = diagnose(flow, data.test, data.schema)
+    (finding,) = [finding for finding in report.findings if "random orders" in finding.text]
+    assert finding.severity == "warn" and report.orders > 1 and flow.base.order == tuple(range(len(data.schema.columns)))
+
+
+@pytest.mark.parametrize("columns", [["height"], ["word", "price"]])
+def test_a_few_mixed_columns(columns):
+    """One or two columns have no density that could be integrated over a plane."""
+    data = mixed_data(columns=columns)
+    report = diagnose(started(data), data.test, data.schema, notes=data.notes)
+    assert report.healthy and report.normalization is None

@@ -12,6 +12,7 @@ import torch
 from figures import cut_words, words_stay_inside  # noqa: F401  (the second is on by itself)
 from scipy import stats
 
+import pushforward.plots
 from pushforward import Flow, Transform
 from pushforward.data import load
 from pushforward.distributions import Normal
@@ -107,3 +108,9 @@ def test_few_images_fill_their_figure(count, tmp_path):
     down, across = (np.flatnonzero(ink.any(axis)) for axis in (1, 0))
     assert max(across[0], ink.shape[1] - across[-1]) < 0.03 * ink.shape[1]
     assert ink.shape[0] - down[-1] < 0.06 * ink.shape[0] and down[0] < 20
+
+
+def test_no_file_hides_a_picture():
+    """``plots.coverage`` would be the file, once another file had imported it, if the file were called like its picture."""
+    files = {path.stem for path in Path(pushforward.plots.__path__[0]).glob("*.py")}
+    assert not files & set(pushforward.plots.__all__)

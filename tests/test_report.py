@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import importlib
 import re
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,26 +17,33 @@ import pyarrow as pa
 import pytest
 import torch
 from figures import words_stay_inside  # noqa: F401  (on by itself)
+from mixed import mixed_data, started
 
 import pushforward.plots
 import pushforward.report
 from pushforward import Flow
 from pushforward.data import load
 from pushforward.distributions import Normal
-from pushforward.doctor import Diagnosis, Finding
+from pushforward.doctor import Diagnosis, Finding, diagnose
 from pushforward.evaluation import Results, Score, TwoSample, calibration, evaluate, verdict
 from pushforward.nets import MLP
 from pushforward.plots import learning_curves, save, score_dots, sheets, telling, uniformity
 from pushforward.plots.style import edges, limits, number
 from pushforward.report import write_report
-from pushforward.transforms import Coupling, Elementwise
+from pushforward.transforms import Coupling, Dequantize, Elementwise
 from pushforward.univariate import Affine
+from pushforward.usage import questions_of
 
 METRICS = [{"step": 10 * i, "loss": 3.0 + 9 / i, "valid": 3.1 + 8 / i, "lr": 1e-3, "seconds": i} for i in range(1, 30)]
 
 
-def stand_in(data, path):
-    """A run with the least flow that the data's preprocessing and context allow."""
+def stand_in(data, path, flow=None):
+    """A run with this flow, or the least one that the data's preprocessing and context allow."""
+    config = {"data": {"source": data.name}, "model": {"name": "affine <script>"}, "train": {"lr": 0.001}}
+    return SimpleNamespace(path=path, flow=flow or least(data), config=config, schema=data.schema, metrics=lambda: METRICS)
+
+
+def least(data):
     torch.manual_seed(0)
     dim, width = len(data.schema.columns), data.schema.context_width
     layers = [Elementwise(Affine(), (dim,))]
@@ -42,8 +51,7 @@ def stand_in(data, path):
         layers.append(Coupling([0] * dim, Affine(), MLP(width, 2 * dim)))
     flow = Flow(Normal((dim,)), *layers, context=width)
     flow = flow.prepend(*data.schema.layers(), shape=(dim,), context=data.schema.context_shape, embed=data.schema.embed())
-    config = {"data": {"source": data.name}, "model": {"name": "affine <script>"}, "train": {"lr": 0.001}}
-    return SimpleNamespace(path=path, flow=flow.eval(), config=config, schema=data.schema, metrics=lambda: METRICS)
+    return flow.eval()
 
 
 def mixed(rows=400):
@@ -143,6 +151,44 @@ def test_report(name, tmp_path):
     assert len(page.loads) == len(figures)
     for file in figures.values():
         assert pixels(file).std() > 0.03, file.name
+
+
+def test_a_mixed_table(tmp_path):
+    """Every kind in its own words, what is missing, what can be asked, and the doctor on codes."""
+    data = mixed_data()
+    run = stand_in(data, tmp_path, started(data))
+    score = evaluate(run.flow, data.test, schema=data.schema)
+    ranked = calibration(run.flow, data.test, data.schema.names, supports=[column.kind.support() for column in data.schema.columns])
+    found = diagnose(run.flow, data.test, data.schema, ranked=ranked, notes=data.notes)
+    path = write_report(run, data, Results([score], "none", calibration=ranked), found)
+    text = re.sub(r"base64,[^']*", "", path.read_text(encoding="utf-8"))
+    assert Page(text).open == []
+    for words in ("categories, 2 values: high, low", "multiples of 0.25", "with gaps", "always", "half &lt;b&gt;", "random orders"):
+        assert words in text, words
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", line) for line in text.split("<tr>") if "modelled" in line]
+    assert [row[0] for row in rows] == [html.escape(name) for name in data.schema.names]
+    share = 100 * data.train.x[:, data.schema.names.index("height")].isnan().double().mean().item()
+    assert next(row for row in rows if row[0] == "height")[-1] == f"{share:.1f} %"
+    assert "treated by" not in text, "nothing is done to a column before its codes"
+    for line in questions_of(run):
+        assert html.escape(line) in text
+    assert {file.stem for file in (tmp_path / "figures").iterdir()} >= {"pairs", "missingness", "marginals", "explained", "coverage"}
+
+
+def test_what_can_be_asked(tmp_path):
+    """Lines of a shell, with names and values as they are, for flows that answer; none where there is one column, or images."""
+    data = mixed_data()
+    run = stand_in(data, tmp_path, started(data))
+    lines = [shlex.split(line) for line in questions_of(run, "my table.csv")]
+    assert [line[1] for line in lines] == ["sample", "impute", "predict", "evaluate"]
+    assert lines[0][3:5] == ["--given", "word=word 0"] and lines[2][4:6] == ["--column", "member"] and "my table.csv" not in lines[0]
+    flow = load(np.random.default_rng(0).standard_normal((300, 2)))
+    assert len(questions_of(stand_in(flow, tmp_path))) == 4, "by samples"
+    one = mixed_data(columns=["word"])
+    assert questions_of(stand_in(one, tmp_path, started(one))) == []
+    random = stand_in(flow, tmp_path)
+    random.flow.transform.transforms.append(Dequantize())
+    assert questions_of(random) == [], "layers that are random behind the preprocessing answer nothing"
 
 
 def test_pyplot_stays_out():

@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from . import __version__
+from .core import Flow
 from .data.context import example
+from .distributions import AnyOrder
 from .evaluation.calibration import SPOKEN
 from .plots import Picture, save
 from .plots.style import number
 from .subjects import subject_of
 from .training.atomic import write_text
-from .usage import usage
+from .usage import questions_of, usage
+from .words import listing
 
 if TYPE_CHECKING:
     from .data import Column, Data
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 
 PIXELS = 100  # of the page to an inch of a figure, so that letters are of one size in all of them
 FOLDED_FROM = 24  # columns beyond which their table is folded
+VALUES = 5  # of a category that are named
 
 
 def write_report(
@@ -78,7 +83,7 @@ def write_report(
         *(_section(title, f"<pre>{escape(text)}</pre>") for title, text in (sections or {}).items()),
         _section("Fit", *(_figure(p, files[p.name]) for p in shown if p not in [*training, *sure])),
         _section("Calibration", _intervals(results.calibration), *(_figure(p, files[p.name]) for p in sure)) if sure else "",
-        _section("What the data were understood to be", _data(data)),
+        _section("What the data were understood to be", _data(data, run.flow)),
         _section("Doctor", _doctor(diagnosis)) if diagnosis is not None else "",
         _section("Use it", _commands(run)),
         _section("Configuration", _config(run.config)),
@@ -199,32 +204,40 @@ def _intervals(found: Calibration | None) -> str:
     return f"<p>Intervals: {escape(found.words())}.</p>{table}<p class='soft'>{escape(note)}</p>"
 
 
-def _data(data: Data) -> str:
+def _data(data: Data, flow: Flow) -> str:
     notes = "".join(f"<li{' class=warn' if note.startswith('Warning') else ''}>{escape(note)}</li>" for note in data.notes)
-    roles = [(column, "modelled") for column in subject_of(data).columns] + [(column, "given") for column in data.schema.context]
-    if not roles:
+    coded = isinstance(flow.base, AnyOrder)
+    lines = [_column(column, data.train.x[:, i], coded) for i, column in enumerate(subject_of(data).columns)]
+    lines += [_column(column) for column in data.schema.context]
+    if not lines:
         return f"<ul>{notes}</ul>"
-    head = ("column", "role", "kind", "smallest", "largest", "distinct", "treated by")
-    table = _table(head, [_column(column, role) for column, role in roles], (3, 4, 5))
-    if len(roles) > FOLDED_FROM:
-        table = f"<details><summary>All {len(roles)} columns</summary>{table}</details>"
+    head = ("column", "role", "kind", "smallest", "largest", "distinct", "missing", "treated by")
+    kept = [i for i in range(len(head)) if any(line[i] for line in lines)]
+    numeric = [at for at, i in enumerate(kept) if 3 <= i <= 6]
+    table = _table([head[i] for i in kept], [[line[i] for i in kept] for line in lines], numeric)
+    if len(lines) > FOLDED_FROM:
+        table = f"<details><summary>All {len(lines)} columns</summary>{table}</details>"
     return f"<ul>{notes}</ul>\n{table}"
 
 
-def _column(column: Column, role: str) -> tuple[str, ...]:
-    kind, ends = column.kind, (column.minimum, column.maximum)
-    low, high = (column.vocabulary[0], column.vocabulary[-1]) if column.vocabulary else map(kind.shown, ends)
-    low, high = (f"−{end[1:]}" if end[:1] == "-" else end for end in (low, high))
-    return column.name, role, kind.name, low, high, f"{column.distinct:,}", _treatment(column, role)
+def _column(column: Column, x: Tensor | None = None, coded: bool = False) -> tuple[str, ...]:
+    """A line about a column with the numbers x in training, or that is given; ``coded`` if the model cuts it into cells, whatever it is."""
+    kind, ends = column.kind, ("", "")
+    if kind.support().ordered:
+        ends = (kind.shown(column.minimum), kind.shown(column.maximum))
+    low, high = (f"−{end[1:]}" if end[:1] == "-" else end for end in ends)
+    missing = f"{100 * x.isnan().double().mean().item():.1f} %" if x is not None and kind.support().missing else ""
+    role, treated = "given" if x is None else "modelled", "" if coded and x is not None else _treatment(column, x is None)
+    words = kind.words() + (f": {listing(column.vocabulary, VALUES)}" if column.vocabulary else "")
+    return column.name, role, words, low, high, f"{column.distinct:,}", missing, treated
 
 
-def _treatment(column: Column, role: str) -> str:
+def _treatment(column: Column, given: bool) -> str:
     """What happens to a column before the nets see it."""
-    if role == "given":
+    if given:
         return f"one-hot, {len(column.vocabulary)} values" if column.vocabulary else "standardized"
     if column.discrete:
-        how = "dequantized, standardized" if column.levels is None else f"{column.levels:,} levels: dequantized, logit, standardized"
-        return f"{column.kind.words()}; {how}" if column.kind.name == "time" else how
+        return "dequantized, standardized" if column.levels is None else f"{column.levels:,} levels: dequantized, logit, standardized"
     maps: dict[tuple[int, ...], str] = {(2,): "logarithm, ", (3,): "logit, ", (4,): "room for the ends, "}
     return maps.get(column.kind.form() or (), "") + "standardized"
 
@@ -245,7 +258,12 @@ def _commands(run: Run) -> str:
         f"samples = pf.sample({where}, {usual.count}{f', context={context!r}' if context else ''})",
         f'scored = pf.score({where}, "{usual.mine}")',
     ]
-    return "\n".join(f"<pre>{escape(chr(10).join(lines))}</pre>" for lines in (usage(run), python))
+    blocks = [("", usage(run)), ("", python)]
+    asked = questions_of(run)
+    if asked:
+        how = "exactly" if isinstance(run.flow.base, AnyOrder) else "by weighted samples, so that answers are estimates"
+        blocks.append((f"<p>Any columns given any others, {how}; and what is known of each column:</p>", asked))
+    return "\n".join(f"{words}<pre>{escape(chr(10).join(lines))}</pre>" for words, lines in blocks)
 
 
 def _config(config: dict[str, dict[str, Any]]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .data.context import assignments
 from .data.request import Request
 from .data.tables import IN_MEMORY
+from .questions import questions
 from .shell import command, joined
 from .subjects import subject_of
 
@@ -20,12 +21,8 @@ MIXTURE = re.compile(r"Gaussian mixture, (\d+) component")  # how the baseline c
 
 def usage(run: Run, data: str | None = None) -> list[str]:
     """How to sample, score and check a run; ``data`` is what the user called them, by default what the run remembers."""
-    path, example = run.path, subject_of(run).example
-    request = Request.from_table(run.config["data"])
-    source = request.source if data is None else data
-    here = isinstance(source, str) and source != IN_MEMORY and (Path(source).exists() or "*" in source)
-    table = Path(str(source)) if here else example.source
-    again = [table] if request.in_memory else []
+    path, example, table = run.path, subject_of(run).example, _table(run, data)
+    again = [table] if Request.from_table(run.config["data"]).in_memory else []
     return [
         command("sample", path, "-n", example.count, *given(run), "-o", example.samples),
         command("score", path, table, "-o", "scored.parquet"),
@@ -34,9 +31,34 @@ def usage(run: Run, data: str | None = None) -> list[str]:
     ]
 
 
+def questions_of(run: Run, data: str | None = None) -> list[str]:
+    """What can be asked about the columns of a run; empty if it has one at most, or its density answers no such questions."""
+    columns, path, table = subject_of(run).columns, run.path, _table(run, data)
+    try:
+        questions(run.flow)
+    except ValueError:
+        return []
+    if len(columns) < 2:
+        return []
+    known = next((column for column in columns[:-1] if not column.kind.support().missing), columns[0])
+    return [
+        command("sample", path, "--given", *assignments([known]), *given(run), "-n", 1000, "-o", "given.csv"),
+        command("impute", path, table, "-o", "filled.csv"),
+        command("predict", path, table, "--column", columns[-1].name, "-o", "predicted.csv"),
+        command("evaluate", path, "--by", "column"),
+    ]
+
+
 def given(run: Run) -> list[str]:
     """What a conditional run needs to be sampled, as an example in the spelling of its data."""
     return [word for pair in assignments(run.schema.context) for word in ("--context", pair)]
+
+
+def _table(run: Run, data: str | None) -> Path | str:
+    """The data as a command may name them, or what stands for them where they are gone."""
+    source = Request.from_table(run.config["data"]).source if data is None else data
+    here = isinstance(source, str) and source != IN_MEMORY and (Path(source).exists() or "*" in source)
+    return Path(str(source)) if here else subject_of(run).example.source
 
 
 def remedies(run: Run, data: str, scores: list[dict[str, Any]]) -> list[str]:

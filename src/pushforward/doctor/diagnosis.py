@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,9 +17,9 @@ from ..core import Flow
 from ..data import Column
 from ..data.doubts import doubts, warnings_among
 from ..data.kinds import Integer, Real
-from ..distributions import Normal
+from ..distributions import AnyOrder, Normal
 from ..evaluation import Calibration, calibration, entering, settled
-from .findings import Finding, of_calibration, of_good_layers, of_images, of_latent, of_layer, of_lost_rows, of_mass, of_whole
+from .findings import Finding, of_calibration, of_good_layers, of_images, of_latent, of_layer, of_lost_rows, of_mass, of_orders, of_whole
 from .normalized import Normalization, check_normalized
 from .walk import LayerCheck, spread, walk
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 ROWS_FOR_COLUMNS = 20_000
 NUMBERS = 2**14  # in the images that walk
+ORDERS, ROWS_IN_ORDERS = 5, 200  # of the columns, that an any-order model is asked in; rows
 
 
 @dataclass
@@ -41,6 +43,7 @@ class Diagnosis:
         latent: per dimension of z: ``mean``, ``std``, ``kurtosis`` (excess), and ``largest`` |z|; empty for a base that is not Normal.
         normalization: in one and two dimensions.
         calibration: of tables, whether intervals hold what they should.
+        orders: of an any-order model, the deviation of a row's log-likelihood over orders of its columns, in nats, on average.
     """
 
     layers: list[LayerCheck]
@@ -50,6 +53,7 @@ class Diagnosis:
     latent: dict[str, Any] = field(default_factory=dict)
     normalization: Normalization | None = None
     calibration: Calibration | None = None
+    orders: float | None = None
 
     @property
     def healthy(self) -> bool:
@@ -75,6 +79,7 @@ class Diagnosis:
                 "findings": [asdict(finding) for finding in self.findings],
                 "latent": self.latent,
                 "normalization": None if self.normalization is None else self.normalization.to_json(),
+                "orders": self.orders,
                 "calibration": None if self.calibration is None else self.calibration.to_json(),
             }
         )
@@ -94,7 +99,7 @@ def diagnose(
     For each layer: the error of there and back, in the flow's own dtype and in a float64 copy; the log-det against autograd's, both
     ways; slopes; the share of points in a spline's tails; where values stop being finite. For the whole: does it give the
     data back, are the latents normal, do columns look discrete or duplicated, does a density of one or two dimensions
-    integrate to one, do intervals hold what they should. Fails where
+    integrate to one, do intervals hold what they should; of an any-order model, does the order of the columns matter. Fails where
     figures are wrong, warns where they may mislead. Cost: seconds; the flow is left as it was.
 
     Of images only a few walk, 8 or more, and what needs columns or many rows (are latents normal, do columns look odd, log-dets
@@ -136,7 +141,11 @@ def diagnose(
         if isinstance(flow.base, Normal) and not pictures:
             report.latent = _moments(steps.z)
             found += of_latent(report.latent, len(x))
-    if flow.shape in ((1,), (2,)) and flow.kind == "exact":
+    if isinstance(flow.base, AnyOrder):
+        some = slice(0, ROWS_IN_ORDERS)
+        report.orders = coherence(flow, x[some], None if context is None else context[some], seed)
+        found += of_orders(report.orders, len(x[some]), x.shape[1])
+    elif flow.shape in ((1,), (2,)) and flow.kind == "exact":
         one = None if context is None or flow.context_shape is None else context[0]
         report.normalization = check_normalized(flow, one, seed=seed)
         found += of_mass(report.normalization)
@@ -150,13 +159,31 @@ def diagnose(
             whole = (columns == np.floor(columns)).all(0)
             described = [Column(name, Integer() if discrete else Real()) for name, discrete in zip(names, whole)]
         found += [Finding("warn", text) for text in (doubts(columns, described) if notes is None else warnings_among(notes))]
-        report.calibration = ranked or calibration(flow, rows, names, seed=seed)
+        supports = [column.kind.support() for column in described]
+        report.calibration = ranked or calibration(flow, rows, names, supports=supports, seed=seed)
         found += of_calibration(report.calibration)
     found += of_good_layers(steps.layers)
     if next(flow.parameters(), x).is_cpu:
         found.append(Finding("ok", f"splines, mixtures and masked layers go through {kernels.path()}"))
     report.findings = sorted(found, key=lambda finding: ("fail", "warn", "ok").index(finding.severity))
     return report
+
+
+@torch.no_grad()
+def coherence(flow: Flow, x: Tensor, context: Tensor | None = None, seed: int = 0) -> float | None:
+    """The standard deviation of ``log p(x)`` over five random orders of the columns, the mean over rows ``(N, D)``, in nats.
+
+    Of one distribution it would be 0: ``p(a) p(b|a) = p(b) p(a|b)``. None where no row is possible.
+    """
+    model = copy.deepcopy(flow)
+    assert isinstance(model.base, AnyOrder)
+    random, found = np.random.default_rng(seed), []
+    with settled(model, seed):
+        for _ in range(ORDERS):
+            model.base.order = tuple(random.permutation(model.base.dim).tolist())
+            found.append(model.log_prob(*entering(model, x, context)))
+    spread = torch.stack(found).double().std(0)
+    return spread[spread.isfinite()].mean().item() if spread.isfinite().any() else None
 
 
 @torch.no_grad()
@@ -186,7 +213,7 @@ def _cells(check: LayerCheck) -> tuple[str, ...]:
     def number(value: float | None) -> str:
         return "-" if value is None else f"{value:.1e}"
 
-    slopes = f"{check.slopes[0]:.2g} .. {check.slopes[1]:.2g}"
+    slopes = "-" if check.slopes is None else f"{check.slopes[0]:.2g} .. {check.slopes[1]:.2g}"
     tails = "-" if check.tails is None else f"{check.tails:.1%}"
     errors = (number(check.round_trip), number(check.round_trip_64), number(check.log_det))
     return (check.where.removeprefix("layer "), check.name, *errors, slopes, tails)

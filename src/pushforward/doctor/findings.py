@@ -17,6 +17,7 @@ TAILS = 0.02
 STEEP = 1e4
 OUTLIER = 8.0
 DOUBT = 0.05
+COHERENT = 0.1  # nats for each column by which orders may differ
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def of_layer(check: LayerCheck) -> list[Finding]:
         text = f"{check} is not inverted by its inverse: there and back is off by {double:.2g} standard deviations even in float64"
         found.append(Finding("fail", text + "; samples and densities of this flow do not belong together"))
     elif single > DIGITS:
-        low, high = check.slopes
+        low, high = check.slopes or (1.0, 1.0)
         text = f"{check} loses digits: there and back is off by {single:.2g} standard deviations ({double:.2g} in float64), "
         text += f"with slopes from {low:.2g} to {high:.2g}; bound its scales, or run the flow in float64"
         found.append(Finding("fail" if single > INVERTS else "warn", text))
@@ -46,7 +47,7 @@ def of_layer(check: LayerCheck) -> list[Finding]:
             f"{check.tails:.0%} of points fall outside the spline's interval of {check}, beyond +-{check.bound:g}, where it is the identity"
         )
         found.append(Finding("warn", text + ": raise model.bound, or tame heavy-tailed columns (kind positive for positive ones)"))
-    low, high = check.slopes
+    low, high = check.slopes or (1.0, 1.0)
     if double <= INVERTS_64 and check.tails is not None and (high > STEEP or low < 1 / STEEP):
         found.append(Finding("warn", f"{check} has slopes from {low:.2g} to {high:.2g}: it is close to making a spike or losing points"))
     return found
@@ -113,6 +114,16 @@ def of_images(z: Tensor, rows: int) -> list[Finding]:
     return [*found, Finding("ok", text)]
 
 
+def of_orders(spread: float | None, rows: int, columns: int) -> list[Finding]:
+    """How much the log-likelihood of a row depends on the order in which an any-order model takes its columns."""
+    if spread is None:
+        return []
+    text = f"the log-likelihoods of {rows:,} rows have a deviation of {spread:.2f} nats over random orders of their {columns} columns"
+    if spread <= COHERENT * columns:
+        return [Finding("ok", text)]
+    return [Finding("warn", text + ": answers depend on what is asked first; train longer, or on more rows")]
+
+
 def of_calibration(found: Calibration | None) -> list[Finding]:
     """Whether the intervals of the columns hold what they should."""
     if found is None:
@@ -135,12 +146,17 @@ def of_good_layers(layers: list[LayerCheck]) -> list[Finding]:
     """What was checked of all layers and is fine."""
     ok = []
     worst = max((check.round_trip or 0.0 for check in layers), default=0.0)
+    smooth = [check for check in layers if check.slopes is not None]
     if worst <= DIGITS and all((check.round_trip_64 or 0.0) <= INVERTS_64 for check in layers):
-        ok.append(f"all {len(layers)} layers give back what they got, in both directions (largest error {worst:.1g} standard deviations)")
+        if smooth:
+            which = "the layer gives back what it got" if len(smooth) == 1 else f"all {len(smooth)} layers give back what they got"
+            ok.append(f"{which}, in both directions (largest error {worst:.1g} standard deviations)")
+        if len(smooth) < len(layers):
+            ok.append("values that are drawn for codes have just these codes")
     compared = [check for check in layers if check.log_det is not None]
-    rest = f"; the others are random or have more than {LARGEST} dimensions" if len(compared) < len(layers) else ""
+    rest = f"; the others are random or have more than {LARGEST} dimensions" if len(compared) < len(smooth) else ""
     if compared and not any(check.log_det_says for check in layers):
-        ok.append(f"the log-dets of {len(compared)} of {len(layers)} layers equal autograd's{rest}")
-    elif not compared and layers:
+        ok.append(f"the log-dets of {len(compared)} of {len(smooth)} layers equal autograd's{rest}")
+    elif not compared and smooth:
         ok.append(f"no log-det was compared with autograd's: the layers are random or have more than {LARGEST} dimensions")
     return [Finding("ok", text) for text in ok]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..core import Chain, Flow, Inverse, Transform
 from ..evaluation import entering, settled
+from ..transforms import Quantize
 from ..univariate import RationalQuadratic, Univariate
 
 LARGEST = 128  # dimension up to which log-dets are compared with autograd's: D rows in one backward pass for each row
@@ -33,7 +34,8 @@ class LayerCheck:
         log_det: largest difference from the log-determinant of autograd's Jacobian in float64, in nats; None where that
             does not apply (the layer is not an exact bijection) or D is over 128.
         log_det_says: what is wrong about it, in words.
-        slopes: smallest and largest derivative of a feature; for layers without scalar maps the geometric mean over a row's features.
+        slopes: smallest and largest derivative of a feature; for layers without scalar maps the geometric mean over a row's features;
+            None where the layer gives codes, which have none.
         tails: share of the points outside the interval of a spline, and that interval's half-width.
         lost: rows of data that became non-finite here, in the flow's own dtype, and in float64.
         lost_sampling: draws of the base that became non-finite here on the way to data.
@@ -45,7 +47,7 @@ class LayerCheck:
     round_trip_64: float | None = None
     log_det: float | None = None
     log_det_says: str = ""
-    slopes: tuple[float, float] = (1.0, 1.0)
+    slopes: tuple[float, float] | None = (1.0, 1.0)
     tails: float | None = None
     bound: float | None = None
     lost: tuple[int, int] = (0, 0)
@@ -148,7 +150,7 @@ def _slopes(layers: list[Transform], x: Tensor, c: Tensor | None, checks: list[L
         torch.manual_seed(i)
         z, ldj = layer(x, c)
         if len(x):
-            _summarize(check, recorders, ldj, x)
+            _summarize(check, layer, recorders, ldj, x)
         finite = z.flatten(1).isfinite().all(1) & ldj.isfinite()
         x, c = z[finite], c if c is None else c[finite]
 
@@ -160,7 +162,8 @@ def _to_data(model: Flow, layers: list[Transform], c: Tensor | None, rows: int, 
     z = model.base.sample((rows,)) if model.base.context_shape is None else model.base.sample((), c)
     for layer, check in zip(reversed(layers), reversed(checks)):
         x, ldj = layer.inverse(z, c)
-        finite = x.flatten(1).isfinite().all(1) & ldj.isfinite()
+        sound = ~x.isinf() if isinstance(layer, Quantize) else x.isfinite()  # its NaN is a missing value
+        finite = sound.flatten(1).all(1) & ldj.isfinite()
         if not shadow:
             check.lost_sampling = int((~finite).sum())
         x, z, c = x[finite], z[finite], c if c is None else c[finite]
@@ -239,7 +242,10 @@ def log_det(function: Callable[..., tuple[Tensor, Tensor]], x: Tensor, context: 
     return torch.linalg.slogdet(gradient.reshape(batch, dim, dim))[1]
 
 
-def _summarize(check: LayerCheck, recorders: list[Recorder], ldj: Tensor, x: Tensor) -> None:
+def _summarize(check: LayerCheck, layer: Transform, recorders: list[Recorder], ldj: Tensor, x: Tensor) -> None:
+    if isinstance(layer, Quantize):
+        check.slopes = None
+        return
     used = [r for r in recorders if r.points]
     mean = ldj / max(1, x[0].numel())
     low, high = min((r.low for r in used), default=mean.min().item()), max((r.high for r in used), default=mean.max().item())

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..core import Distribution
 from ..documents import validated
+from ..transforms import Support
 from ..words import listing
 from .likelihood import entering, settled
 
@@ -44,12 +45,14 @@ class Ranks:
         coverage: the share of rows within the central interval of each of ``LEVELS``.
         counts: the share of ranks in each of 20 equal bins.
         mean: of u; 1/2 if calibrated, less if samples lie too high.
+        noise: that of this column, where it has gaps: of fewer rows.
     """
 
     name: str
     coverage: list[float]
     counts: list[float]
     mean: float
+    noise: float | None = None
 
     def at(self, level: float) -> float:
         """The coverage of one of ``LEVELS``."""
@@ -65,8 +68,8 @@ class Calibration:
         draws: samples that each was ranked among.
         noise: the variance of a mean over u is :math:`\sigma^2` times this: ``sum w^2`` over the rows' weights, ``1 / rows`` without,
             and ``1 / draws`` more where all rows share their samples.
-        columns: by column; the ranks of simulation-based calibration, if the flow is conditional.
-        joint: of all columns at once by TARP, of a conditional flow.
+        columns: by column, categories left out; the ranks of simulation-based calibration, if the flow is conditional.
+        joint: of all columns at once by TARP, of a conditional flow; of those that are numbers and have no gaps.
     """
 
     rows: int
@@ -75,17 +78,20 @@ class Calibration:
     columns: list[Ranks]
     joint: Ranks | None = None
 
-    def stderr(self, level: float) -> float:
-        """Binomial standard error of a coverage, ``sqrt(q (1 - q) noise)``."""
-        return math.sqrt(level * (1 - level) * self.noise)
+    def stderr(self, level: float, ranks: Ranks | None = None) -> float:
+        """Binomial standard error of a coverage, ``sqrt(q (1 - q) noise)``; of these ranks, if they are of fewer rows."""
+        return math.sqrt(level * (1 - level) * self._noise(ranks))
+
+    def _noise(self, ranks: Ranks | None) -> float:
+        return self.noise if ranks is None or ranks.noise is None else ranks.noise
 
     def fault(self, ranks: Ranks) -> str:
         """What is wrong with these ranks, by more than four standard errors and three rows in a hundred; empty if nothing is."""
-        off = [(ranks.at(level) - level, self.stderr(level)) for level in SPOKEN]
+        off = [(ranks.at(level) - level, self.stderr(level, ranks)) for level in SPOKEN]
         signs = {gap > 0 for gap, error in off if abs(gap) > max(WORTH_A_WORD, SIGNIFICANT * error)}
         found = ["of another shape" if len(signs) == 2 else "too wide" if signs == {True} else "too narrow"] if signs else []
         shift = ranks.mean - 0.5
-        if abs(shift) > max(WORTH_A_WORD, SIGNIFICANT * math.sqrt(self.noise / 12)):
+        if abs(shift) > max(WORTH_A_WORD, SIGNIFICANT * math.sqrt(self._noise(ranks) / 12)):
             found.append("too high" if shift < 0 else "too low")
         return " and ".join(found)
 
@@ -118,7 +124,13 @@ class Calibration:
 
 @torch.no_grad()
 def calibration(
-    flow: Distribution, rows: Rows, names: Sequence[str] | None = None, *, seconds: float = SECONDS, seed: int = 0
+    flow: Distribution,
+    rows: Rows,
+    names: Sequence[str] | None = None,
+    *,
+    supports: Sequence[Support] | None = None,
+    seconds: float = SECONDS,
+    seed: int = 0,
 ) -> Calibration | None:
     r"""Ranks of held-out rows among samples of the flow, given each row's own context.
 
@@ -132,17 +144,19 @@ def calibration(
     columns divided by their standard deviations. A necessary test, not a sufficient one: an unconditional flow can pass it.
 
     A conditional flow draws 99 samples for each of up to 1,000 rows; any other 10 for each row, up to 20,000 samples and rows, and all
-    rows share them. Drawing ends after ``seconds``, with as many rows (or samples) as it got to: slow samplers judge by fewer.
+    rows share them. Where values may be missing, those that are there are ranked among draws that are there.
+    Drawing ends after ``seconds``, with as many rows (or samples) as it got to: slow samplers judge by fewer.
 
     Arguments:
         flow: the model, of vectors.
         rows: held-out rows in data units.
         names: of the columns.
+        supports: what the columns' numbers may be: those without an order have no ranks, and NaN may mean missing; any numbers by default.
         seconds: of drawing, about.
         seed: of samples, references and v.
 
     Returns:
-        None where there are fewer than 20 rows, or draws that are not numbers.
+        None where there are fewer than 20 rows or no numbers, or draws that are not numbers.
 
     References: Validating Bayesian Inference Algorithms with Simulation-Based Calibration, Talts, Betancourt, Simpson, Vehtari, Gelman,
     2018, arXiv:1804.06788; Sampling-Based Accuracy Testing of Posterior Estimators for General Inference, Lemos, Coogan, Hezaveh,
@@ -162,36 +176,59 @@ def calibration(
     names = names or [f"column {i}" for i in range(x.shape[1])]
     with settled(flow, seed):
         draws = np.concatenate(list(_conditional(flow, rows, seconds) if given else _shared(flow, rows, seconds)))
-    if not np.isfinite(draws).all():
+    supports = supports or [Support()] * x.shape[1]
+    ranked = [i for i, support in enumerate(supports) if support.ordered]
+    whole = [i for i in ranked if not supports[i].missing]
+    if np.isinf(draws[..., ranked]).any() or np.isnan(draws[..., whole]).any():
         return None
-    if given:
-        x = x[: len(draws)]
-        less, equal = (draws < x[:, None]).sum(1), (draws == x[:, None]).sum(1)
-    else:
-        sides = [[np.searchsorted(np.sort(d), v, side) for d, v in zip(draws.T, x.T)] for side in ("left", "right")]
-        less, equal = np.stack(sides[0], 1), np.stack(sides[1], 1) - np.stack(sides[0], 1)
+    x, w = (x[: len(draws)], _weights(rows)[: len(draws)]) if given else (x, _weights(rows))
     count = DRAWS if given else len(draws)
-    w = np.ones(len(x)) if rows.weight is None else rows.weight.double().cpu().numpy()[: len(x)]
-    w = w / w.sum()
-    noise = float((w**2).sum()) + (0 if given else 1 / count)
-    columns = [_ranks(name, u, w) for name, u in zip(names, _uniform(less, equal, count, random).T, strict=True)]
+    noise = _noise_of(w, math.inf if given else count)
+    columns = []
+    for i in ranked:
+        there, drawn = ~np.isnan(x[:, i]), draws[..., i]
+        u, counts = _rank(x[there, i], drawn[there] if given else drawn, random)
+        there[there] = counts > 0
+        if there.sum() < min(FEWEST_ROWS, len(x)):
+            continue
+        own = None if there.all() and (counts == count).all() else _noise_of(w[there], math.inf if given else float(counts.max()))
+        columns.append(_ranks(names[i], u[counts > 0], w[there] / w[there].sum(), own))
+    if not columns:
+        return None
     joint = None
-    if given:
+    if given and whole:
+        x, draws = x[:, whole], draws[..., whole]
         reference, scale = np.roll(x, 1, 0), np.where(x.std(0) > 0, x.std(0), 1.0)
-        far = np.linalg.norm((x - reference) / scale, axis=1)[:, None]
+        far = np.linalg.norm((x - reference) / scale, axis=1)
         drawn = np.linalg.norm((draws - reference[:, None]) / scale, axis=2)
-        joint = _ranks("all columns", _uniform((drawn < far).sum(1), (drawn == far).sum(1), count, random), w)
+        joint = _ranks("all columns", _rank(far, drawn, random)[0], w / w.sum())
     return Calibration(len(x), count, noise, columns, joint)
 
 
-def _uniform(less: np.ndarray, equal: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-    return (less + random.random(less.shape) * (1 + equal)) / (count + 1)
+def _weights(rows: Rows) -> np.ndarray:
+    return np.ones(len(rows)) if rows.weight is None else rows.weight.double().cpu().numpy()
 
 
-def _ranks(name: str, u: np.ndarray, w: np.ndarray) -> Ranks:
+def _noise_of(w: np.ndarray, shared: float) -> float:
+    """The variance of a mean with these weights, of samples that all rows share, in units of that of a value."""
+    return float((w**2).sum() / w.sum() ** 2) + 1 / shared
+
+
+def _rank(x: np.ndarray, draws: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The ranks u of values ``(n,)`` among draws that are there, their own ``(n, L)`` or shared ones ``(L,)``; how many these are."""
+    if draws.ndim == 2:
+        less, equal, counts = (draws < x[:, None]).sum(1), (draws == x[:, None]).sum(1), (~np.isnan(draws)).sum(1)
+    else:
+        ascending = np.sort(draws[~np.isnan(draws)])
+        less, upto = (np.searchsorted(ascending, x, side) for side in ("left", "right"))
+        equal, counts = upto - less, np.full(len(x), len(ascending))
+    return (less + random.random(less.shape) * (1 + equal)) / (counts + 1), counts
+
+
+def _ranks(name: str, u: np.ndarray, w: np.ndarray, noise: float | None = None) -> Ranks:
     coverage = [float(w[np.abs(u - 0.5) <= level / 2].sum()) for level in LEVELS]
     counts = np.histogram(u, RANK_BINS, (0, 1), weights=w)[0].tolist()
-    return Ranks(name, coverage, counts, float(w @ u))
+    return Ranks(name, coverage, counts, float(w @ u), noise)
 
 
 def _conditional(flow: Distribution, rows: Rows, seconds: float) -> Iterator[np.ndarray]:

@@ -13,16 +13,19 @@ if TYPE_CHECKING:
     from .beside import images_beside, tables_beside
     from .board import reconstructions, strips, temperatures
     from .contact import contact_sheet, to_bytes
-    from .coverage import coverage, rank_histograms
     from .curves import learning_curves, likelihoods, score_dots
+    from .dependence import mixed_pairs
     from .gallery import Exhibit, exhibition, wall
+    from .gaps import missingness
+    from .histograms import conditionals, marginals
     from .image_pictures import image_figures
     from .images import extremes, sheets
     from .picture import Picture, training_pictures
     from .plane import densities, profile, warp
+    from .ranks import coverage, rank_histograms
     from .style import save
     from .table_pictures import table_figures
-    from .tables import conditionals, marginals, pairs, telling, uniformity
+    from .tables import pairs, telling, uniformity
 
 __all__ = [
     "Exhibit",
@@ -38,6 +41,8 @@ __all__ = [
     "learning_curves",
     "likelihoods",
     "marginals",
+    "missingness",
+    "mixed_pairs",
     "pairs",
     "profile",
     "rank_histograms",
@@ -61,11 +66,13 @@ __all__ = [
 __getattr__ = names_of(
     __name__,
     {
-        "coverage": "coverage rank_histograms",
+        "ranks": "coverage rank_histograms",
         "curves": "learning_curves likelihoods score_dots",
         "gallery": "Exhibit exhibition wall",
         "images": "extremes sheets",
         "image_pictures": "image_figures",
+        "gaps": "missingness",
+        "dependence": "mixed_pairs",
         "picture": "Picture training_pictures",
         "table_pictures": "table_figures",
         "contact": "contact_sheet to_bytes",
@@ -73,6 +80,7 @@ __getattr__ = names_of(
         "beside": "images_beside tables_beside",
         "board": "reconstructions strips temperatures",
         "style": "save",
-        "tables": "conditionals marginals pairs telling uniformity",
+        "histograms": "conditionals marginals",
+        "tables": "pairs telling uniformity",
     },
 )

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
+from .histograms import gap, marginal
 from .images import sheet_of
 from .plane import cloud, frame, scale, window
 from .style import MODEL, SOFT, bare, edges, figure, number, shorten, style
-from .tables import gap, marginal, telling
+from .tables import telling
 
 if TYPE_CHECKING:
     from ..data import Column
@@ -64,6 +65,8 @@ def _lines(x: np.ndarray, samples: Mapping[str, np.ndarray], columns: Sequence[C
     for line, (axes, (name, rows)) in enumerate(zip(picture.subplots(len(samples), len(shown), squeeze=False), samples.items())):
         for ax, i in zip(axes, shown):
             marginal(ax, x[:, i], rows[:, i], columns[i], named=line == len(samples) - 1)
-            ax.set_title(f"KS {number(gap(x[:, i], rows[:, i]), 2)}", loc="right", fontsize=8.5, color=SOFT, fontweight="normal", pad=3)
+            ax.set_title(
+                f"KS {number(gap(x[:, i], rows[:, i], columns[i]), 2)}", loc="right", fontsize=8.5, color=SOFT, fontweight="normal", pad=3
+            )
         axes[0].set_ylabel(shorten(name, 20), color=MODEL)
     return picture

@@ -110,7 +110,7 @@ def _name_lines(ax: Axes, ends: list[tuple[float, str, str]], gap: float = 0.062
 
 def short_name(model: str) -> str:
     """A model's name without its remarks in brackets."""
-    return shorten(model.split(" (")[0], 34)
+    return shorten(model.split(" (")[0], 36)
 
 
 @style()

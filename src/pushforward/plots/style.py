@@ -19,6 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 
+from ..data.kinds import DecimalGrid, Maybe, Time
+
 # Okabe and Ito's palette, told apart by colour-blind readers: data always blue, the model always vermilion.
 DATA, MODEL, THIRD = "#0072B2", "#D55E00", "#009E73"
 INK, SOFT, RULE, PAPER = "#20262e", "#68717d", "#d7dbe0", "#ffffff"
@@ -118,9 +120,10 @@ def save(picture: Figure, path: str | Path) -> Path:
 
 
 def shorten(name: str, length: int = 22) -> str:
-    """A name that fits beside an axis."""
+    """A name that fits beside an axis; of a longer one the beginning and the end, by which names differ."""
     name = " ".join(str(name).split())
-    return name if len(name) <= length else name[: length - 1] + "…"
+    last = length // 3
+    return name if len(name) <= length else name[: length - 1 - last] + "…" + name[-last:]
 
 
 def number(x: float, digits: int = 3) -> str:
@@ -173,11 +176,16 @@ def label_axis(ax: Axes, which: str, column: Any, ticks: int = 5, length: int = 
     axis = ax.xaxis if which == "x" else ax.yaxis
     axis.set_label_text(shorten(column.name, length))
     axis.set_major_locator(MaxNLocator(nbins=ticks, integer=column.discrete))
-    kind = column.kind
-    if kind.name == "time" and not (kind.span or kind.clock):
+    kind = column.kind.of if isinstance(column.kind, Maybe) else column.kind
+    if isinstance(kind, Time) and not (kind.span or kind.clock):
         low, high = axis.get_view_interval()
         days, words = _dates(kind.days(low), kind.days(high), ticks)
         axis.set_ticks([(day - kind.days(0.0)) * DAY / kind.step for day in days], words)
+    elif isinstance(kind, DecimalGrid):
+        low, high = axis.get_view_interval()
+        values = MaxNLocator(nbins=ticks).tick_values(low * kind.step, high * kind.step)
+        inside = [value for value in values if low <= value / kind.step <= high]
+        axis.set_ticks([value / kind.step for value in inside], [f"{value:,.10g}".replace("-", "−") for value in inside])
     elif column.discrete and kind.name != "integer":
         axis.set_major_formatter(FuncFormatter(lambda x, _: shorten(kind.shown(x), 10) if x == round(x) else ""))
     elif max(map(abs, axis.get_view_interval())) >= 10_000:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,23 +10,29 @@ import torch
 
 from ..core import Flow
 from ..data import Rows
-from ..distributions import Normal
+from ..distributions import AnyOrder, Normal
 from ..evaluation import entering, log_likelihood
-from .coverage import coverage, rank_histograms
+from ..questions import Exact
 from .curves import likelihoods
 from .density import Contexts, contexts_of
+from .dependence import dependent, mixed_pairs
+from .explained import explained, nats_of_columns
+from .gaps import missingness
+from .histograms import conditionals, marginals
 from .images import extremes, sheets
 from .picture import Picture
 from .plane import COARSE, CURVE, densities, profile, warp
-from .style import shorten
-from .tables import conditionals, marginals, pairs, telling, uniformity
+from .ranks import coverage, rank_histograms
+from .style import number, shorten
+from .tables import pairs, telling, uniformity
 
 if TYPE_CHECKING:
-    from ..data import Data
+    from ..data import Column, Data
     from ..evaluation import Calibration
 
 MOST = 20_000  # rows in a figure
 ENOUGH = 2_000  # test rows that make a figure by themselves
+ROWS_BY_COLUMN = 5_000  # test rows whose columns are scored one by one
 
 WARP = (
     "The flow as a map of the plane. Above: data carried to the latent, x → z, with a square grid. Below: the base carried to the data, "
@@ -44,6 +51,19 @@ COVERAGE = (
     "diagonal intervals are too narrow, the model is too sure; above it too wide. Grey: within two standard errors of the diagonal."
 )
 TARP = " Right: the same of balls around other rows, in all columns at once (Lemos et al., 2023)."
+PAIRS = (
+    "The pairs of columns that depend on each other most. Two categories: the shares of one within each value of the other. A category and "
+    "a number: the number's median, the middle half and the middle nine tenths. Two numbers: where the rows lie. At the right, the mutual "
+    "information in data | samples: how much one column says about the other; whether it is missing counts."
+)
+GAPS = (
+    "A bar above is the share of rows in which just the values marked below it are missing; a bar at the right, of all rows in which "
+    "that column's is."
+)
+EXPLAINED = (
+    "Mean log-likelihood of each column: alone, with the distribution that it has in the training rows, and given the columns above it; "
+    "at the right, how many nats these explain. The sum of the coloured dots is the log-likelihood of a row."
+)
 RANKS = (
     "Ranks of the test rows among samples that were drawn for the same context, flat where the model is calibrated. Grey: where a bar lies "
     "19 times out of 20. A bowl: samples are too narrow; a hump: too wide; a slope: shifted. After Talts et al., 2018"
@@ -63,10 +83,12 @@ def _fit(flow: Flow, data: Data) -> list[Picture]:
     schema = data.schema
     rows, which = _pictured(data)
     samples = _sample(flow, rows)
-    lost = len(rows) - len(_finite(samples))
+    lost = len(rows) - len(_finite(samples, schema.columns))
     note = f"Data: {which}. " + (f"{lost:,} of as many samples are not finite and left out. " if lost else "")
     if schema.image is not None:
         found = _images(flow, data, rows, samples)
+    elif schema.mixed:
+        found = _mixed(data, rows, samples, note)
     elif len(schema.columns) == 1:
         found = [_profile(flow, data, rows, note)]
     elif len(schema.columns) == 2:
@@ -74,14 +96,15 @@ def _fit(flow: Flow, data: Data) -> list[Picture]:
     else:
         found = _pairs(data, rows, samples, note)
     if schema.image is None:
-        words = note + "KS is the largest gap between the two distribution functions, 0 where they agree."
+        words = note + "KS is the largest gap between the two distribution functions, 0 where they agree"
+        words += "; TV, of categories, that between the probabilities of any event." if schema.mixed else "."
         found.append(Picture("marginals", "Marginals", words, marginals(rows.x.numpy(), samples.x.numpy(), schema.columns)))
         found += _given(data, rows, samples, note)
-    return [*found, *_latents(flow, data), *_likelihoods(flow, data, samples)]
+    return [*found, *_explained(flow, data), *_latents(flow, data), *_likelihoods(flow, data, samples)]
 
 
 def _images(flow: Flow, data: Data, rows: Rows, samples: Rows) -> list[Picture]:
-    schema, x, drawn = data.schema, rows.x.numpy(), _finite(samples).x.numpy()
+    schema, x, drawn = data.schema, rows.x.numpy(), _finite(samples, data.schema.columns).x.numpy()
     shape, levels = schema.image or (), schema.columns[0].levels
     low, high = (0.0, levels - 1.0) if levels else (float(x.min()), float(x.max()))
     test = _some(data.test, MOST)
@@ -111,7 +134,7 @@ def _plane(flow: Flow, data: Data, rows: Rows, samples: Rows, note: str) -> list
     columns, x = data.schema.columns, rows.x.numpy()
     contexts, words = _contexts(flow, rows, COARSE**2)
     words = f"{note}The density is {words}. The three share one colour scale: equal colours are equal densities."
-    found = [Picture("density", "Density", words, densities(flow, x, _finite(samples).x.numpy(), columns, contexts))]
+    found = [Picture("density", "Density", words, densities(flow, x, _finite(samples, columns).x.numpy(), columns, contexts))]
     if isinstance(flow.base, Normal) and flow.base.shape == flow.shape:
         given = None if rows.context is None else rows.context[:4000]
         words = WARP if given is None else WARP + " The lines belong to the context of one row."
@@ -124,8 +147,37 @@ def _pairs(data: Data, rows: Rows, samples: Rows, note: str) -> list[Picture]:
     shown = telling(x)
     some = f"The {len(shown)} of {len(columns)} columns that hang together most. " if len(shown) < len(columns) else ""
     words = note + some + "Data above the diagonal, samples below it at the mirrored place, in the same scale."
-    picture = pairs(x[:, shown], _finite(samples).x.numpy()[:, shown], [columns[i] for i in shown])
+    picture = pairs(x[:, shown], _finite(samples, columns).x.numpy()[:, shown], [columns[i] for i in shown])
     return [Picture("pairs", "Pairs of columns", words, picture)]
+
+
+def _mixed(data: Data, rows: Rows, samples: Rows, note: str) -> list[Picture]:
+    columns, x, drawn = data.schema.columns, rows.x.numpy(), _finite(samples, data.schema.columns).x.numpy()
+    found = []
+    if len(columns) > 1:
+        found.append(Picture("pairs", "Pairs of columns", note + PAIRS, mixed_pairs(x, drawn, columns, dependent(x, columns))))
+    if np.isnan(x).any() or np.isnan(drawn).any():
+        found.append(Picture("missingness", "What is missing", note + GAPS, missingness(x, drawn, columns)))
+    return found
+
+
+def _explained(flow: Flow, data: Data) -> list[Picture]:
+    if not isinstance(flow.base, AnyOrder) or not len(data.test):
+        return []
+    rows = _some(data.test, ROWS_BY_COLUMN)
+    alone, chain = nats_of_columns(Exact(flow), flow, data.train, rows)
+    words = f"{EXPLAINED} {len(rows):,} test rows.{_parts(chain, data.schema.columns)}"
+    return [Picture("explained", "Nats by column", words, explained(alone, chain, data.schema.columns, flow.base.order))]
+
+
+def _parts(nats: np.ndarray, columns: Sequence[Column]) -> str:
+    """What is of probabilities, and what of densities, where there are both: only the former have bits."""
+    discrete = np.array([column.discrete for column in columns])
+    if discrete.all() or not discrete.any():
+        return ""
+    whole, rest = (number(float(nats[some].sum()), 2) for some in (discrete, ~discrete))
+    bits = number(-float(nats[discrete].sum()) / np.log(2), 2)
+    return f" Columns that have probabilities: {whole} nats, {bits} bits; columns that have densities: {rest} nats."
 
 
 def _given(data: Data, rows: Rows, samples: Rows, note: str) -> list[Picture]:
@@ -148,7 +200,7 @@ def _latents(flow: Flow, data: Data) -> list[Picture]:
 
 
 def _likelihoods(flow: Flow, data: Data, samples: Rows) -> list[Picture]:
-    train, test, drawn = (_log_prob(flow, _some(rows, 4000)) for rows in (data.train, data.test, _finite(samples)))
+    train, test, drawn = (_log_prob(flow, _some(rows, 4000)) for rows in (data.train, data.test, _finite(samples, data.schema.columns)))
     if not np.isfinite(np.concatenate([train, test, drawn])).any():
         return []
     return [Picture("likelihoods", "Log-likelihood of rows", LIKELIHOODS, likelihoods(train, test, drawn))]
@@ -199,5 +251,7 @@ def _sample(flow: Flow, rows: Rows) -> Rows:
     return Rows(x.double().cpu(), rows.context)
 
 
-def _finite(rows: Rows) -> Rows:
-    return rows.pick(rows.x.isfinite().all(1).numpy())
+def _finite(rows: Rows, columns: Sequence[Column]) -> Rows:
+    """Rows of numbers, with gaps where there may be some."""
+    gaps = torch.tensor([column.kind.support().missing for column in columns])
+    return rows.pick((rows.x.isfinite() | (rows.x.isnan() & gaps)).all(1).numpy())

@@ -1,116 +1,23 @@
-"""Tables: marginals, pairs of columns, and whether the latents are as uniform as they should be."""
+"""Tables of numbers: pairs of columns, and whether the latents are as uniform as they should be."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
-from .style import DATA, DATA_MAP, MODEL, MODEL_MAP, RULE, SOFT, bins_for, edges, figure, label_axis, number, shorten, span, style
+from .histograms import marginal
+from .style import DATA, DATA_MAP, MODEL, MODEL_MAP, RULE, SOFT, edges, figure, label_axis, span, style
 
 FEW = 1500  # rows that are better shown as points
-
-
-def gap(a: np.ndarray, b: np.ndarray) -> float:
-    """The Kolmogorov-Smirnov distance of two samples: the largest difference of their distribution functions, 0 to 1."""
-    if not (len(a) and len(b)):
-        return math.nan
-    return float(stats.ks_2samp(a, b, method="asymp").statistic)
-
-
-@style()
-def marginals(x: np.ndarray, samples: np.ndarray, columns: Sequence[Any], most: int = 60) -> Figure:
-    """Each column's histogram, data filled and samples as a line; x and samples ``(n, D)``.
-
-    KS is the largest gap between the two distribution functions. Beyond ``most`` columns, those with the largest.
-    """
-    gaps = [gap(x[:, i], samples[:, i][np.isfinite(samples[:, i])]) for i in range(len(columns))]
-    shown = sorted(sorted(range(len(columns)), key=lambda i: -gaps[i])[:most])
-    across = min(len(shown), 4 if len(shown) <= 16 else 6)
-    down = math.ceil(len(shown) / across)
-    picture = figure(max(4.5, 2.4 * across), 0.5 + 1.9 * down)
-    axes = picture.subplots(down, across, squeeze=False).ravel()
-    for ax, i in zip(axes, shown):
-        marginal(ax, x[:, i], samples[:, i], columns[i])
-        ax.set_title(f"KS {number(gaps[i], 2)}", loc="right", fontsize=8.5, color=SOFT, fontweight="normal", pad=3)
-    for ax in axes[len(shown) :]:
-        ax.set_axis_off()
-    picture.legend(handles=_key(), loc="outside upper left", ncols=2)
-    return picture
-
-
-def _key() -> list[Any]:
-    return [Patch(color=DATA, alpha=0.35, linewidth=0, label="data"), Line2D([], [], color=MODEL, label="samples")]
-
-
-def marginal(
-    ax: Axes, x: np.ndarray, samples: np.ndarray, column: Any, window: tuple[float, float] | None = None, named: bool = True
-) -> None:
-    """One column's histogram, data filled and samples as a line."""
-    samples = samples[np.isfinite(samples)]
-    low, high = window or span(x, column)
-    discrete = column.discrete
-    bins = edges(low, high, discrete, bins_for(min(len(x), 20000), 48))
-    heights = np.histogram(x, bins)[0] / len(x) / np.diff(bins)
-    model = np.histogram(samples, bins)[0] / max(len(samples), 1) / np.diff(bins)
-    if discrete and bins[1] - bins[0] == 1:
-        middles = (bins[1:] + bins[:-1]) / 2
-        width = bins[1] - bins[0]
-        ax.bar(middles, heights, 0.86 * width, color=DATA, alpha=0.35, linewidth=0)
-        half = 0.43 * width
-        ax.hlines(model, middles - half, middles + half, color=MODEL, linewidth=1.8)
-    else:
-        ax.stairs(heights, bins, color=DATA, alpha=0.35, fill=True)
-        ax.stairs(model, bins, color=MODEL, linewidth=1.4, baseline=None)
-    ax.set_xlim(bins[0], bins[-1])
-    ax.set_ylim(0, 1.08 * max(heights.max(), min(model.max(), 3 * heights.max())))  # a spike of the model's doesn't flatten the data
-    ax.set_yticks([])
-    ax.spines["left"].set_visible(False)
-    if named:
-        label_axis(ax, "x", column, ticks=4)
-
-
-@style()
-def conditionals(x: np.ndarray, samples: np.ndarray, columns: Sequence[Any], given: np.ndarray, context: Any, most: int = 4) -> Figure:
-    """Marginals for some values of one context column: data filled, samples as a line; row i of both belongs to ``given[i]``.
-
-    Rows of the figure are the commonest words of a text column, or quarters of the range of a numeric one.
-    """
-    groups = _groups(given, context, most)
-    picture = figure(max(4.5, 2.4 * len(columns)), 0.7 + 1.55 * len(groups))
-    axes = picture.subplots(len(groups), len(columns), squeeze=False)
-    for line, (name, rows) in enumerate(groups):
-        last = line == len(groups) - 1
-        for i, (ax, column) in enumerate(zip(axes[line], columns)):
-            marginal(ax, x[rows, i], samples[rows, i], column, window=span(x[:, i], column), named=last)
-            if not last:
-                ax.tick_params(bottom=False, labelbottom=False)
-        axes[line, 0].set_title(f"{shorten(name, 40)} ({rows.sum():,} rows)", fontsize=9.5, fontweight="normal", pad=3)
-    picture.legend(handles=_key(), loc="outside upper left", ncols=2)
-    return picture
-
-
-def _groups(given: np.ndarray, context: Any, most: int) -> list[tuple[str, np.ndarray]]:
-    """Names and row masks of the groups that a context column makes."""
-    values, counts = np.unique(given, return_counts=True)
-    if context.vocabulary is not None or len(values) <= most:
-        common = values[np.argsort(-counts, kind="stable")[:most]]
-        word = context.vocabulary or None
-        return [(f"{context.name} = {word[int(v)] if word else number(v, 0 if v == round(v) else 3)}", given == v) for v in common]
-    cuts = np.unique(np.quantile(given, np.linspace(0, 1, most + 1)))
-    inside = np.clip(np.searchsorted(cuts, given, side="right") - 1, 0, len(cuts) - 2)
-    names = [f"{context.name} {a:.4g} to {b:.4g}".replace("-", "−") for a, b in pairwise(cuts)]
-    return [(name, inside == k) for k, name in enumerate(names) if (inside == k).any()]
 
 
 def telling(x: np.ndarray, most: int = 6) -> list[int]:

@@ -105,7 +105,8 @@ class TableSubject(Subject[Schema]):
         return c2st(flow, rows, categories=categories) if len(rows) >= FEWEST_TO_TELL else None
 
     def calibration(self, flow: Flow, rows: Rows) -> Calibration | None:
-        return calibration(flow, rows, self.schema.names)
+        supports = [column.kind.support() for column in self.schema.columns]
+        return calibration(flow, rows, self.schema.names, supports=supports)
 
     def figures(self, run: Run, data: Data, scores: Sequence[Score], ranked: Calibration | None) -> list[Picture]:
         with settled(run.flow, 0):

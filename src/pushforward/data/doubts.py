@@ -60,6 +60,11 @@ def warnings_among(notes: Sequence[str]) -> list[str]:
     return [note.removeprefix(WARNING) for note in notes if note.startswith(WARNING)]
 
 
+def without_repeated(notes: Sequence[str]) -> list[str]:
+    """The notes but for those on repeated values of real columns, for a model that gives them probabilities."""
+    return [note for note in notes if MEANINGLESS not in note]
+
+
 def repeated(notes: Sequence[str]) -> str:
     """Of notes, what says that values of real columns repeat, without the advice; empty if nothing does."""
     found = [note.removeprefix(WARNING).partition(f": {MEANINGLESS}")[0] for note in notes if MEANINGLESS in note]

@@ -108,7 +108,7 @@ def summarize(
         kind=kind,
         samples=1 if kind in ("exact", "code") else samples,
         rows=len(values),
-        standardized=None if schema is None or schema.discrete else nats + schema.log_scale,  # type: ignore[union-attr]
+        standardized=None if schema is None or schema.discrete or schema.mixed else nats + schema.log_scale,  # type: ignore[union-attr]
         bits_per_dim=-nats / (dim * math.log(2)) if discrete else None,
         bits_stderr=stderr / (dim * math.log(2)) if discrete else None,
         train_seconds=train_seconds,

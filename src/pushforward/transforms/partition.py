@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 LARGEST_FLOAT = float(np.finfo(np.float64).max)
-VALUES_OF_A_PART = 8  # values that a part holds, at least, unless it is a single frequent one
+VALUES_OF_A_PART = 8  # values that a part of whole numbers holds, at least, unless it is a single frequent one
+NUMBERS_OF_A_PART = 256  # the same of reals, whose widths are estimated too: k numbers in a part cost 1 / (2 k) nats
 FEWEST_CELLS = 8  # cells of an ordered column that has so many values, whatever the number of rows
 OFTEN_ENOUGH = 5  # times that a real number occurs from which it is no coincidence
 OFTEN_SHARE = 1e-3  # and the share of the rows
@@ -64,7 +65,8 @@ def partition(x: np.ndarray, support: Support, cells: int, fine: int) -> Partiti
     most = min(cells, max(FEWEST_CELLS, int(len(x) ** 0.5))) if support.ordered else cells
     starts, codes = [], []
     for cell, (i, j) in enumerate(_groups(counts, most)):
-        room = min(fine, max(1, int(counts[i:j].sum()) // VALUES_OF_A_PART)) if support.ordered else fine
+        least = VALUES_OF_A_PART if support.whole else NUMBERS_OF_A_PART
+        room = min(fine, max(1, int(counts[i:j].sum()) // least)) if support.ordered else fine
         for part, (k, _) in enumerate(_groups(counts[i:j], room)):
             starts.append(i + k)
             codes.append((cell, part))

@@ -10,12 +10,12 @@ from typing import Any
 from .. import options as signature
 from ..core import Flow
 from ..data import Data, Reading
-from ..data.doubts import repeated
+from ..data.doubts import repeated, without_repeated
 from ..data.request import Request, where
 from ..data.tables import IN_MEMORY
 from ..doctor import diagnose
 from ..evaluation import Results, evaluate, likelihood_quantiles, verdict
-from ..models import MODELS
+from ..models import MODELS, TABLE_MODELS
 from ..subjects import subject_for, subject_of
 from ..training import Run
 from ..training import fit as train
@@ -138,6 +138,8 @@ def fit(
             if first():
                 keep_rows(run, read)
         name = run.config["model"]["name"]
+        if name in TABLE_MODELS:  # it has masses at repeated values
+            read = replace(read, notes=without_repeated(read.notes))
         for note in [*read.notes, *([why] if why else [])]:
             say(note)
         say(f"{name}: {sum(p.numel() for p in flow.parameters()):,} parameters; training in {run.path}")

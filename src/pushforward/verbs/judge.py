@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import doctor, evaluation
+from ..data.doubts import without_repeated
 from ..doctor import Diagnosis
 from ..evaluation import Score
+from ..models import TABLE_MODELS
 from ..training import Run
 from .runs import data_of, load, rows_of
 
@@ -44,4 +46,6 @@ def diagnose(run: Run | str | Path, data: Any = None) -> Diagnosis:
     run = load(run)
     own = data_of(run) if data is None else None  # fit and doctor say the same of its columns
     rows, notes = (rows_of(run, data), None) if own is None else (own.test, own.notes)
+    if notes is not None and run.config["model"]["name"] in TABLE_MODELS:
+        notes = without_repeated(notes)
     return doctor.diagnose(run.flow, rows, run.schema, notes=notes)

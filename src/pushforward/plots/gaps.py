@@ -29,8 +29,9 @@ def missingness(x: np.ndarray, samples: np.ndarray, columns: Sequence[Any]) -> F
     patterns = patterns[np.argsort(-counts, kind="stable")]
     patterns = patterns[patterns.any(1)][:MOST_PATTERNS]
     across, down = len(patterns), len(kept)
-    picture = figure(4.4 + 0.42 * across, 2.4 + 0.24 * down)
-    grid = picture.add_gridspec(2, 2, width_ratios=(0.42 * across, 2.2), height_ratios=(1.4, 0.24 * down))
+    room = 0.42 * max(across, 6)
+    picture = figure(4.4 + room, 2.4 + 0.24 * down)
+    grid = picture.add_gridspec(2, 2, width_ratios=(room, 2.2), height_ratios=(1.4, 0.24 * down))
     together, dots = picture.add_subplot(grid[0, 0]), picture.add_subplot(grid[1, 0])
     each = picture.add_subplot(grid[1, 1])
     for rows, color, shift in ((absent, DATA, -0.2), (drawn, MODEL, 0.2)):

@@ -114,7 +114,7 @@ def _bars(ax: Axes, x: np.ndarray, samples: np.ndarray, column: Any, levels: Lev
     ax.vlines(model, at - 0.43, at + 0.43, color=MODEL, linewidth=1.8)
     reach, size = _reach(heights, model), min(8.5, 90 / rows)
     for place, name in enumerate(levels.names):
-        plain, wide = place < len(levels.values), LETTER_WIDTH * size * len(name) * reach
+        plain, wide = place < len(levels.values), LETTER_WIDTH * size * (len(name) + 2) * reach
         ends = sorted((heights[place], model[place]))
         behind = ends[0] < wide and ends[1] + wide < reach
         ax.annotate(
@@ -143,7 +143,7 @@ def _gaps(ax: Axes, share: float, model: float) -> None:
     beside.hlines(model, -0.5, 0.5, color=MODEL, linewidth=1.8)
     beside.set(xlim=(-0.5, 0.5), ylim=(0, 1))
     beside.set_axis_off()
-    beside.text(0, 0.97, f"missing {100 * share:.0f} %", rotation=90, ha="center", va="top", fontsize=7.5, color=INK)
+    beside.text(0, 0.97, f"missing {100 * share:.{int(share < 0.1)}f} %", rotation=90, ha="center", va="top", fontsize=7.5, color=INK)
 
 
 @style()

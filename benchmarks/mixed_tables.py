@@ -113,8 +113,12 @@ def impute(table: str, run: pf.Run, name: str = "as fitted") -> None:
             if not len(rows) or float(x[rows, i].std()) == 0:
                 continue
             points = ask.predict(i, holes[rows], given[rows])
-            low, high, middle = points.quantile(0.05), points.quantile(0.95), points.quantile(0.5)
-            covered += float(((x[rows, i] >= low) & (x[rows, i] <= high)).double().sum())
+            middle, y = points.quantile(0.5), x[rows, i].unsqueeze(1)
+            below, at = (((points.values < y) * points.weights).sum(1), ((points.values == y) * points.weights).sum(1))
+            level = (
+                below + torch.rand(len(rows), dtype=below.dtype) * at
+            )  # of whole numbers an interval of values holds more than its share
+            covered += float(((level >= 0.05) & (level <= 0.95)).double().sum())
             scale = float(data.train.x[:, i][~data.train.x[:, i].isnan()].std()) or 1.0
             errors["model"] += float((middle - x[rows, i]).abs().sum()) / scale
             for key, filled in simple.items():

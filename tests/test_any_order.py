@@ -229,6 +229,8 @@ def test_predictions_are_the_conditionals():
     missing = torch.where(given, x, torch.nan)
     p, gap = (Exact(flow).terms(v, given, ~given).sum(1).exp() for v in (one, missing))
     torch.testing.assert_close(points.weights[:, 1], p / (1 - gap), atol=1e-6, rtol=1e-6)
+    there = Exact(flow).terms(one, given, ~given, gaps=False).sum(1).exp()
+    torch.testing.assert_close(there, p / (1 - gap), atol=1e-9, rtol=1e-9)
     torch.testing.assert_close(points.crps(torch.ones(400).double()), points.weights[:, 0] ** 2, atol=1e-9, rtol=0)
 
 

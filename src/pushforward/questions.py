@@ -64,10 +64,10 @@ class Questions(ABC):
     kind: str
 
     @abstractmethod
-    def terms(self, x: Tensor, given: Tensor, asked: Tensor, context: Tensor | None = None) -> Tensor:
+    def terms(self, x: Tensor, given: Tensor, asked: Tensor, context: Tensor | None = None, gaps: bool = True) -> Tensor:
         """``log p`` of each asked column given the given ones and those asked before it, ``(B, D)``.
 
-        Their sum is ``log p(asked | given)``.
+        Their sum is ``log p(asked | given)``. Without ``gaps`` it is of values that are known to be there, ``log p(x | not missing)``.
         """
 
     @abstractmethod
@@ -99,9 +99,9 @@ class Exact(Questions):
         assert isinstance(layer, Quantize) and isinstance(base, AnyOrder)
         self.flow, self.layer, self.base = flow, layer, base
 
-    def terms(self, x: Tensor, given: Tensor, asked: Tensor, context: Tensor | None = None) -> Tensor:
+    def terms(self, x: Tensor, given: Tensor, asked: Tensor, context: Tensor | None = None, gaps: bool = True) -> Tensor:
         codes, within = self.layer.split(x)
-        terms = self.base.chain(codes, given, self._embedded(context), asked)
+        terms = self.base.chain(codes, given, self._embedded(context), asked, gaps)
         return terms + torch.where(asked, within, 0.0)
 
     def complete(self, x: Tensor, given: Tensor, context: Tensor | None = None, gaps: bool = False) -> Tensor:
@@ -158,7 +158,7 @@ class Sampled(Questions):
         self.pool, self.near, self.draws = pool, near, draws
         self._own: Tensor | None = None  # samples of a flow without context
 
-    def terms(self, x: Tensor, given: Tensor, asked: Tensor, context: Tensor | None = None) -> Tensor:
+    def terms(self, x: Tensor, given: Tensor, asked: Tensor, context: Tensor | None = None, gaps: bool = True) -> Tensor:
         terms, known = torch.zeros(x.shape, dtype=torch.float64), given.clone()
         below = self._log_marginal(x, known, context)
         for i in range(x.shape[1]):

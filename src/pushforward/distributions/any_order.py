@@ -127,7 +127,7 @@ class AnyOrder(Distribution):
         self.places[:, : known.shape[1]] = torch.stack([score, within.flatten(1)], 2).to(self.places.dtype)
 
     @torch.no_grad()
-    def chain(self, codes: Tensor, given: Tensor, context: Tensor | None = None, asked: Tensor | None = None) -> Tensor:
+    def chain(self, codes: Tensor, given: Tensor, context: Tensor | None = None, asked: Tensor | None = None, gaps: bool = True) -> Tensor:
         """``log p(x_i | given, those asked before i)`` of each column that is asked, ``(B, D)``; 0 of the others. Exact.
 
         Arguments:
@@ -135,10 +135,12 @@ class AnyOrder(Distribution):
             given: which columns stand on the right of the bar, ``(B, D)``.
             context: one row per row.
             asked: which stand on the left, ``(B, D)``; all that are not given by default. What is neither is integrated out.
+            gaps: whether a value can be missing; without, it is ``log p`` of a value that is there.
         """
         asked = ~given if asked is None else asked
         parts = [
-            self._chain(codes[rows], given[rows], None if context is None else context[rows], asked[rows]) for rows in _passes(len(codes))
+            self._chain(codes[rows], given[rows], None if context is None else context[rows], asked[rows], gaps)
+            for rows in _passes(len(codes))
         ]
         return torch.cat(parts) if parts else self.places.new_zeros(given.shape, dtype=torch.float64)
 
@@ -157,12 +159,14 @@ class AnyOrder(Distribution):
         fine = _shares(r @ self.fine_weight[i] + self.fine_start[i])
         return torch.cat([(cell[:, :-1].unsqueeze(2) + fine).flatten(1), cell[:, -1:]], 1)
 
-    def _chain(self, codes: Tensor, given: Tensor, context: Tensor | None, asked: Tensor) -> Tensor:
+    def _chain(self, codes: Tensor, given: Tensor, context: Tensor | None, asked: Tensor, gaps: bool) -> Tensor:
         known, terms = given.clone(), torch.zeros(given.shape, dtype=torch.float64, device=codes.device)
         for i in self.order:
             h = self._hidden(codes, known, context)
             cell, fine = codes[:, i].unbind(1)
-            term = self._cell(h, i).gather(1, cell.unsqueeze(1)).squeeze(1)
+            cells = self._cell(h, i)
+            cells = cells if gaps else torch.cat([cells[:, :-1].log_softmax(1), torch.full_like(cells[:, -1:], -torch.inf)], 1)
+            term = cells.gather(1, cell.unsqueeze(1)).squeeze(1)
             inner = self._fine(h, i, cell).gather(1, fine.unsqueeze(1)).squeeze(1)
             term = term + torch.where(cell < self.cells, inner, 0.0)
             terms[:, i] = torch.where(asked[:, i], term, 0.0).double()

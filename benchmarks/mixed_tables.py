@@ -139,7 +139,7 @@ def impute(table: str, run: pf.Run, name: str = "as fitted") -> None:
 
 
 def incomplete(table: str, run: pf.Run, seconds: float, folder: Path) -> None:
-    """What is lost by training on rows of which 30 % of the cells were removed: test nats of values that are there, beside the complete fit."""
+    """What is lost by training on rows without 30 % of their cells: test nats of values that are there, beside the complete fit."""
     data = data_of(run)
     torch.manual_seed(0)
     gappy = [type(c)(c.name, c.kind if isinstance(c.kind, Maybe) else Maybe.around(c.kind)) for c in run.schema.columns]

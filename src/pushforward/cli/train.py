@@ -99,7 +99,7 @@ def fit_command(
         forecast = plan(data, model, **given)
         print_json(forecast.to_json()) if as_json else print_forecast(forecast)
         return
-    usual = f"from-{start.resolve().name}" if start else "images" if is_images(data) else "nsf"
+    usual = f"from-{start.resolve().name}" if start else "images" if is_images(data) else "table"
     run = fit(
         data,
         model,

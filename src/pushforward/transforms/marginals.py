@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -53,15 +55,16 @@ class Marginals(Elementwise):
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None = None, inverse: bool = False) -> None:
-        """Splines through quantiles of the columns that enter ``forward``; how many, or a Gaussian instead, is chosen by cross-validation.
+        """Splines through quantiles of the columns that enter ``forward``; cross-validation chooses how many.
 
-        Knots are equidistant normal scores, out to the second largest and smallest rows; the last pieces go on as straight lines.
+        Knots are equidistant normal scores, out to nearly the extremes, and the last pieces go on as straight lines. Where it does better a
+        column gets a Gaussian, or equidistant knots at the normal scores of a histogram.
         """
         expect_channels("Marginals", self.h.shape[2], x)
         if inverse or len(x) < FEWEST:
             return
         rows = x.to("cpu", torch.float64)  # some devices have no float64
-        scores = torch.zeros(2 + len(QUANTILES), rows.shape[1], dtype=torch.float64)
+        scores = torch.zeros(3 + len(QUANTILES), rows.shape[1], dtype=torch.float64)
         for some, others in left_out(rows):
             for score, h in zip(scores, self._candidates(others), strict=True):
                 z, slope = self.univariate.forward(some, h)
@@ -72,26 +75,32 @@ class Marginals(Elementwise):
         self.h.copy_(torch.where(constant, self.h, h))
 
     def _candidates(self, rows: Tensor) -> list[Tensor]:
-        """Constants ``(1, params, D)`` of Gaussians, and of splines through more and more quantiles."""
+        """Constants ``(1, params, D)`` of Gaussians, of splines through more and more quantiles, and of splines through histograms."""
         from scipy.interpolate import PchipInterpolator
 
-        most = float(torch.special.ndtri(torch.tensor(1 - 1.5 / len(rows), dtype=torch.float64)))
-        z = torch.linspace(-most, most, self.bins - 1, dtype=torch.float64)
-        found = [rows.mean(0) + z[:, None] * rows.std(0, correction=0)]
+        grid = torch.linspace(-1, 1, self.bins - 1, dtype=rows.dtype)[:, None].expand(-1, rows.shape[1])
+        most = NormalDist().inv_cdf(1 - 1.5 / len(rows))
+        z = most * grid
+        found = [(rows.mean(0) + z * rows.std(0, correction=0), z)]
         for count in (*QUANTILES, self.bins - 1):
-            scores = torch.linspace(-most, most, count, dtype=torch.float64)
+            scores = torch.linspace(-most, most, count, dtype=rows.dtype)
             quantiles = np.quantile(rows.numpy(), torch.special.ndtr(scores).numpy(), axis=0)
-            found.append(torch.from_numpy(PchipInterpolator(scores.numpy(), quantiles)(z.numpy())))
-        return [self._through(knots, z) for knots in found]
+            found.append((torch.from_numpy(PchipInterpolator(scores.numpy(), quantiles)(z[:, 0].numpy())), z))
+        ends = found[-1][0]
+        knots = torch.lerp(ends[0], ends[-1], (grid + 1) / 2)
+        below = torch.searchsorted(rows.T.contiguous().sort().values, knots.T.contiguous()).T
+        below = below + 0.5 * torch.arange(1, self.bins)[:, None]  # half a row more in each bin, as none may be empty
+        found.append((knots, torch.special.ndtri(below / (len(rows) + 0.5 * self.bins))))
+        return [self._through(knots, z) for knots, z in found]
 
     def _through(self, knots: Tensor, z: Tensor) -> Tensor:
-        """Constants of splines that take ``knots`` (bins - 1, D) to normal scores z, on straight lines to the bounds."""
+        """Constants of splines that take ``knots`` to normal scores z, both ``(bins - 1, D)``, on straight lines to the bounds."""
         least = 1e-6 * (knots[-1:] - knots[:1]).clamp_min(1e-6)
-        step = (knots.diff(dim=0) + least) / (z[1] - z[0])
-        low, high = knots[:1] - step[:1] * (MOST_NORMAL + z[0]), knots[-1:] + step[-1:] * (MOST_NORMAL - z[-1])
+        step = (knots.diff(dim=0) + least) / z.diff(dim=0)
+        low, high = knots[:1] - step[:1] * (MOST_NORMAL + z[:1]), knots[-1:] + step[-1:] * (MOST_NORMAL - z[-1:])
         scale, centre = 2 * MOST_NORMAL / (high - low), (low + high) / 2
+        ends = torch.full_like(low, MOST_NORMAL)
         widths = torch.cat([low, knots, high]).diff(dim=0) / (high - low)
-        ends = z.new_tensor([MOST_NORMAL])
-        heights = (torch.cat([-ends, z, ends]).diff() / (2 * MOST_NORMAL))[:, None].expand_as(widths)
-        logits = [((shares - LEAST_SHARE).clamp_min(LEAST_SHARE / 100)).log() for shares in (widths, heights)]
+        heights = torch.cat([-ends, z, ends]).diff(dim=0) / (2 * MOST_NORMAL)
+        logits = [(shares - LEAST_SHARE).clamp_min(LEAST_SHARE / 100).log() for shares in (widths, heights)]
         return torch.cat([-centre * scale, scale.log(), *logits, torch.zeros_like(knots)]).unsqueeze(0)

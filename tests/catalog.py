@@ -292,6 +292,7 @@ LAYERS: dict[str, Layer] = {
     "lu-linear": Layer(lambda: pt.LULinear(3)),
     "lu-linear-image": Layer(lambda: pt.LULinear(3), shape=(3, 2, 2)),
     "lu-linear-one-feature": Layer(lambda: pt.LULinear(1), shape=(1,)),
+    "marginals": Layer(lambda: pt.Marginals(3, 5), domain=wide),
     "triangular": Layer(lambda: pt.Triangular(3), order=(0, 1, 2)),
     "triangular-upper": Layer(lambda: pt.Triangular(3, upper=True), order=(2, 1, 0)),
     "householder": Layer(lambda: pt.Householder(3, 2)),

@@ -22,6 +22,7 @@ OPTIONS = {
     "nice": {"steps": 3},
     "nsf": {"steps": 2, "bins": 4},
     "nsf-coupling": {"steps": 2, "bins": 4, "mechanism": "coupling"},
+    "nsf-marginals": {"steps": 1, "bins": 4, "marginals": 6},
     "nsf-linear": {"steps": 2, "bins": 4, "spline": "linear"},
     "nsf-quadratic": {"steps": 2, "bins": 4, "spline": "quadratic", "mechanism": "coupling"},
     "nsf-cubic": {"steps": 2, "bins": 4, "spline": "cubic"},

@@ -5,7 +5,7 @@ from .distribution import Distribution, set_aside_infinite
 from .flow import Flow
 from .moments import Estimate
 from .precision import full_precision
-from .term import DataDependent, Hooked
+from .term import DataDependent, Hooked, start_rows
 from .transform import Chain, Inverse, Transform, join, sum_event, zeros
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "full_precision",
     "join",
     "set_aside_infinite",
+    "start_rows",
     "sum_event",
     "zeros",
 ]

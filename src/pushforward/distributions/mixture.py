@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core import Distribution, full_precision, set_aside_infinite
+from ..core import Distribution, full_precision, set_aside_infinite, start_rows
 
 ROUNDS = 100  # of EM
 
@@ -54,7 +54,7 @@ class GaussianMixture(Distribution):
         self.logits = nn.Parameter(torch.zeros(components))
         self.mean = nn.Parameter(torch.randn(components, dim))
         self.precision = nn.Parameter(torch.zeros(components, dim, dim))  # below the diagonal P, on it log P_ii
-        self.starting_rows = min(40_000, max(2_000, 400_000 // dim))
+        self.starting_rows = start_rows(dim)
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         self.check(x, context)

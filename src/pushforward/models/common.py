@@ -82,7 +82,7 @@ def mixed(
     layers: list[Transform] = []
     for step in range(steps):
         layer = autoregressive(univariate, dim, step, order=order, width=width, depth=depth, residual=residual, context=context, net=net)
-        layers += [ActNorm(dim), *([LULinear(dim)] if mixing and dim > 1 else []), layer]
+        layers += [ActNorm(dim), *([LULinear(dim, whiten=True)] if mixing and dim > 1 else []), layer]
     return [*layers, ActNorm(dim)]
 
 

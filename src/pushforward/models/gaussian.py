@@ -36,7 +36,7 @@ def gaussian(shape: Sequence[int], *, width: int = 64, depth: int = 2, context: 
         torch.Size([8])
     """
     dim = vector(shape)
-    layers: list[Transform] = [ActNorm(dim), LULinear(dim)]
+    layers: list[Transform] = [ActNorm(dim), LULinear(dim, whiten=True)]
     if context:
         layers.append(conditioner(Affine(), dim, context, width, depth))
     return Flow(Normal(shape), *layers, context=context)

@@ -8,7 +8,7 @@ from typing import Literal
 from ..core import Flow, Transform
 from ..distributions import Normal
 from ..nets import ResidualMLP
-from ..transforms import ActNorm, Coupling, LULinear
+from ..transforms import ActNorm, Coupling, LULinear, Marginals
 from ..univariate import CubicSpline, LinearSpline, QuadraticSpline, RationalQuadratic
 from .common import Net, Order, alternating, autoregressive, vector
 from .recipe import recipe
@@ -30,6 +30,7 @@ def nsf(
     mixing: bool = True,
     order: Order = "alternating",
     net: Net = "made",
+    marginals: int = 0,
     context: int = 0,
 ) -> Flow:
     """Neural spline flow: rational-quadratic splines with linear mixing between (Durkan et al., 2019, arXiv:1906.04032).
@@ -60,6 +61,8 @@ def nsf(
             Not for couplings.
         net: "made", or "transformer", for which ``depth`` counts blocks of tokens of ``width`` numbers (start from ``depth=2, width=32,
             steps=1``).
+        marginals: pieces of a first spline for each column, which starts from its quantiles; 0 for none. A fit with ``mixing`` starts from
+            the Gaussian of full covariance, and with both from a Gaussian copula with the columns' own densities.
         context: numbers to condition on, 0 for none.
 
     Raises:
@@ -71,10 +74,10 @@ def nsf(
         torch.Size([8])
     """
     dim = vector(shape)
-    layers: list[Transform] = []
+    layers: list[Transform] = [Marginals(dim, marginals)] if marginals else []
     for step in range(steps):
         curve = SPLINES[spline](bins, bound)
-        layers += [ActNorm(dim)] + ([LULinear(dim)] if mixing and dim > 1 else [])
+        layers += [ActNorm(dim)] + ([LULinear(dim, whiten=True)] if mixing and dim > 1 else [])
         if mechanism == "autoregressive":
             layer = autoregressive(curve, dim, step, order=order, width=width, depth=depth, residual=True, context=context, net=net)
             layers.append(layer)

@@ -13,6 +13,7 @@ from .elementwise import Elementwise
 from .emerging import CausalConv, EmergingConv
 from .factor import Factor
 from .linear import LULinear
+from .marginals import Marginals
 from .masks import checkerboard, half_channels, half_plane
 from .matrix_exp import MatrixExp
 from .orthogonal import Householder, Orthogonal
@@ -45,6 +46,7 @@ __all__ = [
     "Factor",
     "Householder",
     "LULinear",
+    "Marginals",
     "MatrixExp",
     "Orthogonal",
     "PeriodicConv",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -46,3 +46,10 @@ def per_row(x: Tensor, log_det: Tensor) -> Tensor:
 def total(x: Tensor) -> Tensor:
     """The sum in float32 or better: ``(D,) -> ()``."""
     return x.sum(dtype=torch.promote_types(x.dtype, torch.float32))
+
+
+def left_out(rows: Tensor, folds: int = 5) -> Iterator[tuple[Tensor, Tensor]]:
+    """For cross-validation: each part of the rows, and all the others."""
+    parts = rows.split(-(-len(rows) // folds))
+    for i, some in enumerate(parts):
+        yield some, torch.cat([*parts[:i], *parts[i + 1 :]])

@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..core import Transform, full_precision
+from ..core import Transform, full_precision, start_rows
 from ..words import check_counts
-from .channels import mix, on_rows, per_row, solve_triangular, total
+from .channels import left_out, mix, on_rows, per_row, solve_triangular, total
 from .checks import expect_channels
+
+SHRINKAGES = (1e-6, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)  # the first for columns that others determine
 
 
 class LULinear(Transform):
@@ -16,6 +18,7 @@ class LULinear(Transform):
 
     ``L`` is lower triangular with ones on its diagonal, ``U`` upper triangular with diagonal ``exp(w_ii) > 0``; both live in
     one matrix of D^2 parameters. The identity at the start. Determinant positive, so reflections need a Permute beside it.
+    With ``whiten``, :meth:`initialize` makes what leaves uncorrelated: behind a normal base, the Gaussian of full covariance.
 
     Shapes: ``(B, D, *space)``, the same matrix at every position. Cost: D^2 multiplications per position in either direction
     (the inverse by two triangular solves) and D^3 once per forward pass; O(D) for the log-determinant.
@@ -25,6 +28,7 @@ class LULinear(Transform):
 
     Arguments:
         dim: the number of channels.
+        whiten: whether to start from the covariance of data.
 
     Raises:
         ValueError: x has another number of channels.
@@ -36,11 +40,13 @@ class LULinear(Transform):
         (torch.Size([8, 3]), torch.Size([8]))
     """
 
-    def __init__(self, dim: int):
+    def __init__(self, dim: int, whiten: bool = False):
         super().__init__()
         check_counts("LULinear", dim=dim)
         self.weight = nn.Parameter(torch.zeros(dim, dim))  # below the diagonal L, above it U, on it log U_ii
         self.bias = nn.Parameter(torch.zeros(dim))
+        self.whiten = whiten
+        self.starting_rows = start_rows(dim) if whiten else 0
 
     @full_precision
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -56,6 +62,21 @@ class LULinear(Transform):
 
         return on_rows(solve, z), -per_row(z, log_diagonal)
 
+    @torch.no_grad()
+    def initialize(self, x: Tensor, context: Tensor | None = None, inverse: bool = False) -> None:
+        """With ``whiten``, the lower triangle W for which what leaves (``inverse``: the inverse) has mean 0 and covariance I.
+
+        The covariance is shrunk towards a multiple of I, as far as cross-validation finds best, so that few rows do not overfit.
+        """
+        expect_channels("LULinear", self.bias.numel(), x)
+        if not self.whiten or len(x) < 2:
+            return
+        rows = x.movedim(1, -1).reshape(-1, x.shape[1]).to("cpu", torch.float64)  # some devices have no float64
+        factor = torch.linalg.cholesky(_shrunk(rows))
+        matrix = factor if inverse else torch.linalg.inv(factor)
+        self.weight.copy_(matrix / matrix.diagonal() + (matrix.diagonal().log() - 1).diag())
+        self.bias.copy_(rows.mean(0) if inverse else -matrix @ rows.mean(0))
+
     def extra_repr(self) -> str:
         return str(self.bias.numel())
 
@@ -66,3 +87,19 @@ class LULinear(Transform):
         lower = self.weight.tril(-1) + torch.eye(self.bias.numel(), dtype=self.weight.dtype, device=self.weight.device)
         upper = self.weight.triu(1) + log_diagonal.exp().diag()
         return lower, upper, total(log_diagonal)
+
+
+def _shrunk(rows: Tensor) -> Tensor:
+    """``(1 - a) S + a (tr S / D) I`` of rows ``(N, D)``, with the a of SHRINKAGES whose Gaussian does best on rows left out."""
+    shrinkages = torch.tensor(SHRINKAGES, dtype=torch.float64)[:, None]
+
+    def shrunk(variances: Tensor) -> Tensor:
+        return ((1 - shrinkages) * variances + shrinkages * variances.mean()).clamp_min(1e-12)
+
+    loss = torch.zeros(len(shrinkages), dtype=torch.float64)
+    for some, others in left_out(rows):
+        variances, axes = torch.linalg.eigh(others.mT.cov(correction=0).reshape(rows.shape[1], rows.shape[1]))
+        found = shrunk(variances)
+        loss += (len(some) * found.log() + ((some - others.mean(0)) @ axes).square().sum(0) / found).sum(1)
+    variances, axes = torch.linalg.eigh(rows.mT.cov(correction=0).reshape(rows.shape[1], rows.shape[1]))
+    return (axes * shrunk(variances)[loss.argmin()]) @ axes.mT

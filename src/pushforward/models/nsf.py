@@ -28,6 +28,7 @@ def nsf(
     width: int = 128,
     depth: int = 1,
     mixing: bool = True,
+    whiten: bool = True,
     order: Order = "alternating",
     net: Net = "made",
     marginals: int = 0,
@@ -57,6 +58,7 @@ def nsf(
         width: hidden units of the residual nets.
         depth: their blocks.
         mixing: an LU-decomposed linear map before each layer.
+        whiten: whether these maps start from the covariance of the data, or from the identity.
         order: in which layers visit the features: back and forth ("alternating"), drawn for each layer ("random"), or always "same".
             Not for couplings.
         net: "made", or "transformer", for which ``depth`` counts blocks of tokens of ``width`` numbers (start from ``depth=2, width=32,
@@ -77,7 +79,7 @@ def nsf(
     layers: list[Transform] = [Marginals(dim, marginals)] if marginals else []
     for step in range(steps):
         curve = SPLINES[spline](bins, bound)
-        layers += [ActNorm(dim)] + ([LULinear(dim, whiten=True)] if mixing and dim > 1 else [])
+        layers += [ActNorm(dim)] + ([LULinear(dim, whiten=whiten)] if mixing and dim > 1 else [])
         if mechanism == "autoregressive":
             layer = autoregressive(curve, dim, step, order=order, width=width, depth=depth, residual=True, context=context, net=net)
             layers.append(layer)

@@ -82,6 +82,8 @@ class TableSubject(Subject[Schema]):
     def recommend(self, data: Data) -> Choice:
         rows, columns = len(data.train), len(self.schema.columns)
         preset, why = for_mixed(rows) if self.schema.mixed else for_table(rows, columns)
+        if self.schema.image and preset == "fast_sampling":
+            preset = "pixels"
         size = f"{rows:,} training rows of {columns} column{'s' * (columns != 1)}"
         discrete = sum(column.discrete for column in self.schema.columns)
         note = f"; {discrete} of them whole numbers, so likelihoods are lower bounds" if discrete and not self.schema.mixed else ""

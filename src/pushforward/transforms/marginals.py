@@ -17,7 +17,7 @@ from .elementwise import Elementwise
 
 MOST_NORMAL = 5.0  # of normal scores: one number in two million lies beyond
 LEAST_SHARE = 1e-4  # of a bin, as a share of the interval: room for a heavy tail beside a narrow body
-QUANTILES = (3, 5, 8)  # as many as few rows can bear
+LEAST_QUANTILES = (3, 5, 8)  # as many as few rows can bear
 FEWEST = 10  # rows that quantiles can be taken of
 
 
@@ -64,7 +64,7 @@ class Marginals(Elementwise):
         if inverse or len(x) < FEWEST:
             return
         rows = x.to("cpu", torch.float64)  # some devices have no float64
-        scores = torch.zeros(3 + len(QUANTILES), rows.shape[1], dtype=torch.float64)
+        scores = torch.zeros(3 + len(LEAST_QUANTILES), rows.shape[1], dtype=torch.float64)
         for some, others in left_out(rows):
             for score, h in zip(scores, self._candidates(others), strict=True):
                 z, slope = self.univariate.forward(some, h)
@@ -82,7 +82,7 @@ class Marginals(Elementwise):
         most = NormalDist().inv_cdf(1 - 1.5 / len(rows))
         z = most * grid
         found = [(rows.mean(0) + z * rows.std(0, correction=0), z)]
-        for count in (*QUANTILES, self.bins - 1):
+        for count in (*LEAST_QUANTILES, self.bins - 1):
             scores = torch.linspace(-most, most, count, dtype=rows.dtype)
             quantiles = np.quantile(rows.numpy(), torch.special.ndtr(scores).numpy(), axis=0)
             found.append((torch.from_numpy(PchipInterpolator(scores.numpy(), quantiles)(z[:, 0].numpy())), z))

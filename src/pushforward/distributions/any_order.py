@@ -23,10 +23,10 @@ class AnyOrder(Distribution):
     the columns that are known, beside learned constants that start at the shares of the training rows. So at the start the
     columns are independent, each with the distribution that it has in the data.
 
-    ``log_prob`` is of the whole row in the model's own order, exact, in D passes of the net; of A given B the order is the same. While the
-    model trains (``train()``) it is an unbiased estimate from one pass: a random number k of columns is given, the first k of the
-    own order or of a random one, and the others' mean log probability counts for all D - k. Two orders give different p(a, b), as long
-    as training leaves them so.
+    ``log_prob`` is of the whole row in the model's own order, exact, in D passes of the net; of A given B the order is the same, in a
+    pass for each column of A. While the model trains (``train()``) it is an unbiased estimate from one pass, of the mean over orders: a
+    random number k of columns is given, the first k of the own order or of a random one, and the others' mean log probability counts
+    for all D - k. Two orders give different p(a, b), as long as training leaves them so.
 
     References: A Deep and Tractable Density Estimator, Uria, Murray, Larochelle, 2014, arXiv:1310.1757; Autoregressive Diffusion Models,
     Hoogeboom et al., 2021, arXiv:2110.02037.
@@ -162,6 +162,8 @@ class AnyOrder(Distribution):
     def _chain(self, codes: Tensor, given: Tensor, context: Tensor | None, asked: Tensor, gaps: bool) -> Tensor:
         known, terms = given.clone(), torch.zeros(given.shape, dtype=torch.float64, device=codes.device)
         for i in self.order:
+            if not asked[:, i].any():  # a pass that nobody waits for
+                continue
             h = self._hidden(codes, known, context)
             cell, fine = codes[:, i].unbind(1)
             cells = self._cell(h, i)
@@ -176,6 +178,8 @@ class AnyOrder(Distribution):
     def _complete(self, codes: Tensor, given: Tensor, context: Tensor | None, gaps: bool) -> Tensor:
         codes, known = codes.clone(), given.clone()
         for i in self.order:
+            if given[:, i].all():
+                continue
             h = self._hidden(codes, known, context)
             weights = self._cell(h, i)
             if not gaps:

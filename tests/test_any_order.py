@@ -38,7 +38,7 @@ def rows(n: int = 3000, seed: int = 0) -> Tensor:
         draw.poisson(2.0, n),
         np.round(400 * draw.standard_t(3, n)),
         draw.integers(1, 6, n),
-        draw.geometric(1e-5, n),
+        draw.geometric(1e-4, n),
         np.minimum(draw.geometric(0.02, n), 299),
         np.where(draw.random(n) < 0.2, np.nan, draw.normal(size=n)),
     ]
@@ -72,7 +72,7 @@ def test_codes_come_back_with_their_log_density(layer):
 @pytest.mark.parametrize("name", [name for name, column in COLUMNS.items() if column.whole])
 def test_each_part_of_whole_numbers_sums_to_one(layer, name):
     i = list(COLUMNS).index(name)
-    reach = {"wide": 4_000_000, "signed": 400_000}.get(name, 1_000)
+    reach = {"wide": 500_000, "signed": 200_000}.get(name, 1_000)
     values = torch.arange(-reach, reach + 1).double()
     codes, log_m = layer.split(alone(i, values))
     mass = log_m[:, i].exp()

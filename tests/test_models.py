@@ -129,11 +129,14 @@ def test_context_reaches_every_feature(name, dim):
 
 @models
 def test_training_lowers_the_loss(name):
-    """Twenty steps on a shifted, correlated Gaussian."""
+    """Twenty steps on a shifted, correlated Gaussian, from beside the start, which is the best there is for a Gaussian."""
     flow = build(name, 3).float()
     torch.manual_seed(1)
     x = torch.randn(256, 3) @ torch.tensor([[2.0, 0.5, 0.0], [0.0, 1.0, 0.3], [0.0, 0.0, 0.5]]) + 3
     flow.initialize(x)
+    with torch.no_grad():
+        for parameter in flow.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
     optimizer = torch.optim.Adam(flow.parameters(), lr=1e-2)
     losses = []
     for _ in range(20):

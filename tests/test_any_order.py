@@ -243,6 +243,10 @@ def test_its_parts_are_saved_with_its_weights():
     key = next(k for k in state if k.endswith("first"))
     with pytest.raises((RuntimeError, ValueError), match="first"):
         other.load_state_dict(state | {key: state[key] + 1000})
+    for name in ("values", "edges", "codes"):  # of another table
+        key = next(k for k in state if k.endswith(f".{name}"))
+        with pytest.raises((RuntimeError, ValueError), match=name):
+            other.load_state_dict(state | {key: torch.cat([state[key], state[key][:1]])})
 
 
 class TestSampled:

@@ -101,7 +101,8 @@ class FlowDensity(DensityMixin, BaseEstimator):
             raise ValueError(f"FlowDensity: expected a validation_fraction between 0 and 1, got {self.validation_fraction}")
         random = check_random_state(self.random_state)
         seed = int(random.randint(2**31 - 1))
-        rows, valid = self._split(X, weight, random)
+        weights = None if weight is None else torch.tensor(weight, dtype=torch.float64)
+        rows, valid = held_out(Rows(torch.tensor(X), None, weights), self.validation_fraction, random)
         preset = read_preset(for_table(len(rows), X.shape[1])[0]) if self.model is None else {}
         recipe = MODELS[self.model or preset.pop("model.name")]
         options, training = parse_options(preset | {f"model.{name}": value for name, value in (self.options or {}).items()}, recipe, train)
@@ -153,10 +154,11 @@ class FlowDensity(DensityMixin, BaseEstimator):
         std = np.where(X.max(0) == X.min(0), floor, np.maximum(std, np.finfo(np.float64).tiny))
         return torch.tensor(mean), torch.tensor(std)
 
-    def _split(self, X: np.ndarray, weight: np.ndarray | None, random: np.random.RandomState) -> tuple[Rows, Rows]:
-        rows = Rows(torch.tensor(X), None, None if weight is None else torch.tensor(weight, dtype=torch.float64))
-        count = round(self.validation_fraction * len(X))
-        if len(X) < 20 or not 0 < count < len(X):
-            return rows, rows
-        order = random.permutation(len(X))
-        return rows.pick(order[count:]), rows.pick(order[:count])
+
+def held_out(rows: Rows, fraction: float, random: np.random.RandomState) -> tuple[Rows, Rows]:
+    """Rows to train on and to validate by; below 20 rows all of them serve for both."""
+    count = round(fraction * len(rows))
+    if len(rows) < 20 or not 0 < count < len(rows):
+        return rows, rows
+    order = random.permutation(len(rows))
+    return rows.pick(order[count:]), rows.pick(order[:count])

@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .data import Rows
+from .estimator import held_out
 from .evaluation import settled
 from .models import any_order
 from .options import parse_options
@@ -93,11 +94,7 @@ class FlowImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         settings.pop("model.name")
         options, training = parse_options(settings, any_order, train)
         training |= {} if self.steps is None else {"steps": self.steps}
-        x = torch.tensor(X)
-        count = round(self.validation_fraction * len(X))
-        order = torch.as_tensor(random.permutation(len(X)))
-        small = len(X) < 20 or not 0 < count < len(X)
-        rows, valid = (Rows(x), Rows(x)) if small else (Rows(x[order[count:]]), Rows(x[order[:count]]))
+        rows, valid = held_out(Rows(torch.tensor(X)), self.validation_fraction, random)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             flow = any_order((X.shape[1],), [_support(column) for column in X.T], **options)

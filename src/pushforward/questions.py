@@ -238,4 +238,9 @@ class Sampled(Questions):
 
 def questions(flow: Flow) -> Questions:
     """Who answers for a flow: exactly, or by samples."""
-    return Exact(flow) if isinstance(flow.base, AnyOrder) else Sampled(flow)
+    return Exact(flow) if answers_exactly(flow) else Sampled(flow)
+
+
+def answers_exactly(flow: Flow) -> bool:
+    """Whether conditionals of the flow are exact."""
+    return isinstance(flow.base, AnyOrder)

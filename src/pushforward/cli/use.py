@@ -31,7 +31,7 @@ def evaluate_command(
     if by is not None:
         found = nats_by_column(loaded, data)
         if as_json:
-            print_json({"run": str(run), "columns": [vars(column) for column in found]})
+            print_json({"run": str(run), "columns": [column.to_json() for column in found]})
         else:
             print_by_column(found)
         return

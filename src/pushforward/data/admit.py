@@ -70,7 +70,7 @@ def admit(schema: Schema, source: Source, optional: bool = False) -> Admitted:
     return Admitted(torch.from_numpy(x), context, ["; ".join(row) for row in found])
 
 
-def unmaybe(kind: Kind) -> Kind:
+def without_gaps(kind: Kind) -> Kind:
     """The kind of the values that are there."""
     return kind.of if isinstance(kind, Maybe) else kind
 
@@ -85,7 +85,7 @@ def _values(column: Column, values: pa.ChunkedArray, where: str) -> tuple[np.nda
     def encode(rows: np.ndarray) -> None:
         """All of these rows, or in halves those that can be."""
         try:
-            x[rows] = unmaybe(column.kind).encode(replace(cells, values=values.take(pa.array(rows)), rows=rows))
+            x[rows] = without_gaps(column.kind).encode(replace(cells, values=values.take(pa.array(rows)), rows=rows))
         except DataError:
             if len(rows) > 1:
                 encode(rows[: len(rows) // 2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from ..core import Flow
 from ..data import Schema, read
-from ..data.admit import Admitted, admit, unmaybe
+from ..data.admit import Admitted, admit, without_gaps
 from ..data.context import context_rows
 from ..data.kinds import Kind
 from ..data.source import Source
@@ -47,7 +48,7 @@ def given_rows(who: str, schema: Schema, given: Any) -> tuple[Tensor, Tensor]:
     names = list(given) if isinstance(given, dict) else read(given).table.column_names
     at = columns_of(who, schema, names)
     columns = [schema.columns[i] for i in at]
-    whole = Schema(schema.columns, [type(column)(column.name, unmaybe(column.kind)) for column in columns])
+    whole = Schema(schema.columns, [type(column)(column.name, without_gaps(column.kind)) for column in columns])
     values = context_rows(whole, given)
     assert values is not None
     x = torch.full((len(values), len(schema.columns)), torch.nan, dtype=torch.float64)
@@ -95,6 +96,10 @@ class ByColumn:
     alone: float
     given_others: float
     rows: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as a dictionary that JSON can hold: infinite numbers become None."""
+        return {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in vars(self).items()}
 
 
 def by_column(flow: Flow, schema: Schema, x: Tensor, context: Tensor | None, seed: int = 0) -> list[ByColumn]:
@@ -164,7 +169,7 @@ def predicted(flow: Flow, schema: Schema, source: Source, name: str, levels: Seq
     admitted, column = admit(schema, source, optional=True), schema.columns[i]
     given = admitted.known & ~admitted.x.isinf()
     given[:, i] = False
-    found, kind, table = predictions(flow, i, admitted, given, seed), unmaybe(column.kind), source.table
+    found, kind, table = predictions(flow, i, admitted, given, seed), without_gaps(column.kind), source.table
     added: dict[str, pa.Array | pa.ChunkedArray] = {}
     if column.kind.support().ordered:
         values = kind.decode(found[0].values[0].numpy()) if found else pa.array([], pa.float64())

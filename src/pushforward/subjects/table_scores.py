@@ -17,7 +17,7 @@ from ..data import Reading, Rows, Schema, read
 from ..data.admit import Admitted, admit
 from ..data.formats import Source, parquet_batches
 from ..evaluation import log_likelihood, settled
-from ..questions import Exact, questions
+from ..questions import Questions, answers_exactly, questions
 from .files import write_tables
 from .scored import RARE, Scored, rank
 from .table_questions import columns_of
@@ -86,7 +86,8 @@ def _pieces(
         added = _columns(values, absent, quantiles)
         if words:
             unusual = np.flatnonzero(values < np.quantile(quantiles, RARE / 100)) if asked.whole else np.array([], int)
-            if isinstance(ask := questions(run.flow), Exact) and len(unusual):
+            if answers_exactly(run.flow) and len(unusual):
+                ask = questions(run.flow)
                 usual = _others(ask, admitted, np.arange(len(values))[:TYPICAL]).nan_to_num(0, 0, 0).mean(0) if usual is None else usual
                 added["column"] = _to_blame(schema, ask, admitted, unusual, usual)
             else:
@@ -108,29 +109,29 @@ def _pieces(
 
 def _log_likelihood(run: Run, schema: Schema, admitted: Admitted, asked: Asked, options: dict[str, int]) -> tuple[np.ndarray, list[str]]:
     """Of each row, NaN where it has none, and why it has none or an infinite one."""
-    ask, x, reasons = questions(run.flow), admitted.x, admitted.reasons
+    x, reasons = admitted.x, admitted.reasons
     left, right = asked.masks(schema)
     lost = x.isnan() & ~torch.tensor([column.kind.support().missing for column in schema.columns])
     values = torch.full((len(x),), torch.nan, dtype=torch.float64)
-    if asked.whole and not isinstance(ask, Exact):
+    if asked.whole and not answers_exactly(run.flow):
         ok = (~lost.any(1)).numpy().nonzero()[0]
         if len(ok):
             context = None if admitted.context is None else admitted.context[ok]
             values[ok] = log_likelihood(run.flow, Rows(x[ok], context), **options)
     elif len(x):
         with settled(run.flow, options["seed"]):
-            terms = ask.terms(x, (right & ~lost), (left & ~lost), admitted.context)
+            terms = questions(run.flow).terms(x, (right & ~lost), (left & ~lost), admitted.context)
             values = torch.where((left & ~lost).any(1), terms.sum(1), torch.nan)
     named = [[schema.names[i] for i in row.nonzero().flatten()] if any_lost else [] for row, any_lost in zip(lost, lost.any(1).tolist())]
     told = [f"{', '.join(names)} missing" if names else "" for names in named]
     return values.numpy(), ["; ".join(filter(None, pair)) for pair in zip(reasons, told)]
 
 
-def _others(ask: Exact, admitted: Admitted, rows: np.ndarray) -> Tensor:
+def _others(ask: Questions, admitted: Admitted, rows: np.ndarray) -> Tensor:
     return ask.others(admitted.x[rows], None if admitted.context is None else admitted.context[rows])
 
 
-def _to_blame(schema: Schema, ask: Exact, admitted: Admitted, rows: np.ndarray, usual: Tensor) -> pa.Array:
+def _to_blame(schema: Schema, ask: Questions, admitted: Admitted, rows: np.ndarray, usual: Tensor) -> pa.Array:
     """For these rows the column that is furthest below what is usual of it, given the others."""
     lacking = _others(ask, admitted, rows) - usual
     worst = lacking.masked_fill(admitted.x[rows].isnan(), torch.inf).argmin(1).tolist()

@@ -57,7 +57,7 @@ class Partition(NamedTuple):
 
 
 def partition(x: np.ndarray, support: Support, cells: int, fine: int) -> Partition:
-    """Partition and parts of a column's values ``(N,)``, none of them missing; a column without values gets one part."""
+    """Cells and parts of a column's values ``(N,)``, none of them missing; a column without values gets one part."""
     if not len(x):
         x = np.array([0.0 if support.low is None else support.low])
     values, counts = np.unique(x, return_counts=True)

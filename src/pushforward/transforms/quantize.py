@@ -152,7 +152,7 @@ class Quantize(Transform):
         """How many parts there are is known from data alone: the tensors that are loaded have the say."""
         found = {name: state[prefix + name] for name, *_ in LAYOUT if prefix + name in state}
         if len(found) == len(LAYOUT):
-            _check(found, self.cells * self.fine)
+            _check(found, len(self.columns), self.cells * self.fine)
         for name, tensor in found.items():
             setattr(self, name, torch.empty_like(tensor, device=self.like.device))
         super()._load_from_state_dict(state, prefix, *others)
@@ -211,15 +211,17 @@ class Quantize(Transform):
         return torch.where(favourite > 0, (favourite + background).log(), eps.log() + log_g)
 
 
-def _check(found: dict[str, Tensor], codes: int) -> None:
+def _check(found: dict[str, Tensor], columns: int, codes: int) -> None:
     """Raise ValueError unless what is to be loaded points to what is there."""
-    longest = {"codes": found["codes"], "first": found["first"], "totals": found["totals"]}
     most = {"codes": codes - 1, "first": found["totals"].shape[-1] - 1, "totals": 2**53}
-    for name, tensor in longest.items():
-        if tensor.is_floating_point() or tensor.dim() != 2 or tensor.min() < 0 or tensor.max() > most[name] or (tensor.diff() < 0).any():
+    for name, greatest in most.items():
+        tensor = found[name]
+        whole = not tensor.is_floating_point() and tensor.dim() == 2 and tensor.numel() > 0
+        if not whole or tensor.min() < 0 or tensor.max() > greatest or (tensor.diff() < 0).any():
             raise ValueError(f"Quantize: {name} is out of range")
-    columns, parts = found["codes"].shape
-    shapes = {"edges": (columns, max(1, parts - 1)), "parts": (columns, parts, 4), "first": (columns, parts + 1)}
-    for name, shape in shapes.items():
+    parts, favourites = found["codes"].shape[1], found["totals"].shape[1] - 1
+    shapes = {"codes": (parts,), "edges": (max(1, parts - 1),), "parts": (parts, 4), "first": (parts + 1,)}
+    shapes |= {"totals": (favourites + 1,), "values": (favourites,)}
+    for name, shape in ((name, (columns, *shape)) for name, shape in shapes.items()):
         if found[name].shape != shape:
             raise ValueError(f"Quantize: expected {name} of shape {shape}, got {tuple(found[name].shape)}")

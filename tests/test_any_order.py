@@ -249,6 +249,17 @@ def test_its_parts_are_saved_with_its_weights():
             other.load_state_dict(state | {key: torch.cat([state[key], state[key][:1]])})
 
 
+def test_values_stay_exact_in_float32():
+    """Neighbouring whole numbers that float32 can't tell apart, and what lies beyond all of them."""
+    layer = Quantize([Support(whole=True)], cells=4, fine=4)
+    x = (2.0**40 + torch.arange(40).repeat(20).double()).unsqueeze(1)
+    layer.initialize(x)
+    expected = layer(x)
+    found = layer.to(torch.float32)(x)
+    assert torch.equal(expected[0], found[0]) and torch.equal(expected[1], found[1])
+    assert layer.float().inverse(found[0])[0].unique().numel() > 16 and layer.values.dtype == torch.float64
+
+
 class TestSampled:
     """A correlated Gaussian, whose conditionals are known, asked as any flow is: by weighted samples."""
 

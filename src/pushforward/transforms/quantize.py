@@ -148,6 +148,14 @@ class Quantize(Transform):
             stacked = np.stack([np.concatenate(pair) for pair in zip(arrays, ends)])
             self.register_buffer(name, torch.from_numpy(stacked).to(self.like.device))
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Quantize:
+        """Values stay float64, also after ``flow.to(torch.float32)``, which would merge whole numbers beyond 2**24."""
+        exact = {name: t for name, t in self._buffers.items() if t is not None and t.dtype == torch.float64 and not t.is_meta}
+        super()._apply(fn, recurse)
+        for name, tensor in exact.items():
+            self._buffers[name] = tensor.to(self.like.device)
+        return self
+
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *others: Any) -> None:
         """How many parts there are is known from data alone: the tensors that are loaded have the say."""
         found = {name: state[prefix + name] for name, *_ in LAYOUT if prefix + name in state}

@@ -12,11 +12,13 @@ from .gaussian import gaussian
 from .gaussian_mixture import gaussian_mixture
 from .glow import glow
 from .iaf import iaf
+from .made_image import made_image
 from .maf import maf
 from .mixture_cdf import mixture_cdf
 from .naf import naf
 from .nice import nice
 from .nsf import nsf
+from .pixel_cnn import pixel_cnn
 from .planar import planar
 from .radial import radial
 from .real_nvp import real_nvp
@@ -29,13 +31,15 @@ VECTOR_MODELS: dict[str, Callable[..., Flow]] = {  # rows of a table, shape (D,)
     f.__name__: f
     for f in (bnaf, gaussian, gaussian_mixture, iaf, maf, mixture_cdf, naf, nice, nsf, planar, radial, real_nvp, sos, sylvester, umnn)
 }
-IMAGE_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (flow_pp, glow, real_nvp_image)}  # images, shape (C, H, W)
+PIXEL_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (made_image, pixel_cnn)}  # images, pixel by pixel: no latent
+IMAGE_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (flow_pp, glow, real_nvp_image)} | PIXEL_MODELS  # (C, H, W)
 TABLE_MODELS: dict[str, Callable[..., Flow]] = {"any_order": any_order}  # rows as they are: words, whole numbers, gaps
 MODELS = VECTOR_MODELS | TABLE_MODELS | IMAGE_MODELS
 
 __all__ = [
     "IMAGE_MODELS",
     "MODELS",
+    "PIXEL_MODELS",
     "TABLE_MODELS",
     "VECTOR_MODELS",
     "any_order",
@@ -45,11 +49,13 @@ __all__ = [
     "gaussian_mixture",
     "glow",
     "iaf",
+    "made_image",
     "maf",
     "mixture_cdf",
     "naf",
     "nice",
     "nsf",
+    "pixel_cnn",
     "planar",
     "radial",
     "real_nvp",

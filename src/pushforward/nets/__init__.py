@@ -3,6 +3,7 @@
 from .attention import CausalAttention
 from .causal import CausalNet, Masked
 from .convolution import ConvNet
+from .flattened import Flattened
 from .gated import GatedConvNet
 from .made import MADE
 from .masked_conv import MaskedConvNet
@@ -10,6 +11,7 @@ from .mlp import MLP, ResidualMLP
 from .patches import Patches
 from .prefix import Prefix
 from .resnet import ResNet
+from .sites import SiteHead, SiteNet
 from .subset import SubsetNet
 from .transformer import CausalTransformer
 
@@ -18,6 +20,7 @@ __all__ = [
     "CausalNet",
     "CausalTransformer",
     "ConvNet",
+    "Flattened",
     "GatedConvNet",
     "MADE",
     "MLP",
@@ -27,5 +30,7 @@ __all__ = [
     "Prefix",
     "ResNet",
     "ResidualMLP",
+    "SiteHead",
+    "SiteNet",
     "SubsetNet",
 ]

@@ -34,9 +34,15 @@ class CausalNet(nn.Module):
     """A net whose output at a position reads the positions before it only, in an order of its own.
 
     A position holds c numbers: of a vector ``(B, D)`` one, each feature being a position; of images and signals ``(B, C, *space)`` all C
-    channels of a site. One pass over known x serves densities; a visit of unknown x, position by position, serves sampling, inversion
-    and coding. ``Autoregressive`` and ``Causal`` take such a net. What a visit remembers is in local variables.
+    channels of a site, or one where these go in turn. One pass over known x serves densities; a visit of unknown x, position by
+    position, serves sampling, inversion and coding. ``Autoregressive`` and ``Causal`` take such a net. What a visit remembers is in
+    local variables.
+
+    Attributes:
+        in_turn: the channels of a site are positions of their own, one after the other.
     """
+
+    in_turn = False
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Parameters for every position: ``(B, C, *space) -> (B, params * C, *space)``, seen as ``(B, params, C, *space)``."""
@@ -45,7 +51,7 @@ class CausalNet(nn.Module):
     def unroll(self, solve: Solve, batch: int, context: Tensor | None = None) -> Tensor:
         """Find x position by position: ``solve(i, h) -> x_i`` gets ``h`` ``(B, params, c)`` and gives ``(B, c)``. Returns x.
 
-        i is the feature of a vector, and the number of a site in row-major order.
+        i is the feature of a vector; or the number of a site in row-major order, with its channels in turn the last to count.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define unroll")
 

@@ -10,36 +10,39 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..words import check_counts
-from .causal import CausalNet, Solve
+from .conv2d import channels_last, conv2d
+from .sites import SiteNet, Steps, at_site, pointwise
 
 
-class MaskedConvNet(CausalNet):
-    r"""PixelCNN's net: parameters for each site from the sites before it, row by row from the top left; all channels of a site at once.
+class MaskedConvNet(SiteNet):
+    r"""PixelCNN's net: parameters for each site from the sites before it, row by row from the top left.
 
     ``(B, C, H, W) -> (B, params * C, H, W)``, seen as ``(B, params, C, H, W)``. A masked convolution that leaves out its own site (type A)
-    comes first, then ``depth`` residual blocks ``h + W_2 relu(W_1 * relu(h))`` with a masked convolution of side 3 that reads its own site
-    (type B), then a linear map of each site, which starts at zero. A context ``(B, K)``, or ``(B, K, H, W)``, reaches every site.
+    comes first, then ``depth`` residual blocks ``h + W_3 relu(W_2 * relu(W_1 relu(h)))``, which narrow to half of the width for a masked
+    convolution of side 3 that reads its own site (type B), then the head. A context ``(B, K)``, or ``(B, K, H, W)``, reaches every site.
 
     With R and r the radii of the first and the other convolutions, a site reads the row above up to R sites to its right, and r further
-    for each row above that: what lies to the right of that line is a blind spot (R = 2, r = 1 by default). Its field ends ``R + depth r``
+    for each row above that: what lies to the right of that line is a blind spot (R = 3, r = 1 by default). Its field ends ``R + depth r``
     sites to the left and above.
 
-    Cost: ``(C k^2 / 2 + 5 depth width + depth width + C params) width`` multiplications per site. :meth:`unroll` computes each layer once
+    Cost: ``(C k^2 / 2 + 9/4 depth width + C params) width`` multiplications per site. :meth:`unroll` computes each layer once
     at each site, the arithmetic of one pass, but in H W steps of small products, and keeps the features of all sites.
 
     Reference: Pixel Recurrent Neural Networks, van den Oord, Kalchbrenner, Kavukcuoglu, 2016, arXiv:1601.06759, section 3. Departures:
-    the channels of a site are not ordered (a likelihood may tie them), blocks do not narrow, and the context.
+    the order of the channels of a site is the head's (there of groups of channels in all layers), and the context.
 
     Arguments:
         shape: of the image ``(C, H, W)``.
         params: outputs for each number.
-        width: hidden channels.
-        depth: residual blocks.
-        kernel: the side k of the first convolution (7 in the paper).
+        width: hidden channels (256 in the paper).
+        depth: residual blocks (15 in the paper).
+        kernel: the side k of the first convolution.
+        dropout: the share of a block's hidden channels left out in training.
         context: channels of the context.
+        in_turn: each channel reads those before it at its site.
 
     Raises:
-        ValueError: no image shape, a side that is not odd or below 3, x or a context of another shape.
+        ValueError: no image shape, a side that is not odd or below 3, an odd width, x or a context of another shape.
 
     Example::
 
@@ -48,63 +51,64 @@ class MaskedConvNet(CausalNet):
         torch.Size([4, 6, 8, 8])
     """
 
-    convolutions: Sequence[MaskedConv]
-    mixed: Sequence[nn.Conv2d]
+    blocks: Sequence[MaskedBlock]
 
-    def __init__(self, shape: Sequence[int], params: int, *, width: int = 64, depth: int = 2, kernel: int = 5, context: int = 0):
-        super().__init__()
-        check_counts("MaskedConvNet", params=params, width=width, kernel=kernel)
-        check_counts("MaskedConvNet", least=0, depth=depth, context=context)
-        if len(shape) != 3:
-            raise ValueError(f"MaskedConvNet: expected the shape of an image (C, H, W), got {tuple(shape)}")
-        self.shape, self.params, self.context = tuple(shape), params, context
+    def __init__(
+        self,
+        shape: Sequence[int],
+        params: int,
+        *,
+        width: int = 64,
+        depth: int = 2,
+        kernel: int = 7,
+        dropout: float = 0.0,
+        context: int = 0,
+        in_turn: bool = False,
+    ):
+        super().__init__(shape, params, width, context=context, in_turn=in_turn)
+        check_counts("MaskedConvNet", kernel=kernel)
+        check_counts("MaskedConvNet", least=0, depth=depth)
+        if width % 2:
+            raise ValueError(f"MaskedConvNet: expected an even width, got {width}")
         self.first = MaskedConv(shape[0], width, kernel, own=False)
         self.embed = nn.Conv2d(context, width, 1, bias=False) if context else None
-        self.convolutions = nn.ModuleList(MaskedConv(width, width, 3, own=True) for _ in range(depth))  # type: ignore[assignment]
-        self.mixed = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(depth))  # type: ignore[assignment]
-        self.last = nn.Conv2d(width, params * shape[0], 1)
-        for layer in (*self.mixed, self.last):
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-        nn.init.zeros_(self.last.weight)
+        self.blocks = nn.ModuleList(MaskedBlock(width, dropout) for _ in range(depth))  # type: ignore[assignment]
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        if x.shape[1:] != self.shape:
-            raise ValueError(f"MaskedConvNet: expected x of shape (B, {', '.join(map(str, self.shape))}), got {tuple(x.shape)}")
-        h = self.first(x)
-        if (given := self._embedded(context, x.shape[0])) is not None:
-            h = h + given
-        for masked, mixed in zip(self.convolutions, self.mixed, strict=True):
-            h = h + mixed(F.relu(masked(F.relu(h))))
-        return self.last(F.relu(h))
+    def features(self, x: Tensor, given: Tensor | None) -> Tensor:
+        h = self.first(channels_last(x))
+        if self.embed is not None:
+            h = h + self.embed(given)
+        for block in self.blocks:
+            h = block(h)
+        return h
 
-    def unroll(self, solve: Solve, batch: int, context: Tensor | None = None) -> Tensor:
-        channels, height, width = self.shape
-        given = self._embedded(context, batch)
-        layers = [self.first, *self.convolutions]
-        weights = [layer.taps() for layer in layers]
-        seen: list[list[Tensor]] = [[] for _ in layers]  # what each masked convolution reads, by site
-        for i in range(height * width):
-            row, column = divmod(i, width)
-            h = self.first.at(seen[0], row, column, width, weights[0], batch)
-            if given is not None:
-                h = h + (given[:, :, row, column] if given.shape[2:] == (height, width) else given[:, :, 0, 0])
-            for n, (masked, mixed) in enumerate(zip(self.convolutions, self.mixed, strict=True), 1):
-                seen[n].append(F.relu(h))
-                h = h + pointwise(mixed, F.relu(masked.at(seen[n], row, column, width, weights[n], batch)))
-            seen[0].append(solve(i, pointwise(self.last, F.relu(h)).view(batch, self.params, channels)))
-        return torch.stack(seen[0], 2).view(batch, *self.shape)
+    def steps(self, batch: int, given: Tensor | None) -> Steps:
+        width = self.shape[2]
+        taps = [layer.taps() for layer in (self.first, *(block.masked for block in self.blocks))]
+        x: list[Tensor] = []
+        seen: list[list[Tensor]] = [[] for _ in self.blocks]  # what each masked convolution reads, by site
+        for i in range(self.shape[1] * width):
+            h = self.first.at(x, i, width, taps[0], batch)
+            if self.embed is not None and given is not None:
+                h = h + pointwise(self.embed, at_site(given, i))
+            for block, inner, weights in zip(self.blocks, seen, taps[1:], strict=True):
+                inner.append(F.relu(pointwise(block.narrow, F.relu(h))))
+                h = h + pointwise(block.widen, F.relu(block.masked.at(inner, i, width, weights, batch)))
+            x.append((yield h))
 
-    def _embedded(self, context: Tensor | None, batch: int) -> Tensor | None:
-        """What the context adds to the first layer, ``(B, width, H or 1, W or 1)``."""
-        if self.embed is None:
-            return None
-        if context is None or context.shape[:2] != (batch, self.context) or context.shape[2:] not in ((), self.shape[1:]):
-            got = "none" if context is None else str(tuple(context.shape))
-            raise ValueError(f"MaskedConvNet: expected a context of shape ({batch}, {self.context}), with or without space, got {got}")
-        return self.embed(context if context.dim() == 4 else context[:, :, None, None])
 
-    def extra_repr(self) -> str:
-        return f"shape={self.shape}, params={self.params}, context={self.context}"
+class MaskedBlock(nn.Module):
+    """``h + W_3 relu(W_2 * relu(W_1 relu(h)))``."""
+
+    def __init__(self, width: int, dropout: float):
+        super().__init__()
+        self.narrow = conv2d(width, width // 2, 1)
+        self.masked = MaskedConv(width // 2, width // 2, 3, own=True)
+        self.dropout = nn.Dropout2d(dropout)
+        self.widen = conv2d(width // 2, width, 1)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h + self.widen(self.dropout(F.relu(self.masked(F.relu(self.narrow(F.relu(h)))))))
 
 
 class MaskedConv(nn.Module):
@@ -134,13 +138,11 @@ class MaskedConv(nn.Module):
         r = self.radius
         return torch.cat([self.weight[:, :, row + r, column + r] for row, column in self.reads], 1)
 
-    def at(self, seen: list[Tensor], row: int, column: int, width: int, taps: Tensor, batch: int) -> Tensor:
-        """This layer at one site of an image of that width, from what was ``seen`` ``(B, inputs)`` at the sites up to it."""
+    def at(self, seen: list[Tensor], i: int, width: int, taps: Tensor, batch: int) -> Tensor:
+        """This layer at site i of an image of that width, from what was ``seen`` ``(B, inputs)`` at the sites up to it."""
+        row, column = divmod(i, width)
         nothing = taps.new_zeros(batch, self.weight.shape[1])
-        near = [seen[(row + i) * width + column + j] if row + i >= 0 and 0 <= column + j < width else nothing for i, j in self.reads]
+        near = [
+            seen[i + down * width + right] if row + down >= 0 and 0 <= column + right < width else nothing for down, right in self.reads
+        ]
         return F.linear(torch.cat(near, 1), taps, self.bias)
-
-
-def pointwise(layer: nn.Conv2d, h: Tensor) -> Tensor:
-    """A 1x1 convolution at one site, ``(B, inputs) -> (B, outputs)``."""
-    return F.linear(h, layer.weight.flatten(1), layer.bias)

@@ -64,6 +64,8 @@ class Autoregressive(Transform):
 
     def _unrolled(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         sites = z.unsqueeze(1) if z.dim() == 2 else z.flatten(2)  # (B, c, positions)
+        if self.net.in_turn:
+            sites = sites.transpose(1, 2).flatten(1).unsqueeze(1)
         columns = sites.permute(2, 0, 1).contiguous().unbind()  # (B, c) each
         slopes: list[Tensor] = []
 

@@ -1,0 +1,42 @@
+"""What the autoregressive recipes of images share: how a pixel is spread, and the flow around the causal net."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from ..core import Flow
+from ..distributions import Causal
+from ..likelihoods import Bernoulli, Categorical, DiscretizedLogisticMixture, Likelihood
+from ..nets import CausalNet
+from .images import image
+
+Pixel = Literal["auto", "categorical", "mixture"]
+FEW_LEVELS = 32  # up to which each level has a probability of its own, unless asked otherwise
+
+
+def spread(shape: Sequence[int], levels: int, pixel: Pixel, components: int) -> tuple[Likelihood, bool]:
+    """The likelihood of a pixel, and whether its net has to take the channels of a site in turn.
+
+    ``"auto"``: bits where there are two levels, a probability for each of few, else a mixture of discretized logistics.
+    """
+    channels, *_ = image(shape)
+    if levels == 2:
+        return Bernoulli(), channels > 1
+    if pixel == "categorical" or (pixel == "auto" and levels <= FEW_LEVELS):
+        return Categorical(levels), channels > 1
+    return DiscretizedLogisticMixture(levels, components, channels=channels), False
+
+
+def causal_image(
+    shape: Sequence[int],
+    net: Callable[[int, bool], CausalNet],
+    *,
+    levels: int,
+    pixel: Pixel = "auto",
+    components: int = 5,
+    context: int = 0,
+) -> Flow:
+    """A flow without layers over ``p(x) = prod_i p(x_i | x_{<i})``, with ``net(params, in_turn)`` for its parameters."""
+    likelihood, in_turn = spread(shape, levels, pixel, components)
+    return Flow(Causal(likelihood, net(likelihood.params, in_turn), shape, context), context=context)

@@ -71,7 +71,9 @@ def compare_command(
 @app.command("sample")
 def sample_command(
     run: RunArgument,
-    number: Annotated[int, typer.Option("-n", "--number", min=1, help="How many, for each context.")] = 1000,
+    number: Annotated[
+        int | None, typer.Option("-n", "--number", min=1, help="How many, for each context.", show_default="1000; 6 with --keep")
+    ] = None,
     out: Out = None,
     context: Annotated[
         list[str] | None,
@@ -80,6 +82,10 @@ def sample_command(
     given: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=A,B|FILE", help="Values of the data's own columns to start from, repeatable; or a table of them."),
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PART[=IMAGE]", help="Complete images from their top-half, top-third or top-10 (rows), to a .png."),
     ] = None,
     temperature: Annotated[
         str, typer.Option(metavar="T", help="Factor of the latents; below 1 nearer to the middle. Of images several: 0.5,0.7,1.")
@@ -93,8 +99,8 @@ def sample_command(
     import pyarrow.csv
 
     from ..subjects import subject_of
-    from ..verbs import load, sample
-    from .values import conditions, decimals
+    from ..verbs import complete, load, sample
+    from .values import conditions, decimals, part_of_images
 
     loaded = load(run)
     subject = subject_of(loaded)
@@ -102,8 +108,13 @@ def sample_command(
         raise ValueError(f"sample: {subject.nowhere}")
     degrees = decimals("--temperature", temperature)
     conditioned = conditions(context, [column.name for column in loaded.schema.context])
+    if keep is not None:
+        part, images = part_of_images(keep)
+        completed = complete(loaded, images, out, keep=part, n=number or 6, context=conditioned, seed=seed)
+        print(f"{out}: {completed.words}")
+        return
     start = conditions(given, [column.name for column in subject.columns], "--given")
-    table = sample(loaded, number, out, context=conditioned, given=start, temperature=degrees, seed=seed)
+    table = sample(loaded, number or 1000, out, context=conditioned, given=start, temperature=degrees, seed=seed)
     if out is None:
         pyarrow.csv.write_csv(table, sys.stdout.buffer)
     else:

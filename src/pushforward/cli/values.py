@@ -42,6 +42,18 @@ def conditions(values: list[str] | None, known: Iterable[str], flag: str = "--co
     return pairs
 
 
+def part_of_images(values: list[str]) -> tuple[str, list[str]]:
+    """``["top-half=a.png", "top-half=b.png"]`` as the part and the files; no file without ``=``.
+
+    Raises:
+        ValueError: two parts.
+    """
+    pairs = [value.partition("=") for value in values]
+    if len({part for part, *_ in pairs}) != 1:
+        raise ValueError(f"--keep: expected one part for all images, got {' and '.join(sorted({part for part, *_ in pairs}))}")
+    return pairs[0][0], [file for *_, file in pairs if file]
+
+
 def decimals(flag: str, text: str) -> list[float]:
     """``0.5,0.7,1`` as numbers.
 

@@ -50,10 +50,25 @@ class Causal(Observed):
     def parameters_at(self, x: Tensor, context: Tensor | None) -> Tensor:
         return self._shaped(self.net(self.likelihood.scaled(x), context), x.shape[0])
 
-    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+    @property
+    def order(self) -> Tensor:
+        """The turn of each number, ``(*shape)``: whole numbers, the same for what is found together."""
+        turns = torch.zeros(self.shape)
+        found = iter(range(turns.numel()))
+
+        def solve(i: int, h: Tensor) -> Tensor:
+            return torch.full_like(h[:, 0], next(found))
+
+        return self.net.unroll(solve, 1, self._nothing()).reshape(self.shape).round().long()
+
+    def terms(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """``log p(x_i | x_{<i})`` of each number, ``(B, *shape)``, whose sum is the log-likelihood; ``-inf`` outside of the support."""
         self.check(x, context)
+        return self.likelihood.log_prob(x, self.parameters_at(x, context))
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         x, infinite = set_aside_infinite(x)
-        return torch.where(infinite, -torch.inf, sum_event(self.likelihood.log_prob(x, self.parameters_at(x, context))))
+        return torch.where(infinite, -torch.inf, sum_event(self.terms(x, context)))
 
     def draw(self, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         terms: list[Tensor] = []
@@ -66,3 +81,35 @@ class Causal(Observed):
 
         x = self.likelihood.unscaled(self.net.unroll(solve, rows, context))
         return x, sum_event(torch.cat(terms, 1))
+
+    @torch.no_grad()
+    def complete(self, x: Tensor, keep: Tensor, context: Tensor | None = None) -> Tensor:
+        """Draws from ``p(the rest | what is kept)``, ``(B, *shape)``, where what is kept comes first in the net's order. Exact; one visit.
+
+        Arguments:
+            x: what is not kept is not read.
+            keep: which numbers are kept, ``(*shape)``, bool.
+            context: one embedded row per row.
+
+        Raises:
+            ValueError: something that is kept comes after something that is not.
+        """
+        self.check(x, context)
+        known, kept = (self.net.positions(t) for t in (self.likelihood.scaled(x), keep.unsqueeze(0)))
+        drawn = False
+
+        def solve(i: int, h: Tensor) -> Tensor:
+            nonlocal drawn
+            if kept[..., i].all() and not drawn:
+                return known[..., i]
+            if kept[..., i].any():
+                raise ValueError(
+                    "Causal: expected to keep what comes first, got a number after one that is drawn; keep rows from the top on"
+                )
+            drawn = True
+            return self.likelihood.scaled(self.likelihood.draw(self._offset(h)))
+
+        return self.likelihood.unscaled(self.net.unroll(solve, len(x), context))
+
+    def _nothing(self) -> Tensor | None:
+        return None if self.context_shape is None else self.start.new_zeros(1, *self.context_shape)

@@ -17,8 +17,9 @@ from ..core import Flow
 from ..data import Column
 from ..data.doubts import doubts, warnings_among
 from ..data.kinds import Integer, Real
-from ..distributions import AnyOrder, Normal
+from ..distributions import AnyOrder, Causal, Normal
 from ..evaluation import Calibration, calibration, entering, settled
+from .field import ReceptiveField, receptive_field
 from .findings import Finding, of_calibration, of_good_layers, of_images, of_latent, of_layer, of_lost_rows, of_mass, of_orders, of_whole
 from .normalized import Normalization, check_normalized
 from .walk import LayerCheck, spread, walk
@@ -43,6 +44,7 @@ class Diagnosis:
         latent: per dimension of z: ``mean``, ``std``, ``kurtosis`` (excess), and ``largest`` |z|; empty for a base that is not Normal.
         normalization: in one and two dimensions.
         calibration: of tables, whether intervals hold what they should.
+        reads: of a model that draws pixel after pixel, what the pixel in the middle reads.
         orders: of an any-order model, the deviation of a row's log-likelihood over orders of its columns, in nats, on average.
     """
 
@@ -54,6 +56,7 @@ class Diagnosis:
     normalization: Normalization | None = None
     calibration: Calibration | None = None
     orders: float | None = None
+    reads: ReceptiveField | None = None
 
     @property
     def healthy(self) -> bool:
@@ -80,6 +83,7 @@ class Diagnosis:
                 "latent": self.latent,
                 "normalization": None if self.normalization is None else self.normalization.to_json(),
                 "orders": self.orders,
+                "reads": None if self.reads is None else self.reads.words(),
                 "calibration": None if self.calibration is None else self.calibration.to_json(),
             }
         )
@@ -150,7 +154,10 @@ def diagnose(
         report.normalization = check_normalized(flow, one, seed=seed)
         found += of_mass(report.normalization)
     if pictures:
-        found += of_images(steps.z, len(x))
+        found += of_images(steps.z, len(x), isinstance(flow.base, Causal))
+    if pictures and isinstance(flow.base, Causal):
+        report.reads = _field(flow, x, context)
+        found.append(report.reads.finding())
     if rows.x.dim() == 2:
         described = cast("Schema", schema).columns if schema else None
         columns = rows.x[order[:ROWS_FOR_COLUMNS]].double().cpu().numpy()
@@ -184,6 +191,13 @@ def coherence(flow: Flow, x: Tensor, context: Tensor | None = None, seed: int = 
             found.append(model.log_prob(*entering(model, x, context)))
     spread = torch.stack(found).double().std(0)
     return spread[spread.isfinite()].mean().item() if spread.isfinite().any() else None
+
+
+def _field(flow: Flow, x: Tensor, context: Tensor | None) -> ReceptiveField:
+    assert isinstance(flow.base, Causal)
+    with settled(flow, 0):
+        start, c = entering(flow, x, context)
+        return receptive_field(flow.base, start, None if c is None else flow.embedding(c))
 
 
 @torch.no_grad()

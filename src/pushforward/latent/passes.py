@@ -18,7 +18,11 @@ def encode(flow: Flow, x: Tensor, context: Tensor | None = None, *, batch: int =
     """The latents of rows, ``(N, *shape) -> (N, *base.shape)``: ``flow.encode`` in batches, without gradient, in eval mode.
 
     x may hold whole numbers of any dtype and lie on another device. Dequantized rows are encoded from the centre of their bin.
+
+    Raises:
+        ValueError: the model has no latent (:func:`check_latent`).
     """
+    check_latent("latent", flow)
 
     def some(rows: Tensor, given: Tensor | None) -> Tensor:
         return flow.encode(*entering(flow, rows, given))
@@ -33,6 +37,13 @@ def decode(flow: Flow, z: Tensor, context: Tensor | None = None, *, batch: int =
         return flow.decode(rows, None if given is None else entering(flow, rows, given)[1])
 
     return passes(flow, some, z, context, batch)
+
+
+def check_latent(who: str, flow: Flow) -> None:
+    """Raise ValueError if a model describes whole numbers one after the other, with no latent between them and the noise."""
+    if flow.base.support.is_discrete:
+        remedy = "choose a flow, such as glow; sample --keep completes images with this one"
+        raise ValueError(f"{who}: this model draws one number after the other and has no latent; {remedy}")
 
 
 @torch.no_grad()

@@ -43,6 +43,11 @@ def sample(
         >>> sample(flow, 16, temperature=0.7).shape
         torch.Size([16, 3, 32, 32])
     """
+    if flow.base.support.is_discrete:
+        if temperature != 1:
+            raise ValueError("sample: this model draws one number after the other and has no latent to scale; leave the temperature out")
+        with settled(flow, int(torch.randint(2**31, ())) if seed is None else seed):
+            return flow.sample((n,), context)
     flat, shape = flow._flat(context)
     rows = n * math.prod(shape)
     if seed is None:

@@ -55,6 +55,12 @@ class CausalNet(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} does not define unroll")
 
+    def positions(self, x: Tensor) -> Tensor:
+        """The numbers of x by position, ``(B, D)`` or ``(B, C, *space) -> (B, c, positions)``, as :meth:`unroll` counts them."""
+        if x.dim() > 2 and not self.in_turn:
+            return x.flatten(2)
+        return x.movedim(1, -1).flatten(1).unsqueeze(1)
+
     def masked(self, context: Tensor | None = None) -> Masked | None:
         """The net as data, if it is a masked dense one."""
         return None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .image_pictures import image_figures
     from .images import extremes, sheets
     from .picture import Picture, training_pictures
+    from .pixel_pictures import bits_beside, pixel_bits
     from .plane import densities, profile, warp
     from .ranks import coverage, rank_histograms
     from .style import save
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Exhibit",
     "Picture",
+    "bits_beside",
     "conditionals",
     "contact_sheet",
     "coverage",
@@ -44,6 +46,7 @@ __all__ = [
     "missingness",
     "mixed_pairs",
     "pairs",
+    "pixel_bits",
     "profile",
     "rank_histograms",
     "reconstructions",
@@ -76,6 +79,7 @@ __getattr__ = names_of(
         "picture": "Picture training_pictures",
         "table_pictures": "table_figures",
         "contact": "contact_sheet to_bytes",
+        "pixel_pictures": "bits_beside pixel_bits",
         "plane": "densities profile warp",
         "beside": "images_beside tables_beside",
         "board": "reconstructions strips temperatures",

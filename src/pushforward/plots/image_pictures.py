@@ -11,10 +11,12 @@ import torch
 from matplotlib.figure import Figure
 
 from ..core import Flow
+from ..distributions import Causal
 from ..evaluation import entering, log_likelihood
 from .curves import likelihoods
 from .images import extremes, sheets
 from .picture import Picture
+from .pixel_pictures import pixel_figures
 from .style import bare, figure, style
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from ..evaluation import Score
 
 SIDE = 8  # images in a row of a sheet
+FEW = 16  # images that are looked at pixel by pixel
 NUMBERS = 2**19  # in the images whose likelihoods are drawn, so that large images do not take minutes
 
 EXTREMES = (
@@ -49,6 +52,9 @@ def image_figures(flow: Flow, data: Data, score: Score, training: Sequence[tuple
     if held_out is not None:
         odd = extremes(data.test.x.numpy(), held_out, *span, bits=True)
         found.append(Picture("extremes", "Most and least likely", EXTREMES, odd))
+    if isinstance(flow.base, Causal):
+        x, context = entering(flow, test.x[:FEW], None if test.context is None else test.context[:FEW])
+        found += pixel_figures(flow.base, x, None if context is None else flow.embedding(context), schema)
     if training:
         course = progress([step for step, _ in training], [path for _, path in training])
         found.append(Picture("progress", "Samples over time", TRAINING, course))

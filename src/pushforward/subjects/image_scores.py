@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from .. import plots
-from ..data import ImageSchema, read_images
+from ..core import Flow
+from ..data import ImageSchema, Rows, read_images
 from ..data.images import rows_of_images
-from ..evaluation import log_likelihood
+from ..distributions import Causal
+from ..evaluation import entering, log_likelihood, settled
 from .files import write_tables
 from .scored import Scored, rank
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ..training import Run
 
 
@@ -30,7 +35,8 @@ def score_images(
         schema: of them.
         data: the images.
         out: the table's file.
-        figure: the picture's; without it ``out`` with the ending .png, without either there is none.
+        figure: the picture's (``_pixels`` beside it shows where the bits go, of a model that draws pixel after pixel); without it ``out``
+            with the ending .png, without either there is none.
         quantiles: of the training images' log-likelihoods.
         options: of :func:`log_likelihood`.
 
@@ -57,6 +63,20 @@ def score_images(
         write_tables(out, [table])
     if picture is not None:
         plots.save(plots.extremes(rows.x.numpy(), values, schema.shape, 0.0, schema.levels - 1.0, bits=True), picture)
+        if isinstance(run.flow.base, Causal):
+            pixels = picture.with_stem(f"{picture.stem}_pixels")
+            plots.save(_pixels(run.flow, run.flow.base, rows, values, schema.levels), pixels)
     mean = float(values.mean())
     kept = table if out is None else None
     return Scored(kept, len(rows), 0, int(unusual.sum()), mean, run.flow.kind, -mean / (schema.dim * math.log(2)), picture)
+
+
+def _pixels(flow: Flow, base: Causal, rows: Rows, values: np.ndarray, levels: int) -> Figure:
+    """Where the bits of the four most and the four least likely images go."""
+    order = np.argsort(-values)
+    some = rows.pick(np.unique(np.concatenate([order[:4], order[-4:]])))
+    with settled(flow, 0), torch.no_grad():
+        x, context = entering(flow, some.x, some.context)
+        bits = plots.pixel_bits(base, x, None if context is None else flow.embedding(context))
+    at = np.argsort(bits.sum((1, 2)))
+    return plots.bits_beside(some.x.numpy()[at], bits[at], levels)

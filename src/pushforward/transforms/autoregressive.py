@@ -63,10 +63,7 @@ class Autoregressive(Transform):
         return kernels.masked(lambda *_: self._unrolled(z, context), z, net.given, net.weights, kind, whole, inverse=True)
 
     def _unrolled(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        sites = z.unsqueeze(1) if z.dim() == 2 else z.flatten(2)  # (B, c, positions)
-        if self.net.in_turn:
-            sites = sites.transpose(1, 2).flatten(1).unsqueeze(1)
-        columns = sites.permute(2, 0, 1).contiguous().unbind()  # (B, c) each
+        columns = self.net.positions(z).permute(2, 0, 1).contiguous().unbind()  # (B, c) each
         slopes: list[Tensor] = []
 
         def solve(i: int, h: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .asking import impute, nats_by_column, predict
     from .choosing import recommend
     from .comparing import gallery
+    from .completing import complete
     from .distilling import comparison, distill
     from .editing import edit
     from .fitting import fit
@@ -32,6 +33,7 @@ __all__ = [
     "Strip",
     "compare",
     "comparison",
+    "complete",
     "diagnose",
     "distill",
     "edit",
@@ -65,6 +67,7 @@ __getattr__ = names_of(
         "asking": "impute nats_by_column predict",
         "choosing": "recommend",
         "comparing": "gallery",
+        "completing": "complete",
         "distilling": "comparison distill",
         "editing": "edit",
         "fitting": "fit",

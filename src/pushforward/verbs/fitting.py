@@ -179,11 +179,12 @@ def _set_out(
     name, chosen = chosen_model(model, preset, options)
     recipe, training = signature.parse_options(chosen, MODELS[name], train)
     read = read or subject.read(request, schema)
-    recipe = subject_of(read).options(read) | recipe
+    known = signature.defaults(MODELS[name])
+    recipe = {key: value for key, value in subject_of(read).options(read).items() if key in known} | recipe
     asked = request.to_table(subject.reads)
     config = {
         "data": {"source": asked["source"], "name": read.name} | asked,
-        "model": {"name": name} | signature.defaults(MODELS[name]) | recipe,
+        "model": {"name": name} | known | recipe,
         "train": signature.defaults(train) | training | {"seed": request.seed, "time_limit": time_limit},
     }
     if begin is not None:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from torch import Tensor
 
 from .. import plots
 from ..data import DataError, ImageSchema, Rows, read_images
 from ..data.images import Images, rows_of_images
 from ..data.tables import IN_MEMORY
+from ..latent.passes import check_latent
 from ..subjects import ImageSubject
 from ..training import Run
 from .runs import data_of, load, rows_of, subject_as
@@ -52,14 +54,17 @@ class Strip:
         return self
 
 
-def image_run(who: str, run: Run | str | Path) -> tuple[Run, ImageSchema]:
+def image_run(who: str, run: Run | str | Path, latent: bool = True) -> tuple[Run, ImageSchema]:
     """A run of images and its schema.
 
     Raises:
-        ValueError: it is a run of a table.
+        ValueError: it is a run of a table, or has no latent, where one is needed.
     """
     run = load(run)
-    return run, subject_as(who, run, ImageSubject).schema
+    schema = subject_as(who, run, ImageSubject).schema
+    if latent:
+        check_latent(who, run.flow)
+    return run, schema
 
 
 def check_png(who: str, out: str | Path | None) -> None:
@@ -87,13 +92,13 @@ def labelled(run: Run, schema: ImageSchema, data: Any = None) -> tuple[Images, R
     return read, rows_of_images(read, schema)
 
 
-def from_files(run: Run, schema: ImageSchema, paths: Sequence[str | Path]) -> Rows:
-    """Image files, cut and resized to the run's shape and levels.
+def from_files(run: Run, schema: ImageSchema, paths: Sequence[str | Path], context: Tensor | None = None) -> Rows:
+    """Image files, cut and resized to the run's shape and levels; ``context`` is one row for all of them.
 
     Raises:
         DataError: a file is missing or is no image, or the run needs labels, which files have not.
     """
-    if schema.context:
+    if schema.context and context is None:
         names = ", ".join(column.name for column in schema.context)
         raise DataError(f"{run.path}: needs {names} of every image, which a file doesn't say; give images with labels as data, and rows")
     found = [Path(path) for path in paths]
@@ -101,8 +106,9 @@ def from_files(run: Run, schema: ImageSchema, paths: Sequence[str | Path]) -> Ro
     if lost:
         raise DataError(f"{lost[0]}: there is no such file; check the path")
     table = pa.table({"image": [{"bytes": path.read_bytes(), "path": str(path)} for path in found]})
-    fitting = replace(schema, size=(schema.shape[1], schema.shape[2]))
-    return rows_of_images(read_images(table, fitting), fitting)
+    fitting = replace(schema, size=(schema.shape[1], schema.shape[2]), context=[])
+    rows = rows_of_images(read_images(table, fitting), fitting)
+    return rows if context is None else Rows(rows.x, context[:1].expand(len(rows), -1))
 
 
 def chosen(who: str, rows: Rows, numbers: Sequence[int]) -> Rows:

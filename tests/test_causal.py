@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from pushforward.distributions import Causal
 from pushforward.likelihoods import DiscretizedLogisticMixture
-from pushforward.nets import MADE, CausalNet, CausalTransformer, MaskedConvNet
+from pushforward.nets import MADE, CausalNet, CausalTransformer, MaskedConvNet, WaveNet
 from pushforward.transforms import Autoregressive
 from pushforward.univariate import Affine, RationalQuadratic
 
@@ -46,8 +46,8 @@ def everything(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
     return True
 
 
-def two_back(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
-    return after[0] - before[0] <= 2
+def back(times: int) -> Callable[[tuple[int, ...], tuple[int, ...]], bool]:
+    return lambda before, after: after[0] - before[0] <= times
 
 
 def field(kernel: int, depth: int) -> Callable[[tuple[int, ...], tuple[int, ...]], bool]:
@@ -73,7 +73,9 @@ NETS: dict[str, tuple[Callable[[], CausalNet], tuple[int, ...], Positions, Calla
     "made": (lambda: MADE(5, 2, width=32, order=[2, 0, 4, 1, 3]), (5,), [(2,), (0,), (4,), (1,), (3,)], everything),
     "made-residual": (lambda: MADE(4, 3, width=32, residual=True), (4,), [(i,) for i in range(4)], everything),
     "transformer": (lambda: CausalTransformer(4, 2, width=8, heads=2, order=[3, 1, 0, 2]), (4,), [(3,), (1,), (0,), (2,)], everything),
-    "signal": (lambda: Delays(2, 5, 3), (2, 5), [(t,) for t in range(5)], two_back),
+    "signal": (lambda: Delays(2, 5, 3), (2, 5), [(t,) for t in range(5)], back(2)),
+    "wavenet": (lambda: WaveNet((2, 14), 2, width=8, depth=3), (2, 14), [(t,) for t in range(14)], back(9)),
+    "wavenet-cycles": (lambda: WaveNet((1, 12), 3, width=8, depth=2, cycles=2, skip=5), (1, 12), [(t,) for t in range(12)], back(8)),
     "image": (lambda: MaskedConvNet((2, 6, 7), 2, width=12, depth=2), (2, 6, 7), sites(6, 7), field(7, 2)),
     "image-small": (lambda: MaskedConvNet((1, 5, 8), 3, width=12, depth=1, kernel=3), (1, 5, 8), sites(5, 8), field(3, 1)),
     "image-in-turn": (

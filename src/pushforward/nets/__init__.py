@@ -14,6 +14,7 @@ from .resnet import ResNet
 from .sites import SiteHead, SiteNet
 from .subset import SubsetNet
 from .transformer import CausalTransformer
+from .wavenet import WaveNet
 
 __all__ = [
     "CausalAttention",
@@ -33,4 +34,5 @@ __all__ = [
     "SiteHead",
     "SiteNet",
     "SubsetNet",
+    "WaveNet",
 ]

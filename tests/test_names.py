@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 SOURCE = Path(__file__).parent.parent / "src" / "pushforward"
-VERBS = "diagnose edit evaluate fit interpolate load reconstruct sample"  # of the library, by what they do in the room below
+VERBS = "complete diagnose edit evaluate fit interpolate load reconstruct sample"  # of the library, by what they do in the room below
 RECIPES = "gaussian gaussian_mixture"  # and the baselines of that name
 CONSTANTS = "ENOUGH FEW FEWEST FORMATS LEAST MOST NUMBERS OPTIONS ROWS"  # of a file
 SHARED = """Kernel Kind Net Normal

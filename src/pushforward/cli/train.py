@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -50,12 +50,18 @@ def fit_command(
     valid: Annotated[str | None, typer.Option(metavar="FILE", help="Validation rows; a tenth of DATA otherwise.")] = None,
     test: Annotated[str | None, typer.Option(metavar="FILE", help="Test rows; a tenth of DATA otherwise.")] = None,
     weight: Annotated[str | None, typer.Option(metavar="NAME", help="The column of sample weights.")] = None,
-    bits: Annotated[int | None, typer.Option(metavar="N", min=1, max=8, help="Images: bits of a pixel.", show_default="8")] = None,
+    bits: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=16, help="Images: bits of a pixel; sounds: of a level.", show_default="8")
+    ] = None,
     size: Annotated[str | None, typer.Option(metavar="N|HxW", help="Images: pixels to resize to.", show_default="as they are")] = None,
     crop: Annotated[
         str | None, typer.Option(metavar="center|none|N", help="Images: what to cut out before; N centred pixels.", show_default="center")
     ] = None,
     gray: Annotated[bool, typer.Option("--gray", help="Images: drop the colours.")] = False,
+    window: Annotated[int | None, typer.Option(min=2, help="Sounds: samples of an event.", show_default="a second")] = None,
+    companding: Annotated[
+        Literal["mu-law", "linear"] | None, typer.Option(help="Sounds: the steps of levels.", show_default="mu-law")
+    ] = None,
     time_limit: Annotated[str | None, typer.Option(metavar="TIME", help="Of training, all sittings together: 90s, 2m, 1h30m.")] = None,
     seed: Annotated[int, seed_option("splits, weights and order")] = 0,
     samples: Samples = 1,
@@ -70,7 +76,7 @@ def fit_command(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No talk on stderr.")] = False,
 ) -> None:
     """Fit a flow to DATA, judge it beside baselines, write a report."""
-    from ..data import is_images
+    from ..data import is_images, is_sounds
     from ..training.processes import first
     from ..usage import remedies, usage
     from ..verbs import fit, plan, print_forecast, print_scores, results
@@ -93,13 +99,15 @@ def fit_command(
         "size": image_size(size),
         "crop": int(crop) if crop is not None and crop.isdigit() else crop,
         "gray": gray,
+        "window": window,
+        "companding": companding,
         "seed": seed,
     }
     if dry_run:
         forecast = plan(data, model, **given)
         print_json(forecast.to_json()) if as_json else print_forecast(forecast)
         return
-    usual = f"from-{start.resolve().name}" if start else "images" if is_images(data) else "table"
+    usual = f"from-{start.resolve().name}" if start else "sounds" if is_sounds(data) else "images" if is_images(data) else "table"
     run = fit(
         data,
         model,

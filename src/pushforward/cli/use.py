@@ -72,7 +72,7 @@ def compare_command(
 def sample_command(
     run: RunArgument,
     number: Annotated[
-        int | None, typer.Option("-n", "--number", min=1, help="How many, for each context.", show_default="1000; 6 with --keep")
+        int | None, typer.Option("-n", "--number", min=1, help="How many, for each context.", show_default="1000; 6 with --keep, 1 sound")
     ] = None,
     out: Out = None,
     context: Annotated[
@@ -114,7 +114,7 @@ def sample_command(
         print(f"{out}: {completed.words}")
         return
     start = conditions(given, [column.name for column in subject.columns], "--given")
-    table = sample(loaded, number or 1000, out, context=conditioned, given=start, temperature=degrees, seed=seed)
+    table = sample(loaded, number or subject.usual, out, context=conditioned, given=start, temperature=degrees, seed=seed)
     if out is None:
         pyarrow.csv.write_csv(table, sys.stdout.buffer)
     else:
@@ -157,7 +157,7 @@ def score_command(
     print(f"{scored.rows:,} rows in {out}: {figures}")
     print(f"{scored.unusual:,} unusual, less likely than all but 0.1 % of the training rows (column 'unusual')")
     if scored.figure is not None:
-        print(f"The most and the least likely images: {scored.figure}")
+        print(f"The most and the least likely: {scored.figure}")
     if scored.impossible:
         print(f"{scored.impossible:,} hold a value that can't be and have likelihood zero (column 'reason')")
     if scored.missing:

@@ -17,17 +17,17 @@ from ..shell import joined
 from ..words import listing, printable
 from .column import Column
 from .errors import DataError
-from .image_schema import ImageSchema
 from .kinds import Constant, Integer, Time
 from .restore import arrow_type
 from .schema import Schema
 from .times import EPOCHS, LENGTHS
+from .whole_schema import WholeSchema
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TRUTH = {"true": True, "yes": True, "t": True, "y": True, "1": True, "false": False, "no": False, "f": False, "n": False, "0": False}
 
 
-def context_rows(schema: Schema | ImageSchema, context: Any) -> torch.Tensor | None:
+def context_rows(schema: Schema | WholeSchema, context: Any) -> torch.Tensor | None:
     """The context's rows as numbers ``(C, K)``.
 
     In a mapping values may be text in the spellings that people use: ``2021-03-04``, ``2021-03-04T10:00:00Z`` or ``yes``.
@@ -165,7 +165,7 @@ def _time(column: Column, kind: Time, dtype: pa.DataType, value: Any) -> Any:
     return (moment - EPOCH) // timedelta(microseconds=1) * per // 10**6
 
 
-def _described(schema: Schema | ImageSchema) -> str:
+def _described(schema: Schema | WholeSchema) -> str:
     parts = []
     for column in schema.context:
         words = column.vocabulary

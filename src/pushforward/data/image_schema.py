@@ -6,21 +6,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import pyarrow as pa
-from torch import Tensor, nn
-
-from ..core import Transform
 from ..documents import validated
-from . import preprocess
 from .column import Column
 from .errors import DataError
-from .schema import VERSION, Schema, columns_from_json
+from .schema import VERSION, columns_from_json
+from .whole_schema import WholeSchema
 
 MOST = 2**28  # numbers of an image
 
 
 @dataclass(frozen=True)
-class ImageSchema:
+class ImageSchema(WholeSchema):
     """Images that a model describes: whole numbers ``0..levels-1`` of shape ``(C, H, W)``, and the labels it is conditioned on.
 
     Nothing is done to the images outside of the flow: ``layers()`` is empty, and dequantization is the first layer of each recipe.
@@ -56,41 +52,6 @@ class ImageSchema:
         channels, height, width = self.shape
         return channels * height * width
 
-    @property
-    def context_shape(self) -> int:
-        """The number of context columns; 0 without context."""
-        return len(self.context)
-
-    @property
-    def context_width(self) -> int:
-        """The number of features that the layers see of a context: one per number, one per word of a vocabulary."""
-        return sum(len(column.vocabulary) if column.vocabulary else 1 for column in self.context)
-
-    @property
-    def discrete(self) -> bool:
-        """Always: ``exp(log_prob)`` is a probability."""
-        return True
-
-    def layers(self) -> list[Transform]:
-        """None: recipes for images take the whole numbers themselves."""
-        return []
-
-    def embed(self) -> nn.Module | None:
-        """A fresh net from raw contexts ``(N, context_shape)`` to features ``(N, context_width)``; None without context."""
-        return preprocess.Embed(self.context) if self.context else None
-
-    def encode_context(self, table: Any) -> Tensor:
-        """The context of a table's rows, float64 ``(N, context_shape)``: codes of labels.
-
-        Raises:
-            DataError: a column is missing, or a label was not there in training.
-        """
-        return Schema(self.context).encode(table)[0]
-
-    def decode_context(self, context: Tensor) -> pa.Table:
-        """Context rows ``(N, context_shape)`` as a table of labels."""
-        return Schema(self.context).decode(context)
-
     def to_json(self) -> dict[str, Any]:
         """The schema as what JSON can hold, without loss; ``"data": "images"`` tells it from a table's."""
         described = asdict(replace(self, context=[])) | {"context": [column.to_json() for column in self.context]}
@@ -113,13 +74,3 @@ class ImageSchema:
         if min(sizes) < 1 or found.dim > MOST or not 2 <= found.levels <= 2**16 or not 0 <= found.shift < 8:
             raise DataError(f"not the description of images: {found.levels} levels, shape {found.shape}, size {found.size}")
         return found
-
-
-def schema_from_json(value: Mapping[str, Any]) -> Schema | ImageSchema:
-    """The schema of a table or of images, by what it says of itself.
-
-    Raises:
-        DataError: it is neither.
-    """
-    images = isinstance(value, Mapping) and value.get("data") == "images"
-    return ImageSchema.from_json(value) if images else Schema.from_json(value)

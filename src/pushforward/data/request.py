@@ -14,7 +14,8 @@ from .tables import IN_MEMORY
 _LISTS = ("columns", "exclude", "context")
 _MAPPINGS = ("kinds", "reading")
 _PLACES = ("source", "valid", "test")
-_HANDED_ON = ("columns", "exclude", "context", "kinds", "missing", "weight", "bits", "size", "crop", "gray", "reading")
+_FRAMING = ("bits", "size", "crop", "gray", "window", "companding")
+_HANDED_ON = ("columns", "exclude", "context", "kinds", "missing", "weight", "reading", *_FRAMING)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,7 @@ class Request:
         valid, test: further sources for these splits.
         seed: of the splits.
         bits, size, crop, gray: of images, as :func:`pushforward.data.load_images` takes them.
+        bits, window, companding: of sounds, as :func:`pushforward.data.load_sounds` takes them.
         reading: how text becomes values, by option.
 
     Example::
@@ -52,6 +54,8 @@ class Request:
     size: int | tuple[int, int] | None = None
     crop: str | int | None = None
     gray: bool = False
+    window: int | None = None
+    companding: str | None = None
     reading: Mapping[str, object] | None = None
 
     def __post_init__(self) -> None:

@@ -25,7 +25,7 @@ from .normalized import Normalization, check_normalized
 from .walk import LayerCheck, spread, walk
 
 if TYPE_CHECKING:
-    from ..data import ImageSchema, Rows, Schema
+    from ..data import Rows, Schema, WholeSchema
 
 ROWS_FOR_COLUMNS = 20_000
 NUMBERS = 2**14  # in the images that walk
@@ -92,7 +92,7 @@ class Diagnosis:
 def diagnose(
     flow: Flow,
     rows: Rows,
-    schema: Schema | ImageSchema | None = None,
+    schema: Schema | WholeSchema | None = None,
     n: int = 512,
     seed: int = 0,
     ranked: Calibration | None = None,
@@ -130,7 +130,7 @@ def diagnose(
     if not len(rows.x):
         raise ValueError("diagnose: expected at least one row, got none; check the split")
     order = torch.as_tensor(np.random.default_rng(seed).permutation(len(rows.x)))
-    pictures = rows.x.dim() == 4
+    pictures = rows.x.dim() > 2  # or sounds
     if pictures:
         n = min(n, max(8, NUMBERS // rows.x[0].numel()))
     x, context = rows.x[order[:n]], None if rows.context is None else rows.context[order[:n]]
@@ -155,7 +155,7 @@ def diagnose(
         found += of_mass(report.normalization)
     if pictures:
         found += of_images(steps.z, len(x), isinstance(flow.base, Causal))
-    if pictures and isinstance(flow.base, Causal):
+    if x.dim() == 4 and isinstance(flow.base, Causal):
         report.reads = _field(flow, x, context)
         found.append(report.reads.finding())
     if rows.x.dim() == 2:
@@ -201,14 +201,14 @@ def _field(flow: Flow, x: Tensor, context: Tensor | None) -> ReceptiveField:
 
 
 @torch.no_grad()
-def _whole(flow: Flow, x: Tensor, context: Tensor | None, schema: Schema | ImageSchema | None) -> tuple[float, int, float]:
+def _whole(flow: Flow, x: Tensor, context: Tensor | None, schema: Schema | WholeSchema | None) -> tuple[float, int, float]:
     """The error of ``decode(encode(x))``; in how many rows a whole number changed, and by how much at most."""
     if flow.transform.stochastic_inverse:
         return math.nan, 0, 0.0
     with settled(flow, 0):
         start, c = entering(flow, x, context)
         back = flow.decode(flow.encode(start, c), c)
-    if x.dim() == 4:
+    if x.dim() > 2:
         off = (back - start).abs().flatten(1)
         return spread(back - start, start), int((off > 0).any(1).sum()), off.max().item()
     discrete = [i for i, column in enumerate(cast("Schema", schema).columns) if column.discrete] if schema else []

@@ -15,7 +15,7 @@ from ..transforms import Dequantize
 from .scores import Score, summarize
 
 if TYPE_CHECKING:
-    from ..data import ImageSchema, Rows, Schema
+    from ..data import Rows, Schema, WholeSchema
 
 AT_ONCE = 2**18  # numbers that go through a flow at a time, so that memory does not grow with the size of an image
 
@@ -26,7 +26,7 @@ def evaluate(
     *,
     samples: int = 1,
     batch: int = 4096,
-    schema: Schema | ImageSchema | None = None,
+    schema: Schema | WholeSchema | None = None,
     name: str = "flow",
     train_seconds: float | None = None,
     seed: int = 0,

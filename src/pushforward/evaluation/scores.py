@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from ..data import ImageSchema, Schema
+    from ..data import Schema, WholeSchema
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def summarize(
     kind: str = "exact",
     samples: int = 1,
     dim: int = 1,
-    schema: Schema | ImageSchema | None = None,
+    schema: Schema | WholeSchema | None = None,
     weight: Tensor | None = None,
     train_seconds: float | None = None,
     how: str = "",

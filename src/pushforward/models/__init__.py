@@ -26,6 +26,7 @@ from .real_nvp_image import real_nvp_image
 from .sos import sos
 from .sylvester import sylvester
 from .umnn import umnn
+from .wavenet import wavenet
 
 VECTOR_MODELS: dict[str, Callable[..., Flow]] = {  # rows of a table, shape (D,)
     f.__name__: f
@@ -34,12 +35,14 @@ VECTOR_MODELS: dict[str, Callable[..., Flow]] = {  # rows of a table, shape (D,)
 PIXEL_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (made_image, pixel_cnn)}  # images, pixel by pixel: no latent
 IMAGE_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (flow_pp, glow, real_nvp_image)} | PIXEL_MODELS  # (C, H, W)
 TABLE_MODELS: dict[str, Callable[..., Flow]] = {"any_order": any_order}  # rows as they are: words, whole numbers, gaps
-MODELS = VECTOR_MODELS | TABLE_MODELS | IMAGE_MODELS
+SOUND_MODELS: dict[str, Callable[..., Flow]] = {"wavenet": wavenet}  # signals, shape (C, T)
+MODELS = VECTOR_MODELS | TABLE_MODELS | IMAGE_MODELS | SOUND_MODELS
 
 __all__ = [
     "IMAGE_MODELS",
     "MODELS",
     "PIXEL_MODELS",
+    "SOUND_MODELS",
     "TABLE_MODELS",
     "VECTOR_MODELS",
     "any_order",
@@ -63,4 +66,5 @@ __all__ = [
     "sos",
     "sylvester",
     "umnn",
+    "wavenet",
 ]

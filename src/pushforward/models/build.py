@@ -12,18 +12,19 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_buffer_registration_hook, register_module_parameter_registration_hook
 
 from ..core import Flow
-from . import IMAGE_MODELS, MODELS, TABLE_MODELS
+from . import IMAGE_MODELS, MODELS, SOUND_MODELS, TABLE_MODELS, VECTOR_MODELS
 
 if TYPE_CHECKING:
-    from ..data import ImageSchema, Schema
+    from ..data import Schema
+    from ..data.whole_schema import WholeSchema
 
 USUAL = 1024  # widths, steps and bins up to here make no layer that is dangerous by itself
 
 
-def build(config: Mapping[str, Mapping[str, Any]], schema: Schema | ImageSchema, most: int | None = None) -> Flow:
+def build(config: Mapping[str, Mapping[str, Any]], schema: Schema | WholeSchema, most: int | None = None) -> Flow:
     """The flow that a configuration describes: the recipe's layers behind the data's own preprocessing.
 
-    A recipe for images takes the whole numbers themselves, and gets their levels.
+    A recipe for images or sounds takes the whole numbers themselves, and gets their levels.
 
     Arguments:
         config: its ``model`` table holds the recipe's ``name`` and options.
@@ -37,13 +38,16 @@ def build(config: Mapping[str, Mapping[str, Any]], schema: Schema | ImageSchema,
     name = options.pop("name")
     if name not in MODELS:
         raise ValueError(f"build: expected a model among {', '.join(MODELS)}, got {name!r}")
-    pictures = len(schema.shape) > 1
-    if pictures != (name in IMAGE_MODELS):
-        fitting = [key for key in MODELS if (key in IMAGE_MODELS) == pictures]
-        what = f"images of shape {tuple(schema.shape)}" if pictures else f"rows of {schema.shape[0]} columns"
+    shape = tuple(schema.shape)
+    what, fitting = {
+        1: (f"rows of {shape[0]} columns", VECTOR_MODELS | TABLE_MODELS),
+        2: (f"sounds of shape {shape}", SOUND_MODELS),
+        3: (f"images of shape {shape}", IMAGE_MODELS),
+    }[len(shape)]
+    if name not in fitting:
         raise ValueError(f"build: {name} is not a model of {what}; choose one of {', '.join(fitting)}")
-    if pictures:
-        options["levels"] = cast("ImageSchema", schema).levels
+    if len(shape) > 1:
+        options["levels"] = cast("WholeSchema", schema).levels
     if most is None:
         return _assemble(name, options, schema)
     largest = max((value for value in options.values() if isinstance(value, int)), default=0)
@@ -56,7 +60,7 @@ def build(config: Mapping[str, Mapping[str, Any]], schema: Schema | ImageSchema,
         return _assemble(name, options, schema)
 
 
-def _assemble(name: str, options: Mapping[str, Any], schema: Schema | ImageSchema) -> Flow:
+def _assemble(name: str, options: Mapping[str, Any], schema: Schema | WholeSchema) -> Flow:
     if name in TABLE_MODELS:  # they take the numbers as they are
         supports = [column.kind.support() for column in cast("Schema", schema).columns]
         flow = TABLE_MODELS[name](schema.shape, supports, context=schema.context_width, **options)

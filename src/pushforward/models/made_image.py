@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..core import Flow
 from ..nets import MADE, Flattened
-from .pixels import Pixel, causal_image
+from .pixels import Level, causal_image
 from .recipe import recipe
 
 
@@ -17,7 +17,7 @@ def made_image(
     levels: int = 2,
     width: int = 1024,
     depth: int = 1,
-    pixel: Pixel = "auto",
+    pixel: Level = "auto",
     components: int = 5,
     context: int = 0,
 ) -> Flow:

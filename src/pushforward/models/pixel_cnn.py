@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..core import Flow
 from ..nets import MaskedConvNet
-from .pixels import Pixel, causal_image
+from .pixels import Level, causal_image
 from .recipe import recipe
 
 
@@ -18,7 +18,7 @@ def pixel_cnn(
     width: int = 64,
     depth: int = 8,
     kernel: int = 7,
-    pixel: Pixel = "auto",
+    pixel: Level = "auto",
     components: int = 5,
     dropout: float = 0.0,
     context: int = 0,

@@ -11,19 +11,18 @@ from ..likelihoods import Bernoulli, Categorical, DiscretizedLogisticMixture, Li
 from ..nets import CausalNet
 from .images import image
 
-Pixel = Literal["auto", "categorical", "mixture"]
-FEW_LEVELS = 32  # up to which each level has a probability of its own, unless asked otherwise
+Level = Literal["auto", "categorical", "mixture"]
+ONE_BY_ONE = 32  # up to which each level has a probability of its own, unless asked otherwise
 
 
-def spread(shape: Sequence[int], levels: int, pixel: Pixel, components: int) -> tuple[Likelihood, bool]:
-    """The likelihood of a pixel, and whether its net has to take the channels of a site in turn.
+def spread(channels: int, levels: int, level: Level, components: int, few: int = ONE_BY_ONE) -> tuple[Likelihood, bool]:
+    """The likelihood of a number with so many levels, and whether its net has to take the channels of a site in turn.
 
-    ``"auto"``: bits where there are two levels, a probability for each of few, else a mixture of discretized logistics.
+    ``"auto"``: bits where there are two levels, a probability for each of ``few``, else a mixture of discretized logistics.
     """
-    channels, *_ = image(shape)
     if levels == 2:
         return Bernoulli(), channels > 1
-    if pixel == "categorical" or (pixel == "auto" and levels <= FEW_LEVELS):
+    if level == "categorical" or (level == "auto" and levels <= few):
         return Categorical(levels), channels > 1
     return DiscretizedLogisticMixture(levels, components, channels=channels), False
 
@@ -33,10 +32,10 @@ def causal_image(
     net: Callable[[int, bool], CausalNet],
     *,
     levels: int,
-    pixel: Pixel = "auto",
+    pixel: Level = "auto",
     components: int = 5,
     context: int = 0,
 ) -> Flow:
     """A flow without layers over ``p(x) = prod_i p(x_i | x_{<i})``, with ``net(params, in_turn)`` for its parameters."""
-    likelihood, in_turn = spread(shape, levels, pixel, components)
+    likelihood, in_turn = spread(image(shape)[0], levels, pixel, components)
     return Flow(Causal(likelihood, net(likelihood.params, in_turn), shape, context), context=context)

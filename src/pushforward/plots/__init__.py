@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .pixel_pictures import bits_beside, pixel_bits
     from .plane import densities, profile, warp
     from .ranks import coverage, rank_histograms
+    from .sound_pictures import sound_figures, waveforms
     from .style import save
     from .table_pictures import table_figures
     from .tables import pairs, telling, uniformity
@@ -53,6 +54,7 @@ __all__ = [
     "save",
     "score_dots",
     "sheets",
+    "sound_figures",
     "strips",
     "table_figures",
     "tables_beside",
@@ -63,6 +65,7 @@ __all__ = [
     "uniformity",
     "wall",
     "warp",
+    "waveforms",
 ]
 
 # file -> what it gives; the same list as above, for the interpreter
@@ -83,6 +86,7 @@ __getattr__ = names_of(
         "plane": "densities profile warp",
         "beside": "images_beside tables_beside",
         "board": "reconstructions strips temperatures",
+        "sound_pictures": "sound_figures waveforms",
         "style": "save",
         "histograms": "conditionals marginals",
         "tables": "pairs telling uniformity",

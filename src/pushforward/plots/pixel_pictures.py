@@ -26,7 +26,7 @@ SHOWN, MOMENTS = 8, 7
 
 WHERE = "Images, and below each the bits that its pixels cost, given those before them: surprises are dear, plain ground is nearly free."
 FIELD = "What the distribution of the pixel in the frame depends on: gradients of its parameters. Crosses: never read, though it may be."
-ORDER = "A sample as it is drawn: each pixel from its distribution given those before it."
+TURN_BY_TURN = "A sample as it is drawn: each pixel from its distribution given those before it."
 
 
 def pixel_figures(base: Causal, x: Tensor, context: Tensor | None, schema: ImageSchema) -> list[Picture]:
@@ -40,7 +40,7 @@ def pixel_figures(base: Causal, x: Tensor, context: Tensor | None, schema: Image
     return [
         Picture("bits", "Bits of each pixel", WHERE, bits_beside(some.cpu().numpy(), bits, schema.levels)),
         Picture("field", "What a pixel reads", reads, field_figure(field)),
-        Picture("order", "A sample, pixel by pixel", ORDER, drawing(one.cpu().numpy(), base.order.cpu().numpy(), schema.levels)),
+        Picture("order", "A sample, pixel by pixel", TURN_BY_TURN, drawing(one.cpu().numpy(), base.order.cpu().numpy(), schema.levels)),
     ]
 
 

@@ -35,7 +35,7 @@ class ImageSubject(Subject[ImageSchema]):
 
     reads = ("context", "seed", "bits", "size", "crop", "gray", "valid", "test")
     foreign = "tables, and these are images"
-    noun = "images"
+    noun = plural = "images"
     purpose = "draws images, so give a run of images"
     nowhere = "images need a place to go; give -o samples.png, .npy, .npz, .parquet or a folder"
     example = Example("FOLDER", "folder", 64, "samples.png")

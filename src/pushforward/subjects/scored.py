@@ -22,8 +22,8 @@ class Scored:
         unusual: how many are less likely than all but 0.1 % of the training rows.
         nats: mean log-likelihood of the possible rows that have figures; NaN if there are none.
         kind: "exact", "bound" or "estimate".
-        bits_per_dim: of images, the mean.
-        figure: the picture of the most and the least likely images, if one was written.
+        bits_per_dim: of images and sounds, the mean.
+        figure: the picture of the most and the least likely images or sounds, if one was written.
         impossible: how many of the unusual rows have a value that can't be, and so a likelihood of zero.
     """
 

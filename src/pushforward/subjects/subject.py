@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 import numpy as np
 
 from ..core import Flow
-from ..data import Column, Data, ImageSchema, Rows, Schema
+from ..data import Column, Data, ImageSchema, Rows, Schema, SoundSchema
 from ..data.request import Request
 from .scored import Scored
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..training import Run
     from .watching import TrainingSheets
 
-S = TypeVar("S", Schema, ImageSchema)
+S = TypeVar("S", Schema, ImageSchema, SoundSchema)
 Choice = tuple[str | None, str | None, str]  # a model or else a preset, and why
 
 
@@ -53,18 +53,22 @@ class Subject(ABC, Generic[S]):
         reads: the fields of a :class:`Request` that concern it.
         foreign: what the others are about, and what this is, in an error.
         noun: what a run was fitted to, in an error.
+        plural: what a model is of.
         purpose: what a verb does that is there for this kind only, and the remedy.
         nowhere: why samples can't be printed; empty if they can.
         example: for printed commands.
+        usual: how many samples are drawn where nobody says.
         schema: of the data.
     """
 
     reads: ClassVar[tuple[str, ...]]
     foreign: ClassVar[str]
     noun: ClassVar[str]
+    plural: ClassVar[str]
     purpose: ClassVar[str]
     nowhere: ClassVar[str]
     example: ClassVar[Example]
+    usual: ClassVar[int] = 1000
 
     def __init__(self, schema: S):
         self.schema: S = schema

@@ -42,6 +42,7 @@ class TableSubject(Subject[Schema]):
     reads = ("columns", "exclude", "context", "kinds", "missing", "reading", "seed", "weight", "valid", "test")
     foreign = "images, and this is a table"
     noun = "a table"
+    plural = "tables"
     purpose = "asks about columns, so give a run of a table"
     nowhere = ""
     example = Example("TABLE.parquet", "mine.parquet", 1000, "samples.parquet")

@@ -24,7 +24,7 @@ from .directory import Config, Directory
 from .lock import LOCK, occupants, reserve
 
 if TYPE_CHECKING:
-    from ..data import ImageSchema, Schema
+    from ..data import Schema, WholeSchema
     from ..data.request import Request
 
 
@@ -49,12 +49,12 @@ class Run(Directory):
         torch.Size([5, 64])
     """
 
-    def __init__(self, path: str | Path, config: Config, schema: Schema | ImageSchema):
+    def __init__(self, path: str | Path, config: Config, schema: Schema | WholeSchema):
         super().__init__(path, config)
         self.schema = schema
 
     @classmethod
-    def create(cls, path: str | Path, config: Config, schema: Schema | ImageSchema, overwrite: bool = False) -> Run:
+    def create(cls, path: str | Path, config: Config, schema: Schema | WholeSchema, overwrite: bool = False) -> Run:
         """A new directory; options that are ``None`` are left out of its config.toml.
 
         Raises:

@@ -19,7 +19,7 @@ from ..training import Run
 from .image_rows import Strip, check_png, from_files, image_run, images_of, label_words, some
 
 PARTS = {"half": 2, "third": 3, "quarter": 4}
-SHOWN = 6  # of the run's own images, where none is given
+OWN = 6  # of the run's own images, where none is given
 
 
 def complete(
@@ -64,7 +64,7 @@ def complete(
         shown = from_files(run, schema, images, context_rows(schema, context))
     else:
         source = images_of(run)
-        shown = source.pick(np.asarray(some(source, SHOWN, seed)))
+        shown = source.pick(np.asarray(some(source, OWN, seed)))
     mask = (torch.arange(height) < rows)[:, None].expand(channels, height, width)
     x, given = entering(run.flow, shown.x, shown.context)
     drawn = []

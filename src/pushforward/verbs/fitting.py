@@ -48,6 +48,8 @@ def fit(
     size: int | tuple[int, int] | None = None,
     crop: str | int | None = None,
     gray: bool = False,
+    window: int | None = None,
+    companding: str | None = None,
     time_limit: float | str | None = None,
     seed: int = 0,
     samples: int = 1,
@@ -73,6 +75,7 @@ def fit(
         columns, context, kinds, missing, reading, valid, test, weight, exclude: as :func:`pushforward.data.load` takes them; missing
             values are kept by default, which asks for a model that can take them (``any_order``), and "drop" drops such rows.
         bits, size, crop, gray: of images, as :func:`pushforward.data.load_images` takes them, with context, valid and test.
+        bits, window, companding: of sounds, as :func:`pushforward.data.load_sounds` takes them, likewise.
         time_limit: of training, in seconds or as "2m"; the schedule is fitted to it. With ``resume``, in all, what is trained included.
         seed: of splits, initial weights, order of rows and noise.
         samples: K, passes averaged for each row where the likelihood is not exact.
@@ -120,6 +123,8 @@ def fit(
         size=size,
         crop=crop,
         gray=gray,
+        window=window,
+        companding=companding,
     )
     with holding(out, overwrite, resume) as run:
         if start is None and run is not None and not run.state.exists():  # killed before its first checkpoint

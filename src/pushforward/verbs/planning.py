@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from .. import options as signature
-from ..data import ImageSchema, Reading, Schema
+from ..data import Reading, Schema, WholeSchema
 from ..data.request import Request
 from ..models import MODELS
 from ..models.build import build
@@ -85,6 +85,8 @@ def plan(
     size: int | tuple[int, int] | None = None,
     crop: str | int | None = None,
     gray: bool = False,
+    window: int | None = None,
+    companding: str | None = None,
     seed: int = 0,
     devices: Sequence[int] = (1, 8, 64),
     utilization: float = 0.3,
@@ -97,7 +99,7 @@ def plan(
 
     Arguments:
         data, model, preset, options: as in :func:`fit`, and so the rest: columns, context, kinds, missing, valid, test, weight,
-            exclude, bits, size, crop, gray, seed.
+            exclude, bits, size, crop, gray, window, companding, seed.
         devices: numbers of devices to tell the hours for.
         utilization: the share of the peak that is reached; 0.3 is usual for convolutions of this kind in bfloat16.
 
@@ -128,6 +130,8 @@ def plan(
         size=size,
         crop=crop,
         gray=gray,
+        window=window,
+        companding=companding,
     )
     subject = subject_for(request, model_name(model, preset))
     subject.check(request)
@@ -219,7 +223,7 @@ def print_forecast(forecast: Forecast) -> None:
         console.print(f"Note: {note}.")
 
 
-def _counted(name: str, recipe: Mapping[str, Any], schema: Schema | ImageSchema) -> Budget:
+def _counted(name: str, recipe: Mapping[str, Any], schema: Schema | WholeSchema) -> Budget:
     """The budget of a recipe for data of this schema."""
     with torch.device("meta"):
         flow = build({"model": {"name": name, **recipe}}, schema).to("meta")  # statistics of columns are made elsewhere

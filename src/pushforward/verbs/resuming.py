@@ -14,7 +14,7 @@ import torch
 
 from .. import options as signature
 from ..core import Flow
-from ..data import Data, ImageSchema, Schema
+from ..data import Data, Schema, WholeSchema
 from ..models.build import build
 from ..subjects import subject_of
 from ..training import History, Run
@@ -61,7 +61,7 @@ def create(out: str | Path | None, config: Config, data: Data, overwrite: bool) 
     return run
 
 
-def untrained(config: Config, schema: Schema | ImageSchema, start: Run | None = None) -> Flow:
+def untrained(config: Config, schema: Schema | WholeSchema, start: Run | None = None) -> Flow:
     """The flow of a run before training, the same for the same seed; with ``start``, it has that run's weights.
 
     Raises:

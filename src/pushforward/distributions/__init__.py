@@ -6,8 +6,9 @@ from .beta import Beta
 from .causal import Causal
 from .given import Free, Given
 from .mixture import GaussianMixture
+from .multiscale import Multiscale
 from .normal import Normal
 from .student import StudentT
 from .uniform import Uniform
 
-__all__ = ["AnyOrder", "Beta", "Causal", "Free", "FromTorch", "GaussianMixture", "Given", "Normal", "StudentT", "Uniform"]
+__all__ = ["AnyOrder", "Beta", "Causal", "Free", "FromTorch", "GaussianMixture", "Given", "Multiscale", "Normal", "StudentT", "Uniform"]

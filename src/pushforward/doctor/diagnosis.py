@@ -154,7 +154,7 @@ def diagnose(
         report.normalization = check_normalized(flow, one, seed=seed)
         found += of_mass(report.normalization)
     if pictures:
-        found += of_images(steps.z, len(x), isinstance(flow.base, Causal))
+        found += of_images(steps.z, len(x), flow.base.support.is_discrete)
     if x.dim() == 4 and isinstance(flow.base, Causal):
         report.reads = _field(flow, x, context)
         found.append(report.reads.finding())

@@ -15,6 +15,7 @@ from .iaf import iaf
 from .made_image import made_image
 from .maf import maf
 from .mixture_cdf import mixture_cdf
+from .multiscale_pixel_cnn import multiscale_pixel_cnn
 from .naf import naf
 from .nice import nice
 from .nsf import nsf
@@ -32,7 +33,9 @@ VECTOR_MODELS: dict[str, Callable[..., Flow]] = {  # rows of a table, shape (D,)
     f.__name__: f
     for f in (bnaf, gaussian, gaussian_mixture, iaf, maf, mixture_cdf, naf, nice, nsf, planar, radial, real_nvp, sos, sylvester, umnn)
 }
-PIXEL_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (made_image, pixel_cnn)}  # images, pixel by pixel: no latent
+PIXEL_MODELS: dict[str, Callable[..., Flow]] = {  # images, pixel by pixel: whole numbers, no latent
+    f.__name__: f for f in (made_image, multiscale_pixel_cnn, pixel_cnn)
+}
 IMAGE_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (flow_pp, glow, real_nvp_image)} | PIXEL_MODELS  # (C, H, W)
 TABLE_MODELS: dict[str, Callable[..., Flow]] = {"any_order": any_order}  # rows as they are: words, whole numbers, gaps
 SOUND_MODELS: dict[str, Callable[..., Flow]] = {"wavenet": wavenet}  # signals, shape (C, T)
@@ -55,6 +58,7 @@ __all__ = [
     "made_image",
     "maf",
     "mixture_cdf",
+    "multiscale_pixel_cnn",
     "naf",
     "nice",
     "nsf",

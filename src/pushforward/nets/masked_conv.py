@@ -75,7 +75,7 @@ class MaskedConvNet(SiteNet):
         self.blocks = nn.ModuleList(MaskedBlock(width, dropout) for _ in range(depth))  # type: ignore[assignment]
 
     def features(self, x: Tensor, given: Tensor | None) -> Tensor:
-        h = self.first(channels_last(x))
+        h = channels_last(self.first(x))  # of one channel alone it would not come out so
         if self.embed is not None:
             h = h + self.embed(given)
         for block in self.blocks:

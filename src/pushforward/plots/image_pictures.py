@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 
 from ..core import Flow
-from ..distributions import Causal
+from ..distributions import Causal, Multiscale
 from ..evaluation import entering, log_likelihood
 from .curves import likelihoods
 from .images import extremes, sheets
@@ -52,7 +52,7 @@ def image_figures(flow: Flow, data: Data, score: Score, training: Sequence[tuple
     if held_out is not None:
         odd = extremes(data.test.x.numpy(), held_out, *span, bits=True)
         found.append(Picture("extremes", "Most and least likely", EXTREMES, odd))
-    if isinstance(flow.base, Causal):
+    if isinstance(flow.base, Causal | Multiscale):
         x, context = entering(flow, test.x[:FEW], None if test.context is None else test.context[:FEW])
         found += pixel_figures(flow.base, x, None if context is None else flow.embedding(context), schema)
     if training:

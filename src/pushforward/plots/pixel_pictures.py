@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from ..distributions import Causal
+from ..distributions import Causal, Multiscale
 from ..doctor.field import ReceptiveField, receptive_field
 from .board import strips
 from .images import sheet_of
@@ -29,23 +29,26 @@ FIELD = "What the distribution of the pixel in the frame depends on: gradients o
 TURN_BY_TURN = "A sample as it is drawn: each pixel from its distribution given those before it."
 
 
-def pixel_figures(base: Causal, x: Tensor, context: Tensor | None, schema: ImageSchema) -> list[Picture]:
+def pixel_figures(base: Causal | Multiscale, x: Tensor, context: Tensor | None, schema: ImageSchema) -> list[Picture]:
     """Of a model and some test images with their embedded contexts; a sample is drawn from the global generator."""
     with torch.no_grad():
         some = x[:SHOWN]
         bits = pixel_bits(base, some, None if context is None else context[:SHOWN])
         one = base.sample((), None if context is None else context[:1]).reshape(1, *schema.shape)
-    field = receptive_field(base, x, context)
-    reads = f"{FIELD} {field.words()[0].upper()}{field.words()[1:]}."
-    return [
+    drawn = drawing(one.cpu().numpy(), base.order.cpu().numpy(), schema.levels)
+    found = [
         Picture("bits", "Bits of each pixel", WHERE, bits_beside(some.cpu().numpy(), bits, schema.levels)),
-        Picture("field", "What a pixel reads", reads, field_figure(field)),
-        Picture("order", "A sample, pixel by pixel", TURN_BY_TURN, drawing(one.cpu().numpy(), base.order.cpu().numpy(), schema.levels)),
+        Picture("order", "A sample as it is drawn", TURN_BY_TURN, drawn),
     ]
+    if isinstance(base, Causal):
+        field = receptive_field(base, x, context)
+        reads = f"{FIELD} {field.words()[0].upper()}{field.words()[1:]}."
+        found.insert(1, Picture("field", "What a pixel reads", reads, field_figure(field)))
+    return found
 
 
 @torch.no_grad()
-def pixel_bits(base: Causal, x: Tensor, context: Tensor | None = None) -> np.ndarray:
+def pixel_bits(base: Causal | Multiscale, x: Tensor, context: Tensor | None = None) -> np.ndarray:
     """``-log2 p(x_i | x_{<i})`` of each site, its channels added up, ``(B, C, H, W) -> (B, H, W)``."""
     return (-base.terms(x, context).sum(1) / math.log(2)).cpu().numpy()
 

@@ -14,7 +14,7 @@ from .. import plots
 from ..core import Flow
 from ..data import ImageSchema, Rows, read_images
 from ..data.images import rows_of_images
-from ..distributions import Causal
+from ..distributions import Causal, Multiscale
 from ..evaluation import entering, log_likelihood, settled
 from .files import write_tables
 from .scored import Scored, rank
@@ -63,7 +63,7 @@ def score_images(
         write_tables(out, [table])
     if picture is not None:
         plots.save(plots.extremes(rows.x.numpy(), values, schema.shape, 0.0, schema.levels - 1.0, bits=True), picture)
-        if isinstance(run.flow.base, Causal):
+        if isinstance(run.flow.base, Causal | Multiscale):
             pixels = picture.with_stem(f"{picture.stem}_pixels")
             plots.save(_pixels(run.flow, run.flow.base, rows, values, schema.levels), pixels)
     mean = float(values.mean())
@@ -71,7 +71,7 @@ def score_images(
     return Scored(kept, len(rows), 0, int(unusual.sum()), mean, run.flow.kind, -mean / (schema.dim * math.log(2)), picture)
 
 
-def _pixels(flow: Flow, base: Causal, rows: Rows, values: np.ndarray, levels: int) -> Figure:
+def _pixels(flow: Flow, base: Causal | Multiscale, rows: Rows, values: np.ndarray, levels: int) -> Figure:
     """Where the bits of the four most and the four least likely images go."""
     order = np.argsort(-values)
     some = rows.pick(np.unique(np.concatenate([order[:4], order[-4:]])))

@@ -15,6 +15,7 @@ from pushforward import verbs
 from pushforward.cli import main
 from pushforward.doctor.field import receptive_field
 from pushforward.models import made_image, pixel_cnn
+from pushforward.models.build import build
 from pushforward.plots import pixel_bits
 
 TINY = ["model.width=8", "model.depth=1", "model.kernel=3", "train.steps=4"]
@@ -143,3 +144,11 @@ def test_refuses_in_one_sentence(run, arguments, words, capsys):
     assert end.value.code == 2
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1, error
+
+
+def test_a_wide_net_is_no_larger_than_its_file():
+    """Masks between hidden layers are not made where there is one layer: a run of 2,000 units loads within the bound of its own numbers."""
+    schema = pf.data.ImageSchema((1, 8, 8), levels=2)
+    config = {"model": {"name": "made_image", "width": 2000}}
+    numbers = sum(parameter.numel() for parameter in build(config, schema).parameters())
+    assert build(config, schema, most=numbers).shape == (1, 8, 8)

@@ -76,7 +76,8 @@ class MADE(CausalNet):
         seen = torch.arange(dim - 1)[None] < degree[:, None]
         self.register_buffer("seen", torch.tensor(self.order[:-1], dtype=torch.long), persistent=False)
         self.register_buffer("mask_in", seen.to(self.first.weight.dtype), persistent=False)
-        self.register_buffer("mask_hidden", (degree[None] <= degree[:, None]).to(self.first.weight.dtype), persistent=False)
+        square = degree[None] <= degree[:, None] if hidden else degree.new_zeros(0, 0)  # of many units as large as all else
+        self.register_buffer("mask_hidden", square.to(self.first.weight.dtype), persistent=False)
         mask_out = (degree[None] <= position[:, None]).to(self.first.weight.dtype).repeat(params, 1)
         self.register_buffer("mask_out", mask_out, persistent=False)
 

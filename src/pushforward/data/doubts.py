@@ -16,6 +16,7 @@ FEWEST = 20  # but not below this many rows
 SAME = 0.995  # correlation from which two columns nearly determine each other
 SAMPLED = 50_000  # rows that correlations are taken over, or fewer
 NUMBERS, LEAST_ROWS = 2**22, 1_000  # numbers of these rows, but so many rows
+PAIRS = 8  # that are named
 DETERMINED = 1e-4  # variance of a column given the others, as a share of its own
 
 WARNING = "Warning: "  # what a doubtful note begins with
@@ -90,15 +91,13 @@ def _alike(columns: Sequence[Column], x: np.ndarray) -> list[str]:
         return notes
     ranks = x[:, first].argsort(0, kind="stable").argsort(0).astype(np.float64)
     correlation = np.triu(np.maximum(_correlation(x[:, first]), _correlation(ranks)), 1)
-    pairs = np.argwhere(correlation > SAME)
-    close = [
-        f"{columns[a].name} and {columns[b].name} (correlation {r:.4f})"
-        for a, b, r in ((first[a], first[b], correlation[a, b]) for a, b in pairs)
-        if not (columns[a].discrete and columns[b].discrete)
-    ]
-    if close:
-        notes.append(f"{WARNING}columns that nearly determine each other: {listing(close)}: expect a high and fragile likelihood.")
-    paired = {i for group in groups for i in group} | {first[i] for pair in pairs for i in pair}
+    whole = np.array([columns[i].discrete for i in first])
+    close = np.argwhere((correlation > SAME) & ~(whole[:, None] & whole))
+    if len(close):
+        shown = [f"{columns[first[a]].name} and {columns[first[b]].name} (correlation {correlation[a, b]:.4f})" for a, b in close[:PAIRS]]
+        more = f" and {len(close) - PAIRS:,} more" if len(close) > PAIRS else ""
+        notes.append(f"{WARNING}columns that nearly determine each other: {listing(shown)}{more}: expect a high and fragile likelihood.")
+    paired = {i for group in groups for i in group} | {first[i] for i in np.unique(np.argwhere(correlation > SAME))}
     combined = [columns[i].name for i in _combined(x, [i for i in varying if i not in paired]) if not columns[i].discrete]
     if combined:
         notes.append(f"{WARNING}columns that are nearly sums of others: {listing(combined)}: expect a high and fragile likelihood.")

@@ -31,7 +31,7 @@ def mixed_table(rows: int = 600) -> pa.Table:
 
 
 def mixed_data(rows: int = 600, **options):
-    return load(mixed_table(rows), missing="keep", **options)
+    return load(mixed_table(rows), **{"missing": "keep"} | options)
 
 
 def started(data, **options):

@@ -118,15 +118,15 @@ def test_favourite_values_keep_their_shares(layer):
         assert abs((x[:, i] == value).double().mean() - (drawn[:, i] == value).double().mean()) < 0.03, name
 
 
-def tiny(context: int = 0, perturbed: bool = True) -> tuple[Flow, Tensor]:
+def tiny(context: int = 0, perturbed: bool = True, ignorable: bool = False, orders: int = 1) -> tuple[Flow, Tensor]:
     """Three columns of 3, 4 and 2 levels, the last with gaps, in float64."""
     torch.manual_seed(0)
     supports = [
         Support(whole=True, low=0, high=2),
         Support(ordered=False, whole=True, low=0, high=3),
-        Support(whole=True, low=0, high=1, missing=True),
+        Support(whole=True, low=0, high=1, missing=True, ignorable=ignorable),
     ]
-    flow = any_order((3,), supports, cells=2, fine=2, width=16, depth=1, rank=4, context=context).double()
+    flow = any_order((3,), supports, cells=2, fine=2, width=16, depth=1, rank=4, orders=orders, context=context).double()
     draw = np.random.default_rng(0)
     x = torch.from_numpy(np.stack([draw.integers(0, n, 400) for n in (3, 4, 2)], 1)).double()
     x[::5, 2] = torch.nan
@@ -142,9 +142,10 @@ def everything() -> Tensor:
     return torch.tensor(list(itertools.product([0.0, 1, 2], [0.0, 1, 2, 3], [0.0, 1, torch.nan])), dtype=torch.float64)
 
 
+@pytest.mark.parametrize("orders", [1, 4])
 @pytest.mark.parametrize("context", [0, 2])
-def test_probabilities_sum_to_one(context):
-    flow, _ = tiny(context)
+def test_probabilities_sum_to_one(context, orders):
+    flow, _ = tiny(context, orders=orders)
     given = torch.randn(1, context).double().expand(36, -1) if context else None
     assert flow.kind == "exact"
     torch.testing.assert_close(flow.log_prob(everything(), given).exp().sum().item(), 1.0, atol=1e-9, rtol=0)
@@ -159,14 +160,17 @@ def test_it_starts_as_independent_columns():
     torch.testing.assert_close(flow.log_prob(every), shares, atol=1e-5, rtol=1e-5)
 
 
-def test_chain_rule_and_conditionals():
-    """p(a, b) = p(a) p(b | a) in the model's own order, and every conditional sums to 1."""
-    flow, _ = tiny()
+@pytest.mark.parametrize("orders", [1, 4])
+def test_chain_rule_and_conditionals(orders):
+    """p(a, b) = p(a) p(b | a) in the model's own order, if it is the only one, and every conditional sums to 1."""
+    flow, _ = tiny(orders=orders)
     ask, every = Exact(flow), everything()
     first, rest, none = (torch.tensor(mask).expand(36, 3) for mask in ([True, False, False], [False, True, True], [False] * 3))
     whole = flow.log_prob(every)
     parts = ask.terms(every, none, first).sum(1) + ask.terms(every, first, rest).sum(1)
-    torch.testing.assert_close(parts, whole, atol=1e-10, rtol=0)
+    torch.testing.assert_close(ask.terms(every, none, ~none).sum(1), whole, atol=1e-10, rtol=0)
+    if orders == 1:
+        torch.testing.assert_close(parts, whole, atol=1e-10, rtol=0)
     for mask in itertools.product([False, True], repeat=3):
         given = torch.tensor(mask).expand(36, 3)
         p = ask.terms(every, given, ~given).sum(1).exp()
@@ -175,8 +179,9 @@ def test_chain_rule_and_conditionals():
             assert abs(p[(fixed == value).all(1)].sum().item() - 1) < 1e-9
 
 
-def test_samples_agree_with_probabilities():
-    flow, _ = tiny()
+@pytest.mark.parametrize("orders", [1, 4])
+def test_samples_agree_with_probabilities(orders):
+    flow, _ = tiny(orders=orders)
     torch.manual_seed(0)
     drawn, density = flow.sample_and_log_prob((20_000,))
     every = everything()
@@ -191,13 +196,91 @@ def test_training_estimates_the_mean_over_orders():
     flow.base.own = 0.0
     orders = []
     for order in itertools.permutations(range(3)):
-        flow.base.order = order
+        flow.base.orders = (order,)
         orders.append(flow.log_prob(x[:8]))
     flow.train()
     assert flow.kind == "estimate"
     torch.manual_seed(0)
     draws = torch.stack([flow.log_prob(x[:8]).detach() for _ in range(4000)])
     assert ((draws.mean(0) - torch.stack(orders).mean(0)).abs() < 5 * draws.std(0) / 4000**0.5).all()
+
+
+def test_several_orders_are_a_mixture():
+    """Of any columns given any others the mean of what each order says; the same for whoever builds it again; all are learned."""
+    flow, x = tiny(orders=3)
+    ask, every, orders = Exact(flow), everything(), flow.base.orders
+    assert orders == tiny(orders=3)[0].base.orders and orders[0] == flow.base.order == (0, 1, 2) and len({*orders}) > 1 and flow.passes == 9
+    for mask in itertools.product([False, True], repeat=3):
+        given = torch.tensor(mask).expand(36, 3)
+        mixed, each = ask.terms(every, given, ~given), []
+        for order in orders:
+            flow.base.orders = (order,)
+            each.append(ask.terms(every, given, ~given).sum(1))
+        flow.base.orders = orders
+        torch.testing.assert_close(mixed.sum(1), torch.stack(each).logsumexp(0) - np.log(3), atol=1e-10, rtol=0)
+        assert (mixed[given] == 0).all() and (mask.count(False) != 1 or torch.equal(each[0], each[1]))
+    seen: set[tuple[bool, ...]] = set()
+    flow.base.net.register_forward_pre_hook(lambda net, inputs: seen.update(map(tuple, inputs[2].tolist())))
+    flow.base.own = 1.0
+    flow.train().log_prob(x.repeat(4, 1))
+    assert seen == {tuple(i in order[:k] for i in range(3)) for order in orders for k in range(3)}
+
+
+def test_impossible_rows_of_several_orders():
+    flow, _ = tiny(orders=4)
+    x = torch.tensor([[0.0, 1.0, torch.nan], [9.0, 1.0, 0.0]], dtype=torch.float64)
+    every = torch.ones(2, 3, dtype=torch.bool)
+    assert flow.log_prob(x).isfinite().tolist() == [True, False]
+    assert Exact(flow).terms(x, ~every, every, gaps=False).sum(1).tolist() == [-torch.inf, -torch.inf]
+
+
+class TestIgnorableGaps:
+    """A missing value is not known, and no outcome."""
+
+    @pytest.mark.parametrize("orders", [1, 3])
+    def test_it_is_integrated_out(self, orders):
+        """Exactly, where the column is the last: rows without it have the sum of those with it."""
+        flow, _ = tiny(ignorable=True, orders=orders)
+        flow.base.orders = tuple(order for order in [(0, 1, 2), (1, 0, 2), (0, 1, 2)][:orders])
+        p = flow.log_prob(everything()).exp().view(12, 3)
+        torch.testing.assert_close(p[:, :2].sum(1), p[:, 2], atol=1e-9, rtol=0)
+        torch.testing.assert_close(p[:, 2].sum().item(), 1.0, atol=1e-9, rtol=0)
+        assert flow.log_prob(torch.full((1, 3), torch.nan).double()).item() == 0
+
+    def test_what_is_not_known_tells_nothing(self):
+        """Given a missing value is given nothing."""
+        flow, _ = tiny(ignorable=True)
+        x = torch.tensor([[1.0, torch.nan, torch.nan]], dtype=torch.float64)
+        ask, first, rest = Exact(flow), torch.tensor([[True, False, False]]), torch.tensor([[False, True, True]])
+        assert torch.equal(ask.terms(x, rest, first), ask.terms(x, ~rest & ~first, first))
+        assert torch.equal(ask.predict(0, x, rest).weights, ask.predict(0, x, ~rest & ~first).weights)
+        assert (ask.terms(x, first, rest) == 0).all()
+
+    def test_samples_are_complete(self):
+        flow, x = tiny(ignorable=True)
+        torch.manual_seed(0)
+        drawn, density = flow.sample_and_log_prob((5000,))
+        assert not drawn.isnan().any()
+        torch.testing.assert_close(density, flow.log_prob(drawn))
+        start, _ = tiny(ignorable=True, perturbed=False)
+        known = x[:, 2][~x[:, 2].isnan()]
+        assert abs(start.sample((5000,))[:, 2].mean() - known.mean()) < 0.03
+
+    def test_training_estimates_the_mean_over_orders(self):
+        flow, x = tiny(ignorable=True)
+        flow.base.own, some = 0.0, torch.cat([x[:5], torch.tensor([[torch.nan, 2.0, torch.nan]]).double()])
+        assert some.isnan().sum() == 3
+        orders = []
+        for order in itertools.permutations(range(3)):
+            flow.base.orders = (order,)
+            orders.append(flow.log_prob(some))
+        flow.train()
+        torch.manual_seed(0)
+        estimate = flow.log_prob(some.repeat(4000, 1)).view(4000, 6)
+        estimate.sum().backward()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in flow.parameters())
+        estimate = estimate.detach()
+        assert ((estimate.mean(0) - torch.stack(orders).mean(0)).abs() < 5 * estimate.std(0) / 4000**0.5 + 1e-9).all()
 
 
 def test_complete_draws_what_is_asked_and_keeps_the_rest():

@@ -310,7 +310,9 @@ BAD_TABLES = {
     "no option": (None, ["large"], ["name=value", "large"]),
     "unknown preset": (None, ["--preset", "tabluar"], ["'tabluar'", "presets are"]),
     "no time": (None, ["--time-limit", "soon"], ["--time-limit", "2m", "soon"]),
-    "bad missing": (None, ["--missing", "ignore"], ["'error', 'drop' or 'keep'", "ignore"]),
+    "bad missing": (None, ["--missing", "forget"], ["'error', 'drop', 'keep' or 'ignore'", "forget"]),
+    "unknown group": (None, ["--group", "town"], ["'town'", "it has height, count"]),
+    "words to order by": (None, ["--split", "city"], ["'city' holds words", "--group"]),
     "missing test file": (None, ["--test", "absent.csv"], ["absent.csv", "no file"]),
 }
 

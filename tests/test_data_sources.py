@@ -152,7 +152,7 @@ ERRORS = {
     "declared constant": (lambda: load(table(c=[3] * 40), kinds={"c": "real"}), "'c' is always 3.*--exclude c"),
     "few": (lambda: load(table().slice(0, 19)), "19 rows are too few"),
     "few after dropping": (lambda: load(table(c=[None] * 30 + REAL[:10]), missing="drop"), "10 rows are too few"),
-    "missing word": (lambda: load(table(), missing="ignore"), "must be 'error', 'drop' or 'keep'"),
+    "missing word": (lambda: load(table(), missing="forget"), "must be 'error', 'drop', 'keep' or 'ignore'"),
     "interval": (
         lambda: load(table(c=[0.5] * 39 + [7.25]), kinds={"c": "interval:0:5"}),
         r"row 39 of column 'c'.*7\.25.*outside the levels 0.00..5.00",

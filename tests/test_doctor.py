@@ -239,6 +239,7 @@ DOUBTS = [
     ({"d": np.random.default_rng(1).integers(0, 30, 1000) / 3}, "in 1,000 rows d has 30 distinct values"),
     ({"d": np.where(np.arange(1000) < 100, 7.0, np.random.default_rng(1).normal(size=1000))}, "d is 7 in 10%"),
     ({"d": columns()["b"]}, "equal columns: b and d"),
+    ({f"d{i}": columns()["b"] for i in range(1500)}, "equal columns: b and 1,500 others"),
     ({"d": np.exp(columns()["b"])}, "nearly determine each other: b and d (correlation 1.0000)"),
     ({"d": columns()["a"] + columns()["b"] + columns()["c"]}, "nearly sums of others: a, b, c, d"),
 ]
@@ -257,7 +258,7 @@ def test_counts_may_repeat():
     assert not doubts(counts, [Column(kind.name, kind) for kind in kinds])
     assert doubts(counts, [Column(name) for name in "abc"])
     same = np.repeat(counts[:, :1], 2, 1)
-    assert "one says all of the other" in doubts(same, [Column(name, Integer()) for name in "ab"])[0]
+    assert "one says all of the others" in doubts(same, [Column(name, Integer()) for name in "ab"])[0]
     assert not doubts(np.c_[counts, counts[:, :1] + counts[:, 1:2]], [Column(name, Integer()) for name in "abcd"])
 
 

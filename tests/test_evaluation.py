@@ -10,12 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from mixed import mixed_data, started
 
 from pushforward.baselines import baselines, gaussian_mixture, independent, linear_experts, linear_gaussian
 from pushforward.core import Distribution, Flow
 from pushforward.data import Rows, load
 from pushforward.distributions import Normal
 from pushforward.evaluation import Results, Score, TwoSample, c2st, evaluate, log_likelihood, summarize, verdict
+from pushforward.questions import Exact
 from pushforward.training import DensityFit, History
 from pushforward.transforms import Cast, Coupling, Dequantize, Elementwise, Standardize
 from pushforward.univariate import Additive, Affine
@@ -350,3 +352,29 @@ def test_ridge_holds_where_the_context_is_wide():
     rows = np.hstack([rng.normal(size=(60, 80)), rng.normal(size=(60, 1))])
     _, density = linear_gaussian(rows[:40], rows[40:], 80)
     assert density(rows[40:]).mean() > -3
+
+
+def test_discrete_and_continuous_columns_apart():
+    """Where a model tells columns apart: bits are those of the probabilities, and weights and impossible rows count as for the whole."""
+    data = mixed_data()
+    flow, rows = started(data), data.test
+    found = evaluate(flow, rows, schema=data.schema)
+    whole = torch.tensor([column.discrete for column in data.schema.columns])
+    none = torch.zeros(rows.x.shape, dtype=torch.bool)
+    terms = Exact(flow).terms(rows.x, none, ~none).mean(0)
+    discrete, continuous = found.discrete_nats, found.continuous_nats
+    assert found.nats == pytest.approx(log_likelihood(flow, rows).mean().item(), abs=1e-9)
+    assert discrete == pytest.approx(terms[whole].sum().item()) and continuous == pytest.approx(terms[~whole].sum().item())
+    assert f"discrete columns {discrete:.3f} ({-discrete / math.log(2):.3f} bits), continuous ones {continuous:.3f}" in found.words()
+    kept = Results.from_json(json.loads(json.dumps(Results([found], "", quantiles=[0.0, 1.0]).to_json()))).scores[0]
+    assert kept.discrete_nats == discrete and kept.words() == found.words()
+    weight = torch.zeros(len(rows)).double()
+    weight[0] = 1.0
+    one = evaluate(flow, Rows(rows.x, None, weight), schema=data.schema)
+    assert one.discrete_nats + one.continuous_nats == pytest.approx(one.nats)
+    lost = rows.x.clone()
+    lost[0, data.schema.names.index("member")] = 7
+    some = evaluate(flow, Rows(lost), schema=data.schema)
+    assert some.impossible == 1 and some.discrete_nats + some.continuous_nats == pytest.approx(some.possible_nats)
+    words = mixed_data(columns=["word", "half <b>"])
+    assert evaluate(started(words), words.test, schema=words.schema).discrete_nats is None, "there is nothing else"

@@ -104,6 +104,7 @@ SAMPLES = {
     "two whole numbers": (draws([-3, 90]), Category, lambda k: k.vocabulary == ("-3", "90")),
     "thirds": (RNG.integers(0, 4, N) / 3, Category, lambda k: k.ordered and k.levels == 4),
     "text": (draws(["EWR", "JFK", "LGA"]), Category, lambda k: not k.ordered),
+    "postal codes": (draws(["01067", "10115", "80331"]), Category, lambda k: k.vocabulary == ("01067", "10115", "80331")),
     "large text": (pa.array(draws(["b", "a"]), pa.large_string()), Category, lambda k: k.vocabulary == ("a", "b")),
     "bool": (draws([True, False]), Category, lambda k: k.vocabulary == ("false", "true")),
     "dictionary": (pa.array(draws(["b", "a", "c"])).dictionary_encode(), Category, lambda k: not k.ordered),

@@ -20,6 +20,8 @@ TABLE = {
     "kinds": {"a": "interval:0:10"},
     "missing": "drop",
     "weight": "w",
+    "split": "day",
+    "group": "who",
     "valid": "moons",
     "seed": 3,
 }
@@ -57,7 +59,12 @@ def test_what_a_run_to_start_from_hands_on():
     theirs = {"source": "old.csv", "name": "old"} | TABLE | {"bits": 5, "size": [16, 8]}
     found = Request("new.csv", context="x", seed=9).after(theirs)
     assert found.source == "new.csv" and found.seed == 9 and found.valid is None and found.size == (16, 8)
-    assert found.said() == {k: v for k, v in TABLE.items() if k != "valid"} | {"context": ["x"], "seed": 9, "bits": 5, "size": [16, 8]}
+    assert found.said() == {k: v for k, v in TABLE.items() if k not in ("valid", "split", "group")} | {
+        "context": ["x"],
+        "seed": 9,
+        "bits": 5,
+        "size": [16, 8],
+    }
 
 
 def test_fit_takes_names_of_any_kind(tmp_path):
@@ -65,5 +72,12 @@ def test_fit_takes_names_of_any_kind(tmp_path):
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)), columns=list("abc"))
     fit(frame, "gaussian", columns=frame.columns[:2], options=["train.steps=1"], out=tmp_path / "run", report=False, progress=False)
     run = load(tmp_path / "run")
-    assert run.config["data"] == {"source": IN_MEMORY, "name": "data frame", "columns": ["a", "b"], "missing": "keep", "seed": 0}
+    assert run.config["data"] == {
+        "source": IN_MEMORY,
+        "name": "data frame",
+        "columns": ["a", "b"],
+        "missing": "keep",
+        "seed": 0,
+        "split": "random",
+    }
     assert run.request.columns == ["a", "b"] and run.request.in_memory

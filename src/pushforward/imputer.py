@@ -126,4 +126,5 @@ class FlowImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 def _support(column: np.ndarray) -> Support:
     known = column[~np.isnan(column)]
     whole = bool(len(known)) and bool((known == np.floor(known)).all() and np.abs(known).max() < 2**53)
-    return Support(whole=whole, low=0.0 if whole and known.min() >= 0 else None, missing=len(known) < len(column))
+    gaps = len(known) < len(column)
+    return Support(whole=whole, low=0.0 if whole and known.min() >= 0 else None, missing=gaps, ignorable=gaps)

@@ -25,9 +25,10 @@ CELLS = 64
 def product_baselines(data: Data, *, seed: int = 0) -> list[Score]:
     r"""Independent columns, and a mixture of products ``p(x) = sum_k pi_k prod_i p_k(x_i)`` by EM, scored on the test split.
 
-    For tables of any kinds of columns and with gaps. Columns are cut as ``any_order`` cuts them: a component has shares of the cells of
-    each column, drawn towards those of all rows; within a cell the column is as it is in the data. The number of components, 5 to
-    100, is chosen by validation. Both are exact. Cost: seconds; of more than 40,000 rows the first 40,000 are learned from.
+    For tables of any kinds of columns and with gaps, which are values of their own or, where they are ignorable, integrated out. Columns
+    are cut as ``any_order`` cuts them: a component has shares of the cells of each column, drawn towards those of all rows; within a
+    cell the column is as it is in the data. The number of components, 5 to 100, is chosen by validation. Both are exact. Cost: seconds;
+    of more than 40,000 rows the first 40,000 are learned from.
 
     Reference: Maximum Likelihood from Incomplete Data via the EM Algorithm, Dempster, Laird, Rubin, 1977.
 
@@ -50,16 +51,18 @@ def product_baselines(data: Data, *, seed: int = 0) -> list[Score]:
     train, valid, test = (codes[..., 0] + shift for codes, _ in splits)
     counts = torch.zeros(len(shift) * slots, dtype=torch.float64)
     counts.index_add_(0, train.flatten(), weight.repeat_interleave(train.shape[1]))
-    shares = counts / weight.sum()
+    counts = counts.view(-1, slots, 1)
+    gaps = not any(column.kind.support().ignorable for column in data.schema.columns)
+    shares = _shares(counts, gaps)
     within = _within(splits[0][0], splits[2][0], weight, layer.fine) + splits[2][1].sum(1)
-    alone = _table(shares.unsqueeze(1))
+    alone = _table(counts, gaps)
     scores = [_score("independent columns", F.embedding_bag(test, alone, mode="sum").squeeze(1) + within, data.test, data, start)]
     torch.manual_seed(seed)
     best, found, kept = -torch.inf, None, min(len(train), LEARNT_FROM)
     for components in PRODUCTS:
         if components > len(train) // 10:
             break
-        logits, table = _em(train[:kept], weight[:kept], shares, components)
+        logits, table = _em(train[:kept], weight[:kept], shares, components, gaps)
         value = float(_mixed(valid, logits, table).mean())
         if value <= best:
             break
@@ -89,15 +92,25 @@ def _within(train: Tensor, test: Tensor, weight: Tensor, fine: int) -> Tensor:
     return shares[ours].sum(1)
 
 
-def _table(shares: Tensor) -> Tensor:
-    return shares.clamp_min(1e-12).log()
+def _shares(counts: Tensor, gaps: bool) -> Tensor:
+    """Counts ``(D, slots, K)`` as shares of each column; without ``gaps`` of the values that are there."""
+    known = counts if gaps else torch.cat([counts[:, :-1], torch.zeros_like(counts[:, -1:])], 1)
+    return known / known.sum(1, keepdim=True).clamp_min(1e-300)
+
+
+def _table(counts: Tensor, gaps: bool) -> Tensor:
+    """The log shares of all cells ``(D slots, K)``; without ``gaps`` a missing value has probability 1."""
+    table = _shares(counts, gaps).clamp_min(1e-12).log()
+    if not gaps:
+        table[:, -1] = 0.0
+    return table.flatten(0, 1)
 
 
 def _mixed(codes: Tensor, logits: Tensor, table: Tensor) -> Tensor:
     return (F.embedding_bag(codes, table, mode="sum") + logits).logsumexp(1)
 
 
-def _em(codes: Tensor, weight: Tensor, shares: Tensor, components: int) -> tuple[Tensor, Tensor]:
+def _em(codes: Tensor, weight: Tensor, shares: Tensor, components: int, gaps: bool) -> tuple[Tensor, Tensor]:
     """Log weights ``(K,)`` and log shares of all cells ``(D slots, K)``, from random responsibilities near a row each."""
     seeds = codes[torch.randperm(len(codes))[:components]]
     near = (codes.unsqueeze(1) == seeds).sum(2).double()
@@ -106,10 +119,10 @@ def _em(codes: Tensor, weight: Tensor, shares: Tensor, components: int) -> tuple
     for _ in range(ROUNDS_OF_EM):
         r = responsibilities * weight.unsqueeze(1)
         total = r.sum(0)
-        counts = torch.zeros(len(shares), components, dtype=torch.float64)
+        counts = torch.zeros(shares.shape[0] * shares.shape[1], components, dtype=torch.float64)
         for column in codes.T:
             counts.index_add_(0, column, r)
-        table = _table((counts + STRENGTH * shares.unsqueeze(1)) / (total + STRENGTH))
+        table = _table(counts.view(*shares.shape[:2], components) + STRENGTH * shares, gaps)
         logits = ((total + 1e-6) / (total + 1e-6).sum()).log()
         responsibilities = (F.embedding_bag(codes, table, mode="sum") + logits).softmax(1)
     return logits, table

@@ -39,7 +39,8 @@ def fit_command(
         typer.Option(metavar="NAME=KIND", help="real, integer, positive, interval:LOW:HIGH, grid:STEP, category, time, ...; repeatable."),
     ] = None,
     missing: Annotated[
-        str, typer.Option(metavar="keep|drop|error", help="What to do with rows that have missing values: keep them (any_order).")
+        str,
+        typer.Option(metavar="keep|ignore|drop|error", help="Missing values: keep the rows, with gaps modelled or ignored (any_order)."),
     ] = "keep",
     sep: Annotated[str | None, typer.Option(metavar="CHAR", help="Text: between cells: comma, semicolon, tab, pipe, blank.")] = None,
     decimal: Annotated[str | None, typer.Option(metavar=".|,", help="Text: the decimal mark.")] = None,
@@ -50,6 +51,10 @@ def fit_command(
     valid: Annotated[str | None, typer.Option(metavar="FILE", help="Validation rows; a tenth of DATA otherwise.")] = None,
     test: Annotated[str | None, typer.Option(metavar="FILE", help="Test rows; a tenth of DATA otherwise.")] = None,
     weight: Annotated[str | None, typer.Option(metavar="NAME", help="The column of sample weights.")] = None,
+    split: Annotated[
+        str, typer.Option(metavar="random|NAME", help="How rows are held out: at random, or the last ones in the order of this column.")
+    ] = "random",
+    group: Annotated[str | None, typer.Option(metavar="NAME", help="Rows of one value of this column stay in one split.")] = None,
     bits: Annotated[
         int | None, typer.Option(metavar="N", min=1, max=16, help="Images: bits of a pixel; sounds: of a level.", show_default="8")
     ] = None,
@@ -95,6 +100,8 @@ def fit_command(
         "valid": valid,
         "test": test,
         "weight": weight,
+        "split": split,
+        "group": group,
         "bits": bits,
         "size": image_size(size),
         "crop": int(crop) if crop is not None and crop.isdigit() else crop,

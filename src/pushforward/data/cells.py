@@ -13,6 +13,7 @@ from .errors import DataError, leaving_out, shown
 
 EXACT = 2**53  # float64 holds every whole number up to here
 UNSAFE = r"^[-+]?0*[1-9]\d{16,}$"  # a whole number that float64 may not hold
+WHOLE, PADDED = r"^[-+]?\d+$", r"^[-+]?0\d+$"  # whole numbers, and those with zeros before them
 MOST_DIGITS = 9  # behind the point
 NUMBER = r"(?i)^\s*[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf|infinity)\s*$"
 
@@ -173,6 +174,12 @@ def _quotients(values: pa.ChunkedArray) -> np.ndarray:
     if ((high != low >> 63) | (np.abs(low) > EXACT))[~absent].any():
         raise OverflowError(f"more than {EXACT} units of the last digit")
     return np.where(absent, np.nan, low / 10.0**scale)
+
+
+def padded(words: pa.Array | pa.ChunkedArray) -> str | None:
+    """The first of some whole numbers, written as text, that has zeros before it: digits that are a code; None if none has."""
+    found = words.filter(pc.match_substring_regex(words, PADDED))
+    return found[0].as_py() if len(found) and pc.all(pc.match_substring_regex(words, WHOLE)).as_py() else None
 
 
 def strings(values: pa.ChunkedArray) -> pa.ChunkedArray:

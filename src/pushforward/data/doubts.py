@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import blake2b
 
 import numpy as np
 
@@ -13,7 +14,9 @@ FEW = 0.05  # a real column with fewer distinct values than this share of the ro
 OFTEN = 0.05  # and so does one where a single value fills more than this share
 FEWEST = 20  # but not below this many rows
 SAME = 0.995  # correlation from which two columns nearly determine each other
-SAMPLED = 50_000  # rows that correlations are taken over
+SAMPLED = 50_000  # rows that correlations are taken over, or fewer
+NUMBERS, LEAST_ROWS = 2**22, 1_000  # numbers of these rows, but so many rows
+PAIRS = 8  # that are named
 DETERMINED = 1e-4  # variance of a column given the others, as a share of its own
 
 WARNING = "Warning: "  # what a doubtful note begins with
@@ -47,7 +50,7 @@ def warn(columns: Sequence[Column], x: np.ndarray) -> list[str]:
         notes.append(f"{WARNING}in {rows:,} rows {listing((text for _, text in sorted(few)), 5)}: {MEANINGLESS}.")
     if lumps:
         notes.append(f"{WARNING}one value in many rows: {listing((text for _, text in sorted(lumps)), 5)}: {MEANINGLESS}.")
-    return notes + _alike(columns, x[:SAMPLED])
+    return notes + _alike(columns, x[: min(SAMPLED, max(LEAST_ROWS, NUMBERS // max(1, len(columns))))])
 
 
 def doubts(x: np.ndarray, columns: Sequence[Column]) -> list[str]:
@@ -74,28 +77,28 @@ def repeated(notes: Sequence[str]) -> str:
 def _alike(columns: Sequence[Column], x: np.ndarray) -> list[str]:
     x = x[~np.isnan(x).any(1)]
     varying = [i for i in range(len(columns)) if len(x) > 1 and (x[:, i] != x[0, i]).any()]
-    if len(varying) < 2:
-        return []
-    ranks = x[:, varying].argsort(0, kind="stable").argsort(0).astype(np.float64)
-    correlation = np.triu(np.maximum(_correlation(x[:, varying]), _correlation(ranks)), 1)
-    twins, told, close = list[str](), list[str](), list[str]()
-    for a, b in np.argwhere(correlation > SAME):
-        first, second = columns[varying[a]], columns[varying[b]]
-        whole = first.discrete and second.discrete  # whose probabilities stay below 1
-        if np.array_equal(x[:, varying[a]], x[:, varying[b]]):
-            (told if whole else twins).append(f"{first.name} and {second.name}")
-        elif not whole:
-            close.append(f"{first.name} and {second.name} (correlation {correlation[a, b]:.4f})")
-    notes = []
-    if twins:
-        notes.append(f"{WARNING}equal columns: {listing(twins)}: the density of both together is a spike; leave one out (fit --exclude).")
-    if told:
-        notes.append(f"{WARNING}equal columns: {listing(told)}: one says all of the other; leave one out (fit --exclude).")
-    if close:
-        notes.append(f"{WARNING}columns that nearly determine each other: {listing(close)}: expect a high and fragile likelihood.")
-    paired = {int(i) for pair in np.argwhere(correlation > SAME) for i in pair}
-    rest = [i for at, i in enumerate(varying) if at not in paired]
-    combined = [columns[i].name for i in _combined(x, rest) if not columns[i].discrete]
+    equal: dict[bytes, list[int]] = {}  # columns by what they hold
+    for i in varying:
+        equal.setdefault(blake2b((x[:, i] + 0.0).tobytes()).digest(), []).append(i)  # -0.0 is 0.0
+    notes, groups = list[str](), [group for group in equal.values() if len(group) > 1]
+    for whole, why in ((False, "the density of them together is a spike"), (True, "one says all of the others")):
+        named = [[columns[i].name for i in group] for group in groups if all(columns[i].discrete for i in group) == whole]
+        told = [" and ".join(names) if len(names) == 2 else f"{names[0]} and {len(names) - 1:,} others" for names in named]
+        if told:
+            notes.append(f"{WARNING}equal columns: {listing(told)}: {why}; leave one out (fit --exclude).")
+    first = [group[0] for group in equal.values()]
+    if len(first) < 2:
+        return notes
+    ranks = x[:, first].argsort(0, kind="stable").argsort(0).astype(np.float64)
+    correlation = np.triu(np.maximum(_correlation(x[:, first]), _correlation(ranks)), 1)
+    discrete = np.array([columns[i].discrete for i in first])
+    close = np.argwhere((correlation > SAME) & ~(discrete[:, None] & discrete))
+    if len(close):
+        shown = [f"{columns[first[a]].name} and {columns[first[b]].name} (correlation {correlation[a, b]:.4f})" for a, b in close[:PAIRS]]
+        more = f" and {len(close) - PAIRS:,} more" if len(close) > PAIRS else ""
+        notes.append(f"{WARNING}columns that nearly determine each other: {listing(shown)}{more}: expect a high and fragile likelihood.")
+    paired = {i for group in groups for i in group} | {first[i] for i in np.unique(np.argwhere(correlation > SAME))}
+    combined = [columns[i].name for i in _combined(x, [i for i in varying if i not in paired]) if not columns[i].discrete]
     if combined:
         notes.append(f"{WARNING}columns that are nearly sums of others: {listing(combined)}: expect a high and fragile likelihood.")
     return notes

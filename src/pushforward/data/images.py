@@ -31,10 +31,11 @@ from .image_files import (
 )
 from .image_schema import ImageSchema
 from .kinds import Category, Real
-from .load import FEWEST, Data, split
+from .load import FEWEST, Data
 from .pixels import Framing, decode, refit
 from .query import is_query
 from .rows import Rows
+from .splits import split_rows
 
 MOST_LABELS = 10_000  # values of a label: each becomes an input of the nets
 
@@ -136,7 +137,7 @@ def load_images(
         read = read_images(opened[part] if given is None else given, schema)
         notes += [note for note in read.notes if note not in notes]
         further.append(rows_of_images(read, schema))
-    train, held_out, final = split(rows, seed, further)
+    train, held_out, final = split_rows(rows, seed, further)
     if train.context is not None:
         measured = [column.measured(train.context[:, i].numpy(), name) for i, column in enumerate(columns)]
         schema = replace(schema, context=measured)

@@ -28,6 +28,7 @@ from .reading import Reading
 from .rows import Rows
 from .schema import Schema, stack
 from .source import Source
+from .splits import RANDOM, Units, split_rows
 from .tables import read
 from .toy import ENTROPY, SIZES, TOYS
 
@@ -68,6 +69,8 @@ def load(
     test: Any = None,
     weight: str | None = None,
     exclude: str | Sequence[str] | None = None,
+    split: str = RANDOM,
+    group: str | None = None,
     schema: Schema | None = None,
     reading: Reading | Mapping[str, Any] | None = None,
 ) -> Data:
@@ -75,6 +78,7 @@ def load(
 
     Without ``valid`` and ``test`` the rows are shuffled by ``numpy.random.default_rng(seed).permutation`` and cut: the first 80 %
     train, the next 10 % validation, the last 10 % test; what is given for one of them is taken whole, and only the other is cut off.
+    With ``split`` or ``group`` the shares are met as nearly as the values of that column allow.
     Toys and pictures are drawn with ``seed``. Statistics come from the train split, kinds and vocabularies from all rows of ``source``.
 
     Arguments:
@@ -86,11 +90,16 @@ def load(
         kinds: kinds by column name where the inferred ones don't fit: real, integer, positive, interval, interval:LOW:HIGH, grid,
             grid:STEP, category, time, periodic:LOW:HIGH, constant, identifier (left out). A plain interval goes from 0 to 1.
         missing: what becomes of null, NaN and infinite values: "error", "drop" for dropping such rows, or "keep" for NaN in the rows,
-            in columns of the kind ``maybe`` (a model has to take them).
+            in columns of the kind ``maybe`` (a model has to take them); "ignore" the same, where that a value is missing is nothing to
+            be modelled, and says nothing of it that the rest of the row does not (missing at random).
         seed: of the shuffle, or of the draw of a toy or a picture.
         valid, test: further sources for these splits.
         weight: a column of non-negative sample weights.
         exclude: columns that take no part.
+        split: "random", or a column of numbers or times: the rows of its least values train, those of its greatest test, and rows of one
+            value stay together. No part of the density unless it is named among the columns or the context.
+        group: a column, likewise, of whose values none is in two splits; shuffled by ``seed``, but values of more than a tenth of the
+            rows train.
         schema: of a fitted run, statistics included: the columns are read as its own, and nothing is inferred or measured.
         reading: how text is read where that can't be found out from it, a :class:`Reading` or its options by name.
 
@@ -103,31 +112,38 @@ def load(
         >>> data.train.x.shape, data.train.context.shape, data.schema.context_width
         (torch.Size([142, 13]), torch.Size([142, 1]), 3)
     """
-    if missing not in ("error", "drop", "keep"):
-        raise DataError(f"load: missing must be 'error', 'drop' or 'keep', got {missing!r}")
+    if missing not in ("error", "drop", "keep", "ignore"):
+        raise DataError(f"load: missing must be 'error', 'drop', 'keep' or 'ignore', got {missing!r}")
+    by = group if split == RANDOM else split
+    _check_asked(split, group, valid, test)
     opened = _open(source, seed, reading)
     if opened.source.table.num_columns and not opened.source.table.num_rows:
         raise DataError(f"{opened.source.name}: there are no rows in it; give at least {FEWEST}")
-    whole = not (columns or context or kinds or exclude)
+    whole = not (columns or context or kinds or exclude or by)
     if schema is not None:
         columns, context = schema.names, [column.name for column in schema.context]
     given = _names(context)
     names = None if columns is None else _names(columns)
     if names is None and opened.columns is not None:
-        names = [name for name in opened.columns if name not in (*given, weight)]
-    chosen = choose(opened.source, names, given, kinds, weight, _names(exclude))
+        names = [name for name in opened.columns if name not in (*given, weight, by)]
+    chosen = choose(opened.source, names, given, kinds, weight, _names(exclude), by)
     table, kept, notes = complete(opened.source, chosen, missing)
     where = opened.source.name
     if len(kept) < FEWEST:
         raise DataError(f"{where}: {len(kept)} rows are too few to fit a density; give at least {FEWEST}")
-    understood = schema or _understand(table, chosen, opened, kept)
+    understood = schema or _understand(table, chosen, opened, kept, missing == "ignore")
     rows = _rows(table, understood, chosen.weight, where, kept)
     further = [None if extra is None else _further(read(extra, reading), understood, chosen, missing, notes) for extra in (valid, test)]
-    train, held_out, final = split(rows, seed, further, opened.drawn)
+    units = None
+    if by is not None:
+        cells = Cells(table[by], by, where, kept)
+        units = Units.grouped(cells, seed) if by == group else Units.in_order(cells)
+    train, held_out, final = split_rows(rows, seed, further, opened.drawn, units)
     schema = schema or _measure(understood, train, where)
     _check(schema, {"train": train, "validation": held_out, "test": final}, where)
     sizes = f"{where}: {len(train):,} rows to train, {len(held_out):,} to validate, {len(final):,} to test; {len(schema.columns)} columns."
-    told = [*opened.notes, *opened.source.notes, *describe(schema.columns, schema.context, schema.fixed)]
+    cuts = [] if units is None else [units.note(by in chosen.described)]
+    told = [*opened.notes, *opened.source.notes, *cuts, *describe(schema.columns, schema.context, schema.fixed)]
     notes = [sizes, *told, *notes, *warn(schema.columns, train.x.numpy())]
     if not (opened.drawn or schema.discrete):  # of whole numbers, equal rows are no wonder
         notes += repeats(train, {"validation": held_out, "test": final})
@@ -169,11 +185,20 @@ def _open(source: Any, seed: int, reading: Reading | Mapping[str, Any] | None) -
     return _Opened(read(source, reading))
 
 
+def _check_asked(split: str, group: str | None, valid: Any, test: Any) -> None:
+    """Raise DataError if the splits are said twice."""
+    if split != RANDOM and group is not None:
+        raise DataError("load: split and group both say which rows are held out; give one of them (fit --split, fit --group)")
+    if (split != RANDOM or group is not None) and not (valid is None and test is None):
+        flag = "--split" if group is None else "--group"
+        raise DataError(f"load: valid or test rows are given, which are splits already; leave fit {flag} out, or --valid and --test")
+
+
 def _names(value: str | Sequence[str] | None) -> list[str]:
     return [value] if isinstance(value, str) else list(value or [])
 
 
-def _understand(table: pa.Table, chosen: Chosen, opened: _Opened, kept: np.ndarray) -> Schema:
+def _understand(table: pa.Table, chosen: Chosen, opened: _Opened, kept: np.ndarray, ignorable: bool) -> Schema:
     """The schema without statistics."""
     where = opened.source.name
 
@@ -185,7 +210,7 @@ def _understand(table: pa.Table, chosen: Chosen, opened: _Opened, kept: np.ndarr
         if opened.levels is not None and declared is None and pa.types.is_integer(cells.dtype):
             return Column(name, Integer.of(cells, 0.0, opened.levels - 1.0))
         kind = infer(present, declared)
-        return Column(name, kind if present is cells else Maybe.around(kind))
+        return Column(name, kind if present is cells else Maybe.around(kind, ignorable))
 
     found = [column(name, False) for name in chosen.columns]
     fixed = [each for each in found if isinstance(each.kind, Constant)]
@@ -216,20 +241,6 @@ def _further(source: Source, schema: Schema, chosen: Chosen, missing: str, notes
     if not len(kept):
         raise DataError(f"{source.name}: there are no rows; give at least one")
     return _rows(table, schema, chosen.weight, source.name, kept)
-
-
-def split(rows: Rows, seed: int, given: list[Rows | None], drawn: bool = False) -> list[Rows]:
-    """Train, validation and test rows; what is not given is cut off, a tenth of the rows each."""
-    n = len(rows)
-    if drawn and given == [None, None]:
-        ends = np.cumsum(SIZES).tolist()
-        return [rows.pick(slice(start, end)) for start, end in zip([0, *ends], ends)]
-    order = np.random.default_rng(seed).permutation(n)
-    cuts = given.count(None)
-    ends = [n * (10 - cuts + i) // 10 for i in range(cuts + 1)]
-    cut = [rows.pick(order[start:end]) for start, end in zip([0, *ends], ends)] if cuts else [rows]
-    parts = iter(cut[1:])
-    return [cut[0], *(part if part is not None else next(parts) for part in given)]
 
 
 def _measure(schema: Schema, train: Rows, where: str) -> Schema:

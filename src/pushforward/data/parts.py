@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,8 @@ def read_parts(paths: Sequence[Path], name: str, reading: Reading) -> Source:
             key, equals, value = part.partition("=")
             if equals and key and key not in table.column_names:
                 keys.add(key)
-                word = pa.scalar(None if value == NO_KEY else unquote(value), pa.string())
+                plain = re.sub(r"^0+(?=\d+$)", "", unquote(value))  # month=01 is a number here, as to Hive and Spark
+                word = pa.scalar(None if value == NO_KEY else plain, pa.string())
                 table = table.append_column(key, pa.repeat(word, table.num_rows))
         first = tables[0].column_names if tables else table.column_names
         if other := set(first) ^ set(table.column_names):

@@ -9,6 +9,7 @@ from typing import Any
 
 from .image_density import PREFIX, absolute
 from .query import is_query
+from .splits import RANDOM
 from .tables import IN_MEMORY
 
 _LISTS = ("columns", "exclude", "context")
@@ -29,6 +30,7 @@ class Request:
         columns, exclude, context, kinds, missing, weight: as :func:`pushforward.data.load` takes them; images have a context only.
         valid, test: further sources for these splits.
         seed: of the splits.
+        split, group: a column whose order or whose values say which rows are held out, as :func:`pushforward.data.load` takes them.
         bits, size, crop, gray: of images, as :func:`pushforward.data.load_images` takes them.
         bits, window, companding: of sounds, as :func:`pushforward.data.load_sounds` takes them.
         reading: how text becomes values, by option.
@@ -50,6 +52,8 @@ class Request:
     valid: Any = None
     test: Any = None
     seed: int = 0
+    split: str = RANDOM
+    group: str | None = None
     bits: int | None = None
     size: int | tuple[int, int] | None = None
     crop: str | int | None = None

@@ -20,6 +20,7 @@ from .kinds import Category
 from .load import FEWEST, Data
 from .rows import Rows
 from .sound_schema import Companding, SoundSchema
+from .splits import split_rows
 
 READABLE = (".wav", ".flac", ".ogg", ".aiff", ".aif")
 LABELS = ("label", "file")
@@ -96,7 +97,7 @@ def load_sounds(
     further = [None if given is None else rows_of_sounds(read_sounds(given, schema), schema) for given in (valid, test)]
     if len(rows) < FEWEST:
         raise DataError(f"{first.name}: {len(rows)} windows of {schema.window:,} samples are too few; choose a shorter window")
-    train, held_out, final = _in_order(rows, further)
+    train, held_out, final = split_rows(rows, None, further)
     if train.context is not None:
         measured = [column.measured(train.context[:, i].numpy(), first.name) for i, column in enumerate(schema.context)]
         schema = replace(schema, context=measured)
@@ -210,15 +211,6 @@ def _label_column(sounds: Sounds, name: str) -> Column:
     if words == [""]:
         raise DataError(f"{sounds.name}: these sounds have no labels; put the files into a folder for each label")
     return Column(name, Category(dtype="string", vocabulary=tuple(words)))
-
-
-def _in_order(rows: Rows, given: list[Rows | None]) -> list[Rows]:
-    """Train, validation and test rows; what is not given is cut off at the end, a tenth of the rows each."""
-    cuts = given.count(None)
-    ends = [len(rows) * (10 - cuts + i) // 10 for i in range(cuts + 1)]
-    first, *rest = (rows.pick(slice(start, end)) for start, end in zip([0, *ends], ends))
-    parts = iter(rest)
-    return [first, *(part if part is not None else next(parts) for part in given)]
 
 
 def _said(schema: SoundSchema) -> str:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..words import listing
+from .cells import padded
 from .clock import formats, iso, of_day, written
 from .errors import DataError
 from .numerals import Numerals, decimal_mark, numerals
@@ -44,18 +45,21 @@ class _Told:
     doubtful: dict[str, str] = field(default_factory=dict)  # formats that fit equally well
     numbers: dict[str, str] = field(default_factory=dict)  # an example of each column
     guessed: dict[str, str] = field(default_factory=dict)  # likewise, where another decimal mark fits as well
+    padded: dict[str, str] = field(default_factory=dict)  # likewise, of whole numbers with zeros before them
 
     def notes(self) -> list[str]:
         """The sentences."""
         absent = listing((f"{word!r} ({listing(names, 3)})" for word, names in self.absent.items()), 5)
-        dates, doubtful, numbers, guessed = (
-            listing(f"{name} ({how})" for name, how in each.items()) for each in (self.dates, self.doubtful, self.numbers, self.guessed)
+        dates, doubtful, numbers, guessed, padded = (
+            listing(f"{name} ({how})" for name, how in each.items())
+            for each in (self.dates, self.doubtful, self.numbers, self.guessed, self.padded)
         )
         sentences = {
             f"Read as missing: {absent} (fit --null names other words).": absent,
             f"Read as dates: {dates}.": dates,
             f"Warning: these may be written in two ways and stay text: {doubtful}; say which (fit --date-format).": doubtful,
             f"Read as numbers: {numbers}.": numbers,
+            f"Read as text, since zeros stand before them: {padded} (fit --kind NAME=integer reads numbers).": padded,
             f"Warning: the decimal mark could be another one in {guessed}; say which (fit --decimal).": guessed,
         }
         return [sentence for sentence, said in sentences.items() if said]
@@ -65,8 +69,8 @@ def spelled(table: pa.Table, reading: Reading, sep: str = ",") -> tuple[pa.Table
     """A table of text with the types that its cells tell, and what was done in sentences.
 
     Whole numbers become int64, or uint64 where they need it, others double, ``true`` and ``false`` bool, times dates, timestamps or times
-    of day. What is none of these all the way down, or could be a date in two ways, stays text. Cost: a pass over the cells, and more only
-    over those that differ.
+    of day. Whole numbers with zeros before them, as postal codes have them, stay text, and so does what is none of these all the way down
+    or could be a date in two ways. Cost: a pass over the cells, and more only over those that differ.
 
     Raises:
         DataError: no column is written in the date_format that was given.
@@ -104,7 +108,7 @@ def distinct(values: pa.ChunkedArray, missing: Iterable[str]) -> Spelt:
 
 
 def _plain(values: pa.Array | pa.ChunkedArray) -> Any:
-    """Numbers as every program writes them; None if one of the cells is none."""
+    """Numbers as every program writes them; None if one of the cells is none, or a code of digits."""
     if values.null_count == len(values):
         return values.cast(pa.float64())
     numbers = None
@@ -115,8 +119,10 @@ def _plain(values: pa.Array | pa.ChunkedArray) -> Any:
             values[:FEW_CELLS].cast(dtype)  # a cast that fails takes its time
             numbers = values.cast(dtype)
             break
-    if numbers is None or not pa.types.is_floating(numbers.type):
-        return numbers
+    if numbers is None:
+        return None
+    if not pa.types.is_floating(numbers.type):
+        return None if padded(values) else numbers
     with np.errstate(invalid="ignore"):
         large = (np.abs(numbers.to_numpy(zero_copy_only=False)) >= BEYOND).any()
     return None if large and pc.all(pc.match_substring_regex(values, r"^[-+]?\d+$")).as_py() else numbers
@@ -132,6 +138,9 @@ def _typed(name: str, words: pa.Array, reading: Reading, told: _Told) -> pa.Arra
         return plain
     if len(words) < 10 and set(pc.utf8_lower(words).to_pylist()) <= {"true", "false", None}:
         return pc.equal(pc.utf8_lower(words), "true")
+    if code := padded(words):
+        told.padded[name] = code
+        return words
     first = words.drop_null()[:1]
     for read in (iso, of_day, numerals):
         if read(first) is not None and (values := read(words)) is not None:

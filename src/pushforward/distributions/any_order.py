@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -28,6 +29,13 @@ class AnyOrder(Distribution):
     random number k of columns is given, the first k of the own order or of a random one, and the others' mean log probability counts
     for all D - k. Two orders give different p(a, b), as long as training leaves them so.
 
+    With K ``orders`` the model is their mixture ``p(x_A | x_B) = 1/K sum_k p_k(x_A | x_B)``, the own order and K - 1 others that are
+    drawn once and for all: a distribution too, exact in K D passes, by Jensen's inequality no worse than the mean of its parts, and a
+    sample follows one order. For no A and B is it weighted by ``p_k(x_B)``, as the conditional ``p(x_A, x_B) / p(x_B)`` of a mixture
+    would be: what is given is given to the net whatever the order, so that of a single column all K say the same.
+
+    Without ``gaps`` a missing value is no outcome, but not known: it is integrated out of ``log_prob``, and what is drawn is complete.
+
     References: A Deep and Tractable Density Estimator, Uria, Murray, Larochelle, 2014, arXiv:1310.1757; Autoregressive Diffusion Models,
     Hoogeboom et al., 2021, arXiv:2110.02037.
 
@@ -40,6 +48,8 @@ class AnyOrder(Distribution):
         rank: hidden units between cell and part.
         own: the share of rows that learn the own order; the others learn random ones.
         order: the own order; 0..D-1 if none is given.
+        orders: K.
+        gaps: whether that a value is missing is an outcome like any other.
         context: features of a context, 0 for none.
 
     Raises:
@@ -67,15 +77,19 @@ class AnyOrder(Distribution):
         rank: int = 32,
         own: float = 0.5,
         order: Sequence[int] | None = None,
+        orders: int = 1,
+        gaps: bool = True,
         context: int = 0,
     ):
-        check_counts("AnyOrder", dim=dim, width=width, cells=cells, fine=fine, rank=rank)
+        check_counts("AnyOrder", dim=dim, width=width, cells=cells, fine=fine, rank=rank, orders=orders)
         check_counts("AnyOrder", least=0, context=context)
         super().__init__((dim, 2), context)
-        self.net, self.dim, self.cells, self.fine, self.own = net, dim, cells, fine, own
-        self.order = tuple(range(dim)) if order is None else tuple(order)
-        if sorted(self.order) != list(range(dim)):
-            raise ValueError(f"AnyOrder: expected an order of the columns 0..{dim - 1}, got {self.order}")
+        self.net, self.dim, self.cells, self.fine, self.own, self.gaps = net, dim, cells, fine, own, gaps
+        first = tuple(range(dim)) if order is None else tuple(order)
+        if sorted(first) != list(range(dim)):
+            raise ValueError(f"AnyOrder: expected an order of the columns 0..{dim - 1}, got {first}")
+        random = np.random.default_rng(0)  # the same for whoever loads the weights
+        self.orders = (first, *(tuple(random.permutation(dim).tolist()) for _ in range(orders - 1)))
         self.register_buffer("places", torch.zeros(dim, (cells + 1) * fine, 2))
         self.cell_start = nn.Parameter(torch.zeros(dim, cells + 1))
         self.cell_weight = nn.Parameter(torch.zeros(dim, width, cells + 1))
@@ -86,7 +100,12 @@ class AnyOrder(Distribution):
 
     @property
     def passes(self) -> int:
-        return self.dim
+        return self.dim * len(self.orders)
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The own order."""
+        return self.orders[0]
 
     @property
     def estimate(self) -> bool:
@@ -130,6 +149,9 @@ class AnyOrder(Distribution):
     def chain(self, codes: Tensor, given: Tensor, context: Tensor | None = None, asked: Tensor | None = None, gaps: bool = True) -> Tensor:
         """``log p(x_i | given, those asked before i)`` of each column that is asked, ``(B, D)``; 0 of the others. Exact.
 
+        The sum of a row is ``log p(asked | given)``. Of K orders, whose chains differ, it is the mean of the terms, each order by its
+        share r_k of the row's probability, minus an equal part of ``sum_k r_k log K r_k``, which makes the sum right.
+
         Arguments:
             codes: ``(B, D, 2)``, whole numbers.
             given: which columns stand on the right of the bar, ``(B, D)``.
@@ -138,8 +160,10 @@ class AnyOrder(Distribution):
             gaps: whether a value can be missing; without, it is ``log p`` of a value that is there.
         """
         asked = ~given if asked is None else asked
+        if not self.gaps:
+            asked, gaps = asked & (codes[..., 0] < self.cells), False
         parts = [
-            self._chain(codes[rows], given[rows], None if context is None else context[rows], asked[rows], gaps)
+            self._mixed(codes[rows], given[rows], None if context is None else context[rows], asked[rows], gaps)
             for rows in _passes(len(codes))
         ]
         return torch.cat(parts) if parts else self.places.new_zeros(given.shape, dtype=torch.float64)
@@ -147,7 +171,8 @@ class AnyOrder(Distribution):
     @torch.no_grad()
     def complete(self, codes: Tensor, given: Tensor, context: Tensor | None = None, gaps: bool = True) -> Tensor:
         """The codes with what is not given drawn from ``p(. | given)``; without ``gaps`` nothing that is drawn is missing."""
-        parts = [self._complete(codes[rows], given[rows], None if context is None else context[rows], gaps) for rows in _passes(len(codes))]
+        gaps = gaps and self.gaps
+        parts = [self._drawn(codes[rows], given[rows], None if context is None else context[rows], gaps) for rows in _passes(len(codes))]
         return torch.cat(parts) if parts else codes
 
     @torch.no_grad()
@@ -159,9 +184,31 @@ class AnyOrder(Distribution):
         fine = _shares(r @ self.fine_weight[i] + self.fine_start[i])
         return torch.cat([(cell[:, :-1].unsqueeze(2) + fine).flatten(1), cell[:, -1:]], 1)
 
-    def _chain(self, codes: Tensor, given: Tensor, context: Tensor | None, asked: Tensor, gaps: bool) -> Tensor:
+    def _mixed(self, codes: Tensor, given: Tensor, context: Tensor | None, asked: Tensor, gaps: bool) -> Tensor:
+        """The terms of all orders as one."""
+        count = asked.sum(1)
+        orders = self.orders if count.max() > 1 else self.orders[:1]  # of one column they agree
+        terms = torch.stack([self._chain(order, codes, given, context, asked, gaps) for order in orders])
+        if len(orders) == 1:
+            return terms[0]
+        share = terms.sum(2).clamp_min(torch.finfo(terms.dtype).min).softmax(0)
+        surplus = torch.xlogy(share, len(orders) * share).sum(0) / count.clamp_min(1)
+        mean = torch.where(share.unsqueeze(2) > 0, share.unsqueeze(2) * terms, 0.0).sum(0)
+        return torch.where(asked, mean - surplus.unsqueeze(1), 0.0)
+
+    def _drawn(self, codes: Tensor, given: Tensor, context: Tensor | None, gaps: bool) -> Tensor:
+        """Each row completed in one of the orders."""
+        if len(self.orders) == 1:
+            return self._complete(self.order, codes, given, context, gaps)
+        codes, turn = codes.clone(), torch.randint(len(self.orders), (len(codes),), device=codes.device)
+        for k, order in enumerate(self.orders):
+            at = (turn == k).nonzero().squeeze(1)
+            codes[at] = self._complete(order, codes[at], given[at], None if context is None else context[at], gaps)
+        return codes
+
+    def _chain(self, order: Sequence[int], codes: Tensor, given: Tensor, context: Tensor | None, asked: Tensor, gaps: bool) -> Tensor:
         known, terms = given.clone(), torch.zeros(given.shape, dtype=torch.float64, device=codes.device)
-        for i in self.order:
+        for i in order:
             if not asked[:, i].any():  # a pass that nobody waits for
                 continue
             h = self._hidden(codes, known, context)
@@ -175,9 +222,9 @@ class AnyOrder(Distribution):
             known[:, i] |= asked[:, i]
         return terms
 
-    def _complete(self, codes: Tensor, given: Tensor, context: Tensor | None, gaps: bool) -> Tensor:
+    def _complete(self, order: Sequence[int], codes: Tensor, given: Tensor, context: Tensor | None, gaps: bool) -> Tensor:
         codes, known = codes.clone(), given.clone()
-        for i in self.order:
+        for i in order:
             if given[:, i].all():
                 continue
             h = self._hidden(codes, known, context)
@@ -193,13 +240,14 @@ class AnyOrder(Distribution):
     def _guess(self, codes: Tensor, context: Tensor | None) -> Tensor:
         """An unbiased estimate of the log probability, over the orders that are learned, ``(B,)``."""
         rows, device = len(codes), codes.device
-        own = torch.empty(self.dim, device=device)
-        own[list(self.order)] = torch.arange(self.dim, device=device, dtype=own.dtype)
+        own = torch.tensor(self.orders, device=device).argsort(1)
+        own = own if len(own) == 1 else own[torch.randint(len(own), (rows,), device=device)]
         turn = torch.where(torch.rand(rows, 1, device=device) < self.own, own, torch.rand(rows, self.dim, device=device).argsort(1))
         k = torch.randint(self.dim, (rows, 1), device=device)
         given = turn < k
         terms = self._terms(self._hidden(codes, given, context), codes)
-        return torch.where(given, 0.0, terms).sum(1) * (self.dim / (self.dim - k.squeeze(1)))
+        silent = given if self.gaps else given | (codes[..., 0] >= self.cells)
+        return torch.where(silent, 0.0, terms).sum(1) * (self.dim / (self.dim - k.squeeze(1)))
 
     def _terms(self, h: Tensor, codes: Tensor) -> Tensor:
         """log p of each column's code, all from the same h, ``(B, D)``."""
@@ -209,11 +257,14 @@ class AnyOrder(Distribution):
         r = (h @ self.fine_reads.transpose(0, 1).flatten(1)).unflatten(1, (self.dim, -1))
         r = F.relu(r + F.embedding(inside, self.fine_cell.flatten(0, 1)))
         inner = torch.bmm(r.transpose(0, 1), self.fine_weight).transpose(0, 1) + F.embedding(inside, self.fine_start.flatten(0, 1))
-        outer = F.nll_loss(_shares(logits.flatten(0, 1)), cell.flatten(), reduction="none").view_as(cell)
+        levels = self.cells + self.gaps
+        outer = _shares(logits[..., :levels].flatten(0, 1))
+        outer = F.nll_loss(outer, cell.clamp(max=levels - 1).flatten(), reduction="none").view_as(cell)
         within = F.nll_loss(_shares(inner.flatten(0, 1)), fine.flatten(), reduction="none").view_as(cell)
         return -outer - torch.where(cell < self.cells, within, 0.0)
 
     def _hidden(self, codes: Tensor, given: Tensor, context: Tensor | None) -> Tensor:
+        given = given if self.gaps else given & (codes[..., 0] < self.cells)
         at = self._flat_code(codes) + torch.arange(self.dim, device=codes.device) * self.places.shape[1]
         return self.net(codes[..., 0], F.embedding(at, self.places.flatten(0, 1)), given, context)
 

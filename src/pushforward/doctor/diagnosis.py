@@ -187,7 +187,7 @@ def coherence(flow: Flow, x: Tensor, context: Tensor | None = None, seed: int = 
     random, found = np.random.default_rng(seed), []
     with settled(model, seed):
         for _ in range(ORDERS):
-            model.base.order = tuple(random.permutation(model.base.dim).tolist())
+            model.base.orders = (tuple(random.permutation(model.base.dim).tolist()),)
             found.append(model.log_prob(*entering(model, x, context)))
     spread = torch.stack(found).double().std(0)
     return spread[spread.isfinite()].mean().item() if spread.isfinite().any() else None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from ..core import Distribution
+from ..core import Distribution, Flow
+from ..questions import answers_exactly, questions
 from ..transforms import Dequantize
 from .scores import Score, summarize
 
@@ -58,16 +59,37 @@ def evaluate(
     """
     if rows.weight is not None and ((rows.weight < 0).any() or not (rows.weight > 0).any()):
         raise ValueError("evaluate: weights must not be negative, nor all zero; give other rows, or leave the column of weights out")
-    log_prob = log_likelihood(flow, rows, samples=samples, batch=batch, seed=seed)
+    terms = None
+    if isinstance(flow, Flow) and answers_exactly(flow) and schema is not None:
+        terms = _terms(flow, rows, batch, seed) if len({c.discrete for c in schema.columns}) > 1 else None  # type: ignore[union-attr]
+    log_prob = log_likelihood(flow, rows, samples=samples, batch=batch, seed=seed) if terms is None else terms.sum(1)
     dim = math.prod(flow.shape)
     options: dict[str, Any] = {"schema": schema, "weight": rows.weight, "train_seconds": train_seconds}
     options["how"] = dequantization(flow) if rows.x.dim() == 4 and flow.kind == "bound" else ""
-    return summarize(name, log_prob, kind=flow.kind, samples=samples, dim=dim, **options)
+    return summarize(name, log_prob, terms, kind=flow.kind, samples=samples, dim=dim, **options)
+
+
+def log_likelihood(flow: Distribution, rows: Rows, *, samples: int = 1, batch: int = 4096, seed: int = 0) -> Tensor:
+    """The log-likelihood of each row in nats, float64 ``(N,)`` on the CPU; arguments as :func:`evaluate`."""
+    return _batched(flow, rows, batch, samples, seed, lambda x, context, at_once: _log_prob(flow, x, context, samples, at_once))
+
+
+def _terms(flow: Flow, rows: Rows, batch: int, seed: int) -> Tensor:
+    """What each column adds to it, ``(N, D)``, where that is known."""
+    ask = questions(flow)
+
+    def of_columns(x: Tensor, context: Tensor | None, at_once: int) -> Tensor:
+        none = torch.zeros(x.shape, dtype=torch.bool, device=x.device)
+        return ask.terms(x, none, ~none, context)
+
+    return _batched(flow, rows, batch, 1, seed, of_columns)
 
 
 @torch.no_grad()
-def log_likelihood(flow: Distribution, rows: Rows, *, samples: int = 1, batch: int = 4096, seed: int = 0) -> Tensor:
-    """The log-likelihood of each row in nats, float64 ``(N,)`` on the CPU; arguments as :func:`evaluate`."""
+def _batched(
+    flow: Distribution, rows: Rows, batch: int, samples: int, seed: int, one: Callable[[Tensor, Tensor | None, int], Tensor]
+) -> Tensor:
+    """What ``one`` makes of parts of the rows, and of how many may be held at a time."""
     if not len(rows.x):
         raise ValueError("evaluate: expected at least one row, got none; check the split")
     at_once = min(batch, max(1, AT_ONCE // max(1, rows.x[0].numel())))
@@ -77,7 +99,7 @@ def log_likelihood(flow: Distribution, rows: Rows, *, samples: int = 1, batch: i
         for start in range(0, len(rows.x), step):
             context = None if rows.context is None else rows.context[start : start + step]
             x, context = entering(flow, rows.x[start : start + step], context)
-            parts.append(_log_prob(flow, x, context, samples, at_once))
+            parts.append(one(x, context, at_once))
     return torch.cat([part.double().cpu() for part in parts])
 
 

@@ -41,6 +41,8 @@ class _KeptScore(TypedDict):
     impossible: NotRequired[int]
     possible_nats: NotRequired[float | None]
     how: NotRequired[str]
+    discrete_nats: NotRequired[float | None]
+    continuous_nats: NotRequired[float | None]
 
 
 class _KeptTest(TypedDict):

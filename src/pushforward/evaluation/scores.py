@@ -33,6 +33,8 @@ class Score:
         impossible: rows of density zero (or not a number).
         possible_nats: the mean over the other rows, if there are impossible ones.
         how: more on what the figure is, such as ``uniform dequantization``.
+        discrete_nats, continuous_nats: of a model that tells columns apart, the part of the columns that have probabilities, and that of
+            those that have densities, where there are both; over the rows that are possible.
         per_row: the log-likelihoods themselves, which :func:`verdict` compares pair by pair; not part of the JSON.
     """
 
@@ -49,13 +51,19 @@ class Score:
     impossible: int = 0
     possible_nats: float | None = None
     how: str = ""
+    discrete_nats: float | None = None
+    continuous_nats: float | None = None
     per_row: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def words(self) -> str:
         """What the figure is: ``exact``, ``lower bound, K=16 samples`` or ``unbiased estimate``, and how many rows are impossible."""
         passes = f", K={self.samples} sample{'s' * (self.samples > 1)}"
         words = {"exact": "exact", "bound": "lower bound" + passes, "estimate": "unbiased estimate" + passes, "code": ""}[self.kind]
-        words = "; ".join(part for part in (words, self.how) if part)
+        parts = ""
+        if self.discrete_nats is not None and self.continuous_nats is not None:
+            bits = -self.discrete_nats / math.log(2)
+            parts = f"discrete columns {self.discrete_nats:.3f} ({bits:.3f} bits), continuous ones {self.continuous_nats:.3f}"
+        words = "; ".join(part for part in (words, self.how, parts) if part)
         if not self.impossible:
             return words
         others = "" if self.possible_nats is None else f" (mean of the others {self.possible_nats:.3f})"
@@ -82,6 +90,7 @@ class Score:
 def summarize(
     name: str,
     log_prob: Tensor | np.ndarray,
+    terms: Tensor | None = None,
     *,
     kind: str = "exact",
     samples: int = 1,
@@ -91,7 +100,10 @@ def summarize(
     train_seconds: float | None = None,
     how: str = "",
 ) -> Score:
-    """The score of per-row log-likelihoods ``(N,)`` in data units; ``dim`` numbers per row; weighted mean if weights are given."""
+    """The score of per-row log-likelihoods ``(N,)`` in data units; ``dim`` numbers per row; weighted mean if weights are given.
+
+    ``terms`` ``(N, D)`` are what each column of the schema adds.
+    """
     values = torch.as_tensor(log_prob, dtype=torch.float64)
     w = torch.ones_like(values) if weight is None else weight.to(values)
     possible = values > -math.inf  # False for NaN too
@@ -101,6 +113,11 @@ def summarize(
     nats = float(inner) if not impossible else -math.inf
     stderr = float((w * (values - inner)).square().sum().sqrt()) if not impossible else math.nan
     discrete = schema is not None and schema.discrete
+    parts: list[float | None] = [None, None]
+    if terms is not None and schema is not None and possible.any():
+        columns = (w[possible] @ terms[possible]) / w[possible].sum()
+        whole = torch.tensor([column.discrete for column in schema.columns])  # type: ignore[union-attr]
+        parts = [float(columns[whole].sum()), float(columns[~whole].sum())]
     return Score(
         name=name,
         nats=nats,
@@ -115,6 +132,8 @@ def summarize(
         impossible=impossible,
         possible_nats=float(inner) if impossible and possible.any() else None,
         how=how,
+        discrete_nats=parts[0],
+        continuous_nats=parts[1],
         per_row=values.numpy(),
     )
 

@@ -166,7 +166,9 @@ def _explained(flow: Flow, data: Data) -> list[Picture]:
         return []
     rows = _some(data.test, ROWS_BY_COLUMN)
     alone, chain = nats_of_columns(Exact(flow), flow, data.train, rows)
-    words = f"{EXPLAINED} {len(rows):,} test rows.{_parts(chain, data.schema.columns)}"
+    orders = len(flow.base.orders)
+    several = f" The model averages over {orders} orders: what is given is then what comes before in each of them." if orders > 1 else ""
+    words = f"{EXPLAINED}{several} {len(rows):,} test rows.{_parts(chain, data.schema.columns)}"
     return [Picture("explained", "Nats by column", words, explained(alone, chain, data.schema.columns, flow.base.order))]
 
 

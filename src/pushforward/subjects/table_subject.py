@@ -39,7 +39,7 @@ FEWEST_TO_TELL = 20  # rows on each side of a two-sample test
 class TableSubject(Subject[Schema]):
     """Rows of named columns, each with a kind; samples and scores are tables."""
 
-    reads = ("columns", "exclude", "context", "kinds", "missing", "reading", "seed", "weight", "valid", "test")
+    reads = ("columns", "exclude", "context", "kinds", "missing", "reading", "seed", "split", "group", "weight", "valid", "test")
     foreign = "images, and this is a table"
     noun = "a table"
     plural = "tables"
@@ -105,6 +105,8 @@ class TableSubject(Subject[Schema]):
 
     def two_sample(self, flow: Flow, rows: Rows) -> TwoSample | None:
         categories = [i for i, column in enumerate(self.schema.columns) if column.vocabulary is not None]
+        if any(column.kind.support().ignorable for column in self.schema.columns):  # samples have no gaps
+            rows = Rows(completed(flow, rows.x, ~rows.x.isnan(), rows.context, 0), rows.context, rows.weight)
         return c2st(flow, rows, categories=categories) if len(rows) >= FEWEST_TO_TELL else None
 
     def calibration(self, flow: Flow, rows: Rows) -> Calibration | None:

@@ -29,8 +29,10 @@ class DataTable(TypedDict, total=False):
     columns: list[str]
     context: list[str]
     kinds: dict[str, str]
-    missing: Literal["error", "drop", "keep"]
+    missing: Literal["error", "drop", "keep", "ignore"]
     seed: Count
+    split: str
+    group: str
     weight: str
     bits: Annotated[int, Field(ge=1, le=8)]
     size: Count | list[Count]

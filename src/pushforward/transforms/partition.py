@@ -25,6 +25,7 @@ class Support:
         low, high: the least and the greatest; None where it is open.
         closed: whether the ends of reals are values themselves.
         missing: whether NaN occurs.
+        ignorable: whether NaN stands for a value that is there and not known, and is no outcome by itself.
     """
 
     ordered: bool = True
@@ -33,6 +34,7 @@ class Support:
     high: float | None = None
     closed: bool = False
     missing: bool = False
+    ignorable: bool = False
 
 
 class Partition(NamedTuple):

@@ -12,6 +12,7 @@ from ..core import Flow
 from ..data import Data, Reading
 from ..data.doubts import repeated, without_repeated
 from ..data.request import Request, where
+from ..data.splits import RANDOM
 from ..data.tables import IN_MEMORY
 from ..doctor import diagnose
 from ..evaluation import Results, evaluate, likelihood_quantiles, verdict
@@ -44,6 +45,8 @@ def fit(
     test: Any = None,
     weight: str | None = None,
     exclude: str | Sequence[str] | None = None,
+    split: str = RANDOM,
+    group: str | None = None,
     bits: int | None = None,
     size: int | tuple[int, int] | None = None,
     crop: str | int | None = None,
@@ -72,8 +75,9 @@ def fit(
         out: the run's directory; without one the run lives in a temporary directory that goes with the returned object.
         preset: the name of a preset (``list_presets()``), a file like one, or the config.toml of another run.
         options: ``["model.steps=8", "train.lr=1e-3"]`` or a mapping with such names; they win over the preset.
-        columns, context, kinds, missing, reading, valid, test, weight, exclude: as :func:`pushforward.data.load` takes them; missing
-            values are kept by default, which asks for a model that can take them (``any_order``), and "drop" drops such rows.
+        columns, context, kinds, missing, reading, valid, test, weight, exclude, split, group: as :func:`pushforward.data.load` takes
+            them; missing values are kept by default, which asks for a model that can take them (``any_order``), "ignore" keeps them as
+            what is not known, and "drop" drops such rows.
         bits, size, crop, gray: of images, as :func:`pushforward.data.load_images` takes them, with context, valid and test.
         bits, window, companding: of sounds, as :func:`pushforward.data.load_sounds` takes them, likewise.
         time_limit: of training, in seconds or as "2m"; the schedule is fitted to it. With ``resume``, in all, what is trained included.
@@ -119,6 +123,8 @@ def fit(
         valid=valid,
         test=test,
         seed=seed,
+        split=split,
+        group=group,
         bits=bits,
         size=size,
         crop=crop,

@@ -14,6 +14,7 @@ import torch
 from .. import options as signature
 from ..data import Reading, Schema, WholeSchema
 from ..data.request import Request
+from ..data.splits import RANDOM
 from ..models import MODELS
 from ..models.build import build
 from ..subjects import subject_for, subject_of
@@ -81,6 +82,8 @@ def plan(
     test: Any = None,
     weight: str | None = None,
     exclude: str | Sequence[str] | None = None,
+    split: str = RANDOM,
+    group: str | None = None,
     bits: int | None = None,
     size: int | tuple[int, int] | None = None,
     crop: str | int | None = None,
@@ -99,7 +102,7 @@ def plan(
 
     Arguments:
         data, model, preset, options: as in :func:`fit`, and so the rest: columns, context, kinds, missing, valid, test, weight,
-            exclude, bits, size, crop, gray, window, companding, seed.
+            exclude, split, group, bits, size, crop, gray, window, companding, seed.
         devices: numbers of devices to tell the hours for.
         utilization: the share of the peak that is reached; 0.3 is usual for convolutions of this kind in bfloat16.
 
@@ -126,6 +129,8 @@ def plan(
         valid=valid,
         test=test,
         seed=seed,
+        split=split,
+        group=group,
         bits=bits,
         size=size,
         crop=crop,

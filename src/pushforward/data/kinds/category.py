@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...words import nearest
-from ..cells import NUMBER, Cells, is_string, strings
+from ..cells import NUMBER, Cells, is_string, padded, strings
 from ..errors import DataError
 from ..restore import arrow_type
 from .base import Support
@@ -35,13 +35,13 @@ class Category(Counted):
 
     @classmethod
     def infer(cls, cells: Cells) -> Category | None:
-        """Dictionaries, truth values, text (in data only what is not mostly numbers), and two or a few numbers far apart."""
+        """Dictionaries, truth values, text (in data no numbers but codes, as 007), and two or a few numbers far apart."""
         dtype = cells.dtype
         if pa.types.is_dictionary(dtype) or pa.types.is_boolean(dtype):
             return cls.of(cells)
         if is_string(dtype):
             numbers = pc.mean(pc.match_substring_regex(cells.values, NUMBER).cast(pa.float64())).as_py() or 0
-            return cls.of(cells) if cells.context or numbers <= 0.5 else None
+            return cls.of(cells) if cells.context or numbers <= 0.5 or padded(cells.values) else None
         if not cells.numeric:
             return None
         values = cells.distinct[0]

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..cells import EXACT, NUMBER, Cells, is_string
+from ..cells import EXACT, NUMBER, Cells, is_string, padded
 from ..times import time_format
 
 NAMES = ("", "Unnamed: 0", "__index_level_0__")  # of a pandas index that was written to a file
@@ -28,5 +28,5 @@ def identifies(cells: Cells) -> bool:
         distinct = len(pc.unique(values))
         names = distinct > max(FEWEST, UNIQUE * rows)
         words = (pc.mean(pc.match_substring_regex(values, NUMBER).cast(pa.float64())).as_py() or 0) <= 0.5
-        return names and words and time_format(values) is None
+        return names and (words or padded(values) is not None) and time_format(values) is None
     return False

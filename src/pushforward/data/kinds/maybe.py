@@ -19,10 +19,12 @@ class Maybe(Kind):
 
     Attributes:
         of: the kind of the values that are there.
+        ignorable: whether a gap is a value that is there and not known, and no outcome that a model has to give a probability to.
     """
 
     name: ClassVar[str] = "maybe"
     of: Kind = field(default_factory=Real)
+    ignorable: bool = False
 
     @classmethod
     def infer(cls, cells: Cells) -> None:
@@ -30,9 +32,9 @@ class Maybe(Kind):
         return None
 
     @classmethod
-    def around(cls, kind: Kind) -> Maybe:
+    def around(cls, kind: Kind, ignorable: bool = False) -> Maybe:
         """A kind with gaps."""
-        return cls(dtype=kind.dtype, seen=kind.seen, of=kind)
+        return cls(dtype=kind.dtype, seen=kind.seen, of=kind, ignorable=ignorable)
 
     def encode(self, cells: Cells) -> np.ndarray:
         x = np.full(len(cells), np.nan)
@@ -47,10 +49,10 @@ class Maybe(Kind):
         return "missing" if np.isnan(x) else self.of.shown(x)
 
     def support(self) -> Support:
-        return replace(self.of.support(), missing=True)
+        return replace(self.of.support(), missing=True, ignorable=self.ignorable)
 
     def words(self) -> str:
-        return f"{self.of.words()}, with gaps"
+        return f"{self.of.words()}, with gaps{' that are not modelled' * self.ignorable}"
 
     @property
     def step(self) -> float:

@@ -15,17 +15,18 @@ Pixel = Literal["auto", "categorical", "mixture"]
 FEW_LEVELS = 32  # up to which each level has a probability of its own, unless asked otherwise
 
 
-def spread(shape: Sequence[int], levels: int, pixel: Pixel, components: int) -> tuple[Likelihood, bool]:
+def spread(shape: Sequence[int], levels: int, pixel: Pixel, components: int, tied: bool = True) -> tuple[Likelihood, bool]:
     """The likelihood of a pixel, and whether its net has to take the channels of a site in turn.
 
-    ``"auto"``: bits where there are two levels, a probability for each of few, else a mixture of discretized logistics.
+    ``"auto"``: bits where there are two levels, a probability for each of few, else a mixture of discretized logistics. That one ties the
+    channels of a site unless the net can't take them together.
     """
     channels, *_ = image(shape)
     if levels == 2:
         return Bernoulli(), channels > 1
     if pixel == "categorical" or (pixel == "auto" and levels <= FEW_LEVELS):
         return Categorical(levels), channels > 1
-    return DiscretizedLogisticMixture(levels, components, channels=channels), False
+    return DiscretizedLogisticMixture(levels, components, channels=channels if tied else 1), channels > 1 and not tied
 
 
 def causal_image(
@@ -36,7 +37,8 @@ def causal_image(
     pixel: Pixel = "auto",
     components: int = 5,
     context: int = 0,
+    tied: bool = True,
 ) -> Flow:
     """A flow without layers over ``p(x) = prod_i p(x_i | x_{<i})``, with ``net(params, in_turn)`` for its parameters."""
-    likelihood, in_turn = spread(shape, levels, pixel, components)
+    likelihood, in_turn = spread(shape, levels, pixel, components, tied)
     return Flow(Causal(likelihood, net(likelihood.params, in_turn), shape, context), context=context)

@@ -9,8 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.core import Flow
+from pushforward.kernels import without
 from pushforward.models import PIXEL_MODELS
 from pushforward.nets import CausalNet
+from pushforward.nets.pixel_rnn_lines import diagonals, line_lstm, rows
+from pushforward.training.budget import Operations
 
 TINY: dict[str, dict[str, object]] = {
     "made_image": {"width": 24},
@@ -24,9 +27,10 @@ contexts = pytest.mark.parametrize("context", [0, 2])
 
 
 def build(name: str, shape: tuple[int, ...], context: int = 0, noise: float = 0.3, **options) -> Flow:
-    """A small model in float64, perturbed, since what starts at zero would hide its faults."""
+    """A small model in float64 that has seen a batch and is then perturbed: what starts at zero would hide its faults."""
     torch.manual_seed(context)
     flow = PIXEL_MODELS[name.split("-")[0]](shape, context=context, **TINY[name], **options).double()
+    flow.initialize(images(32, options.get("levels", 2), *shape), given(context, 32))
     with torch.no_grad():
         for parameter in flow.parameters():
             parameter.add_(noise * torch.randn_like(parameter))
@@ -112,6 +116,17 @@ def test_cached_samples_are_naive_samples(name, context, case):
 
 
 @models
+def test_a_sample_costs_one_pass(name):
+    """Multiplications of a visit, all sites together: each layer once at each site."""
+    flow = build(name, (3, 6, 7), levels=4)
+    with torch.no_grad(), Operations() as one_pass:
+        flow.log_prob(images(5, 4, 3, 6, 7))
+    with torch.no_grad(), Operations() as visit, without():
+        flow.sample((5,))
+    assert 0.4 * one_pass.total < visit.total < 1.05 * one_pass.total
+
+
+@models
 def test_context_reaches_every_pixel(name):
     flow = build(name, (1, 3, 4), 2, levels=2)
     x, c = images(1, 2, 1, 3, 4), given(2, 1)
@@ -139,6 +154,25 @@ def test_gradients_by_transforms(name):
     )
     expected = torch.autograd.grad(flow(x).mean(), list(values.values()))
     torch.testing.assert_close(list(found.values()), list(expected))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 4), (4, 1), (3, 4), (4, 3)])
+@pytest.mark.parametrize("width", [1, 2])
+def test_cells_of_lines_have_their_gradients(size, width):
+    """What is written down is what autograd finds, step by step; one cell of one direction is where slices of a gradient are no copies."""
+    for lines, directions, taps in ((rows(*size), 1, 3), (diagonals(*size), 2, 2)):
+        gates = torch.randn(directions, 4 * width, size[0] * size[1], 2, dtype=torch.float64, requires_grad=True)
+        weight = torch.randn(directions, 4 * width, taps * width, dtype=torch.float64, requires_grad=True)
+        grad = torch.randn(directions, width, size[0] * size[1], 2, dtype=torch.float64)
+
+        def total(gates: Tensor, weight: Tensor, lines=lines, grad=grad) -> Tensor:
+            return (line_lstm(gates, weight, lines) * grad).sum()
+
+        expected = torch.func.grad(total, (0, 1))(gates.detach(), weight.detach())
+        kept = grad.clone()
+        found = torch.autograd.grad(line_lstm(gates, weight, lines), (gates, weight), grad)
+        torch.testing.assert_close(found, expected)
+        assert torch.equal(grad, kept)
 
 
 @models

@@ -12,7 +12,10 @@ from torch.nn import functional as F
 
 from pushforward.distributions import Causal
 from pushforward.likelihoods import DiscretizedLogisticMixture
-from pushforward.nets import MADE, CausalNet, CausalTransformer, MaskedConvNet, WaveNet
+from pushforward.nets import MADE, CausalNet, CausalTransformer, GatedMaskedConvNet, MaskedConvNet, PixelRNN, WaveNet
+from pushforward.nets.gated_masked_conv import gate
+from pushforward.nets.pixel_rnn_layers import DiagonalLSTM
+from pushforward.nets.pixel_rnn_lines import diagonals
 from pushforward.transforms import Autoregressive
 from pushforward.univariate import Affine, RationalQuadratic
 
@@ -63,6 +66,22 @@ def field(kernel: int, depth: int) -> Callable[[tuple[int, ...], tuple[int, ...]
     return lambda before, after: (before[0] - after[0], before[1] - after[1]) in reads
 
 
+def rectangle(reach: int) -> Callable[[tuple[int, ...], tuple[int, ...]], bool]:
+    """So far to the left, and so far to all sides of the rows above: no blind spot."""
+    return lambda before, after: after[0] - before[0] <= reach and abs(before[1] - after[1]) <= reach
+
+
+def triangle(kernel: int, depth: int) -> Callable[[tuple[int, ...], tuple[int, ...]], bool]:
+    """Wider by a column to each side for each row further up, without an end."""
+    r = kernel // 2
+
+    def reads(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
+        up, right = after[0] - before[0], before[1] - after[1]
+        return -(r + depth + up) <= right <= r + up - 1
+
+    return reads
+
+
 def in_turn(positions: Positions, reads: Callable, channels: int = 3) -> tuple[Positions, Callable]:
     """The same with each channel of a site a position of its own, which reads those before it."""
     numbers = [(channel, *site) for site in positions for channel in range(channels)]
@@ -82,6 +101,33 @@ NETS: dict[str, tuple[Callable[[], CausalNet], tuple[int, ...], Positions, Calla
         lambda: MaskedConvNet((3, 3, 4), 2, width=12, depth=1, kernel=3, in_turn=True),
         (3, 3, 4),
         *in_turn(sites(3, 4), field(3, 1)),
+    ),
+    "gated": (lambda: GatedMaskedConvNet((2, 7, 9), 2, width=6, depth=2, kernel=5), (2, 7, 9), sites(7, 9), rectangle(4)),
+    "gated-first-only": (lambda: GatedMaskedConvNet((1, 4, 6), 2, width=6, depth=0, kernel=3), (1, 4, 6), sites(4, 6), rectangle(1)),
+    "gated-wide-blocks": (
+        lambda: GatedMaskedConvNet((1, 5, 8), 1, width=6, depth=1, kernel=3, block_kernel=5),
+        (1, 5, 8),
+        sites(5, 8),
+        rectangle(3),
+    ),
+    "gated-in-turn": (
+        lambda: GatedMaskedConvNet((3, 3, 4), 2, width=6, depth=1, kernel=3, in_turn=True),
+        (3, 3, 4),
+        *in_turn(sites(3, 4), rectangle(2)),
+    ),
+    "rows": (lambda: PixelRNN((2, 5, 11), 2, variant="rows", width=5, depth=2, kernel=3), (2, 5, 11), sites(5, 11), triangle(3, 2)),
+    "rows-in-turn": (
+        lambda: PixelRNN((3, 3, 4), 2, variant="rows", width=4, depth=1, kernel=3, in_turn=True),
+        (3, 3, 4),
+        *in_turn(sites(3, 4), triangle(3, 1)),
+    ),
+    "diagonal": (lambda: PixelRNN((2, 4, 7), 2, width=4, depth=1, kernel=3), (2, 4, 7), sites(4, 7), everything),
+    "diagonal-high": (lambda: PixelRNN((1, 7, 2), 1, width=4, depth=2, kernel=5), (1, 7, 2), sites(7, 2), everything),
+    "diagonal-column": (lambda: PixelRNN((1, 5, 1), 1, width=4, depth=1, kernel=3), (1, 5, 1), sites(5, 1), everything),
+    "diagonal-in-turn": (
+        lambda: PixelRNN((3, 3, 4), 2, width=4, depth=1, kernel=3, in_turn=True),
+        (3, 3, 4),
+        *in_turn(sites(3, 4), everything),
     ),
     "image-flat": (lambda: MaskedConvNet((3, 1, 9), 1, width=12, depth=0, kernel=7), (3, 1, 9), sites(1, 9), field(7, 0)),
 }
@@ -152,10 +198,53 @@ class Blind(MaskedConvNet):
         self.blocks[0].masked.mask[0] = 0
 
 
-@pytest.mark.parametrize("net", [Leaky, Blind])
-def test_the_check_of_causality_can_fail(net):
+class NotShifted(GatedMaskedConvNet):
+    """Its vertical stack reads its own row."""
+
+    def features(self, x: Tensor, given: Tensor | None) -> Tensor:
+        v = h = x
+        for layer in self.layers:
+            a, b = layer.vertical(F.pad(v, (0, 0, layer.taps - 1, 0)), given)
+            v, h = gate(a), layer.horizontal(h, b)
+        return h
+
+
+class FromTheRight(DiagonalLSTM):
+    """What comes from the right is not brought down a row."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        right, left = self._cells(torch.stack([x, x.flip(2)]), diagonals(*x.shape[1:3]))
+        return self._added(x, right + left.flip(2))
+
+
+def from_the_right() -> PixelRNN:
+    net = PixelRNN((1, 4, 4), 1, width=4, depth=1, kernel=3)
+    net.layers[0] = FromTheRight(4)
+    return net
+
+
+def without_a_blank_column() -> PixelRNN:
+    """The paper's own net: the last site of the row above is not seen from afar."""
+    net = PixelRNN((1, 4, 4), 1, width=4, depth=1, kernel=3)
+    net.blank = 0
+    return net
+
+
+FAULTS = {
+    "leaky": (Leaky, field(3, 1)),
+    "blind": (Blind, field(3, 1)),
+    "not shifted": (lambda: NotShifted((1, 4, 4), 1, width=6, kernel=3, depth=1), rectangle(2)),
+    "from the right": (from_the_right, everything),
+    "no blank column": (without_a_blank_column, everything),
+    "rows are no diagonals": (lambda: PixelRNN((1, 4, 4), 1, variant="rows", width=4, depth=1, kernel=3), everything),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_check_of_causality_can_fail(fault):
+    make, reads = FAULTS[fault]
     with pytest.raises(AssertionError, match="on"):
-        check_causality(net(), (1, 4, 4), sites(4, 4), field(3, 1))
+        check_causality(make(), (1, 4, 4), sites(4, 4), reads)
 
 
 @nets
@@ -222,6 +311,7 @@ def test_tiny_pixelcnn_learns():
 REFUSED = [
     (lambda: MaskedConvNet((3,), 2), "shape of an image"),
     (lambda: MaskedConvNet((1, 4, 4), 2, kernel=4), "odd side of at least 3, got 4"),
+    (lambda: GatedMaskedConvNet((1, 4, 4), 2, block_kernel=2), "odd sides of at least 3, got 2"),
     (lambda: MaskedConvNet((1, 4, 4), 2)(torch.zeros(2, 1, 4, 5)), r"expected x of shape \(B, 1, 4, 4\), got \(2, 1, 4, 5\)"),
     (lambda: MaskedConvNet((1, 4, 4), 2, context=3)(torch.zeros(2, 1, 4, 4)), r"context of shape \(2, 3\), .* got none"),
     (lambda: MaskedConvNet((1, 4, 4), 2, context=3).unroll(lambda i, h: h[:, 0], 2, torch.zeros(1, 3)), r"got \(1, 3\)"),
@@ -235,9 +325,19 @@ def test_refuses(make, words):
         make()
 
 
-def test_context_over_space():
+OVER_SPACE = {
+    "masked": (lambda: MaskedConvNet((1, 3, 4), 2, width=8, context=2), 6),
+    "gated": (lambda: GatedMaskedConvNet((1, 3, 4), 2, width=8, context=2), 4),  # a row reads all of its context
+    "rows": (lambda: PixelRNN((1, 3, 4), 2, variant="rows", width=8, context=2), 6),
+    "diagonal": (lambda: PixelRNN((1, 3, 4), 2, width=8, context=2), 6),
+}
+
+
+@pytest.mark.parametrize("name", OVER_SPACE)
+def test_context_over_space(name):
     """A map of contexts is read site by site, in one pass and in a visit: what is before a site does not see it."""
-    net = perturbed(MaskedConvNet((1, 3, 4), 2, width=8, context=2))
+    make, before = OVER_SPACE[name]
+    net = perturbed(make())
     layer = Autoregressive(Affine(), net)
     x, context = torch.randn(2, 1, 3, 4, dtype=torch.float64), torch.randn(2, 2, 3, 4, dtype=torch.float64)
     z, _ = layer(x, context)
@@ -245,4 +345,4 @@ def test_context_over_space():
     moved = context.clone()
     moved[:, :, 1, 2] += 1
     changed = (layer(x, moved)[0] != z).any(0).flatten()
-    assert changed[6] and not changed[:6].any()
+    assert changed[6] and not changed[:before].any()

@@ -74,7 +74,7 @@ class Causal(Observed):
         terms: list[Tensor] = []
 
         def solve(i: int, h: Tensor) -> Tensor:
-            h = self._offset(h)
+            h = self._offset(h).contiguous()  # random numbers fill memory as it lies
             x = self.likelihood.draw(h)
             terms.append(self.likelihood.log_prob(x, h))
             return self.likelihood.scaled(x)

@@ -8,6 +8,7 @@ from ..core import Flow
 from .any_order import any_order
 from .bnaf import bnaf
 from .flow_pp import flow_pp
+from .gated_pixel_cnn import gated_pixel_cnn
 from .gaussian import gaussian
 from .gaussian_mixture import gaussian_mixture
 from .glow import glow
@@ -20,6 +21,7 @@ from .naf import naf
 from .nice import nice
 from .nsf import nsf
 from .pixel_cnn import pixel_cnn
+from .pixel_rnn import pixel_rnn
 from .planar import planar
 from .radial import radial
 from .real_nvp import real_nvp
@@ -34,7 +36,7 @@ VECTOR_MODELS: dict[str, Callable[..., Flow]] = {  # rows of a table, shape (D,)
     for f in (bnaf, gaussian, gaussian_mixture, iaf, maf, mixture_cdf, naf, nice, nsf, planar, radial, real_nvp, sos, sylvester, umnn)
 }
 PIXEL_MODELS: dict[str, Callable[..., Flow]] = {  # images, pixel by pixel: whole numbers, no latent
-    f.__name__: f for f in (made_image, multiscale_pixel_cnn, pixel_cnn)
+    f.__name__: f for f in (gated_pixel_cnn, made_image, multiscale_pixel_cnn, pixel_cnn, pixel_rnn)
 }
 IMAGE_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (flow_pp, glow, real_nvp_image)} | PIXEL_MODELS  # (C, H, W)
 TABLE_MODELS: dict[str, Callable[..., Flow]] = {"any_order": any_order}  # rows as they are: words, whole numbers, gaps
@@ -51,6 +53,7 @@ __all__ = [
     "any_order",
     "bnaf",
     "flow_pp",
+    "gated_pixel_cnn",
     "gaussian",
     "gaussian_mixture",
     "glow",
@@ -63,6 +66,7 @@ __all__ = [
     "nice",
     "nsf",
     "pixel_cnn",
+    "pixel_rnn",
     "planar",
     "radial",
     "real_nvp",

@@ -54,4 +54,4 @@ def made_image(
     def net(params: int, in_turn: bool) -> Flattened:
         return Flattened(shape, lambda dim: MADE(dim, params, width=width, depth=depth, context=context))
 
-    return causal_image(shape, net, levels=levels, pixel=pixel, components=components, context=context)
+    return causal_image(shape, net, levels=levels, pixel=pixel, components=components, context=context, tied=False)

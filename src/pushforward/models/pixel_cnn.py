@@ -30,7 +30,7 @@ def pixel_cnn(
 
     Caveats: part of what is above to the right is never read (a blind spot, which ``gated_pixel_cnn`` has not). There is no latent.
 
-    Reference: Pixel Recurrent Neural Networks, van den Oord, Kalchbrenner, Kavukcuoglu, 2016, arXiv:1601.06759. Departures: of
+    Reference: Level Recurrent Neural Networks, van den Oord, Kalchbrenner, Kavukcuoglu, 2016, arXiv:1601.06759. Departures: of
     :class:`~pushforward.nets.MaskedConvNet`, and a mixture of logistics where there are many levels.
 
     Arguments:

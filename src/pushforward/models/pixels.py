@@ -15,16 +15,19 @@ Level = Literal["auto", "categorical", "mixture"]
 ONE_BY_ONE = 32  # up to which each level has a probability of its own, unless asked otherwise
 
 
-def spread(channels: int, levels: int, level: Level, components: int, few: int = ONE_BY_ONE) -> tuple[Likelihood, bool]:
+def spread(
+    channels: int, levels: int, level: Level, components: int, *, few: int = ONE_BY_ONE, tied: bool = True
+) -> tuple[Likelihood, bool]:
     """The likelihood of a number with so many levels, and whether its net has to take the channels of a site in turn.
 
-    ``"auto"``: bits where there are two levels, a probability for each of ``few``, else a mixture of discretized logistics.
+    ``"auto"``: bits where there are two levels, a probability for each of ``few``, else a mixture of discretized logistics. That one ties
+    the channels of a site unless the net can't take them together.
     """
     if levels == 2:
         return Bernoulli(), channels > 1
     if level == "categorical" or (level == "auto" and levels <= few):
         return Categorical(levels), channels > 1
-    return DiscretizedLogisticMixture(levels, components, channels=channels), False
+    return DiscretizedLogisticMixture(levels, components, channels=channels if tied else 1), channels > 1 and not tied
 
 
 def causal_image(
@@ -35,7 +38,8 @@ def causal_image(
     pixel: Level = "auto",
     components: int = 5,
     context: int = 0,
+    tied: bool = True,
 ) -> Flow:
     """A flow without layers over ``p(x) = prod_i p(x_i | x_{<i})``, with ``net(params, in_turn)`` for its parameters."""
-    likelihood, in_turn = spread(image(shape)[0], levels, pixel, components)
+    likelihood, in_turn = spread(image(shape)[0], levels, pixel, components, tied=tied)
     return Flow(Causal(likelihood, net(likelihood.params, in_turn), shape, context), context=context)

@@ -5,10 +5,12 @@ from .causal import CausalNet, Masked
 from .convolution import ConvNet
 from .flattened import Flattened
 from .gated import GatedConvNet
+from .gated_masked_conv import GatedMaskedConvNet
 from .made import MADE
 from .masked_conv import MaskedConvNet
 from .mlp import MLP, ResidualMLP
 from .patches import Patches
+from .pixel_rnn import PixelRNN
 from .prefix import Prefix
 from .resnet import ResNet
 from .sites import SiteHead, SiteNet
@@ -23,11 +25,13 @@ __all__ = [
     "ConvNet",
     "Flattened",
     "GatedConvNet",
+    "GatedMaskedConvNet",
     "MADE",
     "MLP",
     "Masked",
     "MaskedConvNet",
     "Patches",
+    "PixelRNN",
     "Prefix",
     "ResNet",
     "ResidualMLP",

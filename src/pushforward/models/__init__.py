@@ -12,6 +12,7 @@ from .gaussian import gaussian
 from .gaussian_mixture import gaussian_mixture
 from .glow import glow
 from .iaf import iaf
+from .image_transformer import image_transformer
 from .made_image import made_image
 from .maf import maf
 from .mixture_cdf import mixture_cdf
@@ -19,6 +20,8 @@ from .naf import naf
 from .nice import nice
 from .nsf import nsf
 from .pixel_cnn import pixel_cnn
+from .pixel_cnn_pp import pixel_cnn_pp
+from .pixel_snail import pixel_snail
 from .planar import planar
 from .radial import radial
 from .real_nvp import real_nvp
@@ -31,7 +34,9 @@ VECTOR_MODELS: dict[str, Callable[..., Flow]] = {  # rows of a table, shape (D,)
     f.__name__: f
     for f in (bnaf, gaussian, gaussian_mixture, iaf, maf, mixture_cdf, naf, nice, nsf, planar, radial, real_nvp, sos, sylvester, umnn)
 }
-PIXEL_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (made_image, pixel_cnn)}  # images, pixel by pixel: no latent
+PIXEL_MODELS: dict[str, Callable[..., Flow]] = {  # images, pixel by pixel: no latent
+    f.__name__: f for f in (image_transformer, made_image, pixel_cnn, pixel_cnn_pp, pixel_snail)
+}
 IMAGE_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (flow_pp, glow, real_nvp_image)} | PIXEL_MODELS  # (C, H, W)
 TABLE_MODELS: dict[str, Callable[..., Flow]] = {"any_order": any_order}  # rows as they are: words, whole numbers, gaps
 MODELS = VECTOR_MODELS | TABLE_MODELS | IMAGE_MODELS
@@ -49,6 +54,7 @@ __all__ = [
     "gaussian_mixture",
     "glow",
     "iaf",
+    "image_transformer",
     "made_image",
     "maf",
     "mixture_cdf",
@@ -56,6 +62,8 @@ __all__ = [
     "nice",
     "nsf",
     "pixel_cnn",
+    "pixel_cnn_pp",
+    "pixel_snail",
     "planar",
     "radial",
     "real_nvp",

@@ -5,15 +5,18 @@ from .causal import CausalNet, Masked
 from .convolution import ConvNet
 from .flattened import Flattened
 from .gated import GatedConvNet
+from .image_transformer import ImageTransformer
 from .made import MADE
 from .masked_conv import MaskedConvNet
 from .mlp import MLP, ResidualMLP
 from .patches import Patches
+from .pixel_snail import SnailNet
 from .prefix import Prefix
 from .resnet import ResNet
 from .sites import SiteHead, SiteNet
 from .subset import SubsetNet
 from .transformer import CausalTransformer
+from .two_streams import ShiftedConvNet
 
 __all__ = [
     "CausalAttention",
@@ -22,6 +25,7 @@ __all__ = [
     "ConvNet",
     "Flattened",
     "GatedConvNet",
+    "ImageTransformer",
     "MADE",
     "MLP",
     "Masked",
@@ -30,7 +34,9 @@ __all__ = [
     "Prefix",
     "ResNet",
     "ResidualMLP",
+    "ShiftedConvNet",
     "SiteHead",
     "SiteNet",
+    "SnailNet",
     "SubsetNet",
 ]

@@ -12,7 +12,18 @@ from torch.nn import functional as F
 
 from pushforward.distributions import Causal
 from pushforward.likelihoods import DiscretizedLogisticMixture
-from pushforward.nets import MADE, CausalNet, CausalTransformer, GatedMaskedConvNet, MaskedConvNet, PixelRNN, WaveNet
+from pushforward.nets import (
+    MADE,
+    CausalNet,
+    CausalTransformer,
+    GatedMaskedConvNet,
+    ImageTransformer,
+    MaskedConvNet,
+    PixelRNN,
+    ShiftedConvNet,
+    SnailNet,
+    WaveNet,
+)
 from pushforward.nets.gated_masked_conv import gate
 from pushforward.nets.pixel_rnn_layers import DiagonalLSTM
 from pushforward.nets.pixel_rnn_lines import diagonals
@@ -51,6 +62,28 @@ def everything(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
 
 def back(times: int) -> Callable[[tuple[int, ...], tuple[int, ...]], bool]:
     return lambda before, after: after[0] - before[0] <= times
+
+
+def two_streams(depth: int) -> Callable[[tuple[int, ...], tuple[int, ...]], bool]:
+    """What two streams of shifted convolutions at one resolution read, by adding up their offsets."""
+
+    def moved(reads: set[tuple[int, int]], *sides: int) -> set[tuple[int, int]]:
+        return {(i - a, j + b) for i, j in reads for a in range(2) for b in sides}
+
+    above = moved({(-1, 0)}, -1, 0, 1)
+    left = {(-1, -1), (-1, 0), (-1, 1), (0, -1)}
+    for _ in range(2 * depth):
+        above |= moved(moved(above, -1, 0, 1), -1, 0, 1)
+        left |= moved(moved(left, -1, 0) | above, -1, 0)
+    return lambda before, after: (before[0] - after[0], before[1] - after[1]) in left
+
+
+def in_blocks(positions: Positions, block: int, memory: int, depth: int) -> Callable[[tuple[int, ...], tuple[int, ...]], bool]:
+    """What tokens of local attention read, one layer after the other; a token holds the site before it."""
+    tokens = range(len(positions))
+    reads = torch.tensor([[max(0, t // block * block - memory) <= s <= t for s in tokens] for t in tokens]).double()
+    found = torch.linalg.matrix_power(reads, depth) > 0
+    return lambda before, after: bool(found[positions.index(after), positions.index(before) + 1])
 
 
 def field(kernel: int, depth: int) -> Callable[[tuple[int, ...], tuple[int, ...]], bool]:
@@ -130,6 +163,40 @@ NETS: dict[str, tuple[Callable[[], CausalNet], tuple[int, ...], Positions, Calla
         *in_turn(sites(3, 4), everything),
     ),
     "image-flat": (lambda: MaskedConvNet((3, 1, 9), 1, width=12, depth=0, kernel=7), (3, 1, 9), sites(1, 9), field(7, 0)),
+    "streams": (lambda: ShiftedConvNet((2, 4, 6), 2, width=8, depth=1, scales=1), (2, 4, 6), sites(4, 6), everything),
+    "streams-wide": (lambda: ShiftedConvNet((1, 4, 9), 1, width=8, depth=1, scales=1), (1, 4, 9), sites(4, 9), two_streams(1)),
+    "streams-two-scales": (lambda: ShiftedConvNet((1, 4, 6), 3, width=8, depth=1), (1, 4, 6), sites(4, 6), everything),
+    "streams-three-scales": (lambda: ShiftedConvNet((1, 8, 4), 1, width=8, depth=1), (1, 8, 4), sites(8, 4), everything),
+    "streams-in-turn": (
+        lambda: ShiftedConvNet((3, 4, 2), 2, width=12, depth=1, in_turn=True),
+        (3, 4, 2),
+        *in_turn(sites(4, 2), everything),
+    ),
+    "attention": (lambda: ImageTransformer((2, 3, 4), 2, width=8, heads=2, depth=1), (2, 3, 4), sites(3, 4), everything),
+    "attention-local": (
+        lambda: ImageTransformer((1, 4, 5), 2, width=8, heads=2, depth=2, block=3, memory=2),
+        (1, 4, 5),
+        sites(4, 5),
+        in_blocks(sites(4, 5), 3, 2, 2),
+    ),
+    "attention-in-turn": (
+        lambda: ImageTransformer((3, 2, 3), 2, width=8, heads=1, depth=1, in_turn=True),
+        (3, 2, 3),
+        *in_turn(sites(2, 3), everything),
+    ),
+    "snail": (lambda: SnailNet((2, 4, 5), 2, width=8, depth=1, convs=1, key=2), (2, 4, 5), sites(4, 5), everything),
+    "snail-in-turn": (
+        lambda: SnailNet((3, 2, 3), 2, width=12, depth=2, convs=1, key=5, in_turn=True),
+        (3, 2, 3),
+        *in_turn(sites(2, 3), everything),
+    ),
+    "image": (lambda: MaskedConvNet((2, 6, 7), 2, width=12, depth=2), (2, 6, 7), sites(6, 7), field(7, 2)),
+    "image-small": (lambda: MaskedConvNet((1, 5, 8), 3, width=12, depth=1, kernel=3), (1, 5, 8), sites(5, 8), field(3, 1)),
+    "image-in-turn": (
+        lambda: MaskedConvNet((3, 3, 4), 2, width=12, depth=1, kernel=3, in_turn=True),
+        (3, 3, 4),
+        *in_turn(sites(3, 4), field(3, 1)),
+    ),
 }
 nets = pytest.mark.parametrize("name", NETS)
 
@@ -290,6 +357,91 @@ def test_flows_over_space(name, univariate):
     torch.testing.assert_close(jacobian.diagonal().log().sum(), ldj[0])
 
 
+class Ahead(nn.Module):
+    """Tokens ``(B, T, width)`` that hold the site after the one they should."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return tokens.roll(-1, 1)
+
+
+def leaky_streams() -> CausalNet:
+    """The left stream begins with a convolution that is not shifted."""
+    net = ShiftedConvNet((1, 4, 4), 1, width=8, depth=1)
+    net.beside.pads = (0, 0, 1, 0)
+    return net
+
+
+def blind_streams() -> CausalNet:
+    """The stream above begins a row too far away, so that nobody sees the end of the row before."""
+    net = ShiftedConvNet((1, 4, 4), 1, width=8, depth=1, scales=1)
+    net.top.pads = (1, 1, 3, -2)
+    return net
+
+
+def leaky_scales() -> CausalNet:
+    """What was computed for a site of the lower resolution comes one site too early."""
+    net = ShiftedConvNet((1, 4, 4), 1, width=8, depth=1)
+    net.left.down.pads = (0, 1, 1, 0)
+    return net
+
+
+def leaky_tokens() -> CausalNet:
+    net = ImageTransformer((1, 4, 4), 1, width=8, heads=2, depth=1)
+    net.read.append(Ahead())
+    return net
+
+
+def blind_tokens() -> CausalNet:
+    """Local where all was promised."""
+    return ImageTransformer((1, 4, 4), 1, width=8, heads=2, depth=1, block=4, memory=4)
+
+
+def leaky_attention() -> CausalNet:
+    """Attention reads the site itself."""
+    net = SnailNet((1, 4, 4), 1, width=8, depth=1, convs=1)
+    told = net.blocks[0].told
+    net.blocks[0].told = lambda *parts: [tokens.roll(-1, 2) for tokens in told(*parts)]  # type: ignore[method-assign]
+    return net
+
+
+def blind_attention() -> CausalNet:
+    """What attention read is lost."""
+    net = SnailNet((1, 4, 4), 1, width=8, depth=1, convs=1)
+    net.blocks[0].value_of = lambda read: torch.zeros_like(read[:, 0].transpose(1, 2)[:, :4])  # type: ignore[method-assign]
+    return net
+
+
+LEAKS = [leaky_streams, blind_streams, leaky_scales, leaky_tokens, blind_tokens, leaky_attention, blind_attention]
+
+
+@pytest.mark.parametrize("make", LEAKS, ids=lambda make: make.__name__)
+def test_faults_of_nets_that_read_everything_are_found(make):
+    with pytest.raises(AssertionError, match="on"):
+        check_causality(make(), (1, 4, 4), sites(4, 4), everything)
+
+
+MAPS = {
+    "streams": (lambda: ShiftedConvNet((1, 4, 4), 2, width=8, depth=1, context=2), 4),  # a row reads all of its context
+    "attention": (lambda: ImageTransformer((1, 4, 4), 2, width=8, depth=1, context=2), 1),
+    "snail": (lambda: SnailNet((1, 4, 4), 2, width=8, depth=1, context=2), 1),
+}
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_context_at_every_site(name):
+    """A map of contexts is read site by site, in one pass and in a visit: what is before a site does not see it."""
+    make, together = MAPS[name]
+    layer = Autoregressive(Affine(), perturbed(make()))
+    x, context = torch.randn(2, 1, 4, 4, dtype=torch.float64), torch.randn(2, 2, 4, 4, dtype=torch.float64)
+    z, _ = layer(x, context)
+    torch.testing.assert_close(layer.inverse(z, context)[0], x)
+    for site in range(16):
+        moved = context.clone()
+        moved[:, :, site // 4, site % 4] += 1
+        changed = (layer(x, moved)[0] != z).any(0).flatten()
+        assert changed[site] and not changed[: site // together * together].any()
+
+
 def test_tiny_pixelcnn_learns():
     """Diagonal stripes whose start is random: one bit a picture, which independent pixels can't see."""
     torch.manual_seed(0)
@@ -315,6 +467,9 @@ REFUSED = [
     (lambda: MaskedConvNet((1, 4, 4), 2)(torch.zeros(2, 1, 4, 5)), r"expected x of shape \(B, 1, 4, 4\), got \(2, 1, 4, 5\)"),
     (lambda: MaskedConvNet((1, 4, 4), 2, context=3)(torch.zeros(2, 1, 4, 4)), r"context of shape \(2, 3\), .* got none"),
     (lambda: MaskedConvNet((1, 4, 4), 2, context=3).unroll(lambda i, h: h[:, 0], 2, torch.zeros(1, 3)), r"got \(1, 3\)"),
+    (lambda: ShiftedConvNet((1, 6, 4), 2, scales=3), "3 scales need sides that are multiples of 4, got 6 x 4; give at most 2"),
+    (lambda: ImageTransformer((1, 4, 4), 2, width=6), "width must be a multiple of heads, got width 6 and 4 heads"),
+    (lambda: SnailNet((1, 4, 4), 2, width=1), "width must be a whole number of at least 2, got 1"),
     (lambda: CausalNet()(torch.zeros(1)), "CausalNet does not define forward"),
 ]
 

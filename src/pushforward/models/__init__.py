@@ -13,6 +13,7 @@ from .gaussian import gaussian
 from .gaussian_mixture import gaussian_mixture
 from .glow import glow
 from .iaf import iaf
+from .image_transformer import image_transformer
 from .made_image import made_image
 from .maf import maf
 from .mixture_cdf import mixture_cdf
@@ -21,7 +22,9 @@ from .naf import naf
 from .nice import nice
 from .nsf import nsf
 from .pixel_cnn import pixel_cnn
+from .pixel_cnn_pp import pixel_cnn_pp
 from .pixel_rnn import pixel_rnn
+from .pixel_snail import pixel_snail
 from .planar import planar
 from .radial import radial
 from .real_nvp import real_nvp
@@ -36,7 +39,17 @@ VECTOR_MODELS: dict[str, Callable[..., Flow]] = {  # rows of a table, shape (D,)
     for f in (bnaf, gaussian, gaussian_mixture, iaf, maf, mixture_cdf, naf, nice, nsf, planar, radial, real_nvp, sos, sylvester, umnn)
 }
 PIXEL_MODELS: dict[str, Callable[..., Flow]] = {  # images, pixel by pixel: whole numbers, no latent
-    f.__name__: f for f in (gated_pixel_cnn, made_image, multiscale_pixel_cnn, pixel_cnn, pixel_rnn)
+    f.__name__: f
+    for f in (
+        gated_pixel_cnn,
+        image_transformer,
+        made_image,
+        multiscale_pixel_cnn,
+        pixel_cnn,
+        pixel_cnn_pp,
+        pixel_rnn,
+        pixel_snail,
+    )
 }
 IMAGE_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (flow_pp, glow, real_nvp_image)} | PIXEL_MODELS  # (C, H, W)
 TABLE_MODELS: dict[str, Callable[..., Flow]] = {"any_order": any_order}  # rows as they are: words, whole numbers, gaps
@@ -58,6 +71,7 @@ __all__ = [
     "gaussian_mixture",
     "glow",
     "iaf",
+    "image_transformer",
     "made_image",
     "maf",
     "mixture_cdf",
@@ -67,6 +81,8 @@ __all__ = [
     "nsf",
     "pixel_cnn",
     "pixel_rnn",
+    "pixel_cnn_pp",
+    "pixel_snail",
     "planar",
     "radial",
     "real_nvp",

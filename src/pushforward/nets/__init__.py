@@ -6,16 +6,19 @@ from .convolution import ConvNet
 from .flattened import Flattened
 from .gated import GatedConvNet
 from .gated_masked_conv import GatedMaskedConvNet
+from .image_transformer import ImageTransformer
 from .made import MADE
 from .masked_conv import MaskedConvNet
 from .mlp import MLP, ResidualMLP
 from .patches import Patches
 from .pixel_rnn import PixelRNN
+from .pixel_snail import SnailNet
 from .prefix import Prefix
 from .resnet import ResNet
 from .sites import SiteHead, SiteNet
 from .subset import SubsetNet
 from .transformer import CausalTransformer
+from .two_streams import ShiftedConvNet
 from .wavenet import WaveNet
 
 __all__ = [
@@ -26,6 +29,7 @@ __all__ = [
     "Flattened",
     "GatedConvNet",
     "GatedMaskedConvNet",
+    "ImageTransformer",
     "MADE",
     "MLP",
     "Masked",
@@ -35,8 +39,10 @@ __all__ = [
     "Prefix",
     "ResNet",
     "ResidualMLP",
+    "ShiftedConvNet",
     "SiteHead",
     "SiteNet",
+    "SnailNet",
     "SubsetNet",
     "WaveNet",
 ]

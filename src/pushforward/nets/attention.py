@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -18,12 +21,17 @@ class CausalAttention(nn.Module):
     tokens does, at the same cost. Queries, keys and values have no offsets, since softmax cancels that of the keys. The fused
     kernel can be differentiated once only; a loss that itself holds derivatives needs ``torch.nn.attention.sdpa_kernel(MATH)``.
 
-    Reference: Attention Is All You Need, Vaswani, Shazeer, Parmar, Uszkoreit, Jones, Gomez, Kaiser, Polosukhin, 2017,
-    arXiv:1706.03762.
+    With a ``block`` attention is local: tokens stand in blocks of so many, and one reads those before it in its block and the ``memory``
+    tokens before the block, at a cost of O(T (block + memory) width).
+
+    References: Attention Is All You Need, Vaswani, Shazeer, Parmar, Uszkoreit, Jones, Gomez, Kaiser, Polosukhin, 2017,
+    arXiv:1706.03762; local blocks as in Image Transformer, Parmar et al., 2018, arXiv:1802.05751, section 3.3.
 
     Arguments:
         width: numbers per token.
         heads: parts of ``width / heads`` numbers that attend separately.
+        block: tokens of a block, 0 for all in one.
+        memory: tokens before a block that it reads.
 
     Raises:
         ValueError: the width is not a multiple of the heads.
@@ -35,11 +43,11 @@ class CausalAttention(nn.Module):
         torch.Size([8, 10, 32])
     """
 
-    def __init__(self, width: int, heads: int):
+    def __init__(self, width: int, heads: int, *, block: int = 0, memory: int = 0):
         super().__init__()
         if width < 1 or heads < 1 or width % heads:
             raise ValueError(f"CausalAttention: width must be a multiple of heads, got width {width} and {heads} heads")
-        self.heads = heads
+        self.heads, self.block, self.memory = heads, block, memory
         self.norm = nn.LayerNorm(width)
         self.inward = nn.Linear(width, 3 * width, bias=False)
         self.outward = nn.Linear(width, width)
@@ -49,19 +57,35 @@ class CausalAttention(nn.Module):
         queries, keys, values = parts.unbind()
         if cache is not None:
             keys, values = cache.append(keys, values)
-        read = attend(queries, keys, values, causal=cache is None)
+            first = self._first(keys.shape[2] - 1)
+            read = attend(queries, keys[:, :, first:], values[:, :, first:])
+        elif not self.block or self.block >= h.shape[1]:
+            read = attend(queries, keys, values, causal=True)
+        else:
+            read = self._in_blocks(queries, keys, values)
         return self.outward(read.transpose(1, 2).flatten(2))
+
+    def _first(self, token: int) -> int:
+        """Of the tokens that this one reads."""
+        return max(0, token // self.block * self.block - self.memory) if self.block else 0
+
+    def _in_blocks(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        parts = []
+        for start in range(0, queries.shape[2], self.block):
+            first, stop = self._first(start), min(start + self.block, queries.shape[2])
+            seen = slice(first, stop)
+            parts.append(attend(queries[:, :, start:stop], keys[:, :, seen], values[:, :, seen], causal=True))
+        return torch.cat(parts, 2)
 
     def cache(self, tokens: int, batch: int) -> Cache:
         """Room for the keys and values of so many tokens; it belongs to the caller."""
-        return Cache(tokens, batch, self.outward.weight)
+        return Cache(tokens, batch * self.outward.in_features, self.outward.weight)
 
 
 class Cache:
     """The keys and values of the tokens so far. With gradients a new token costs its own memory, not that of all before it."""
 
-    def __init__(self, tokens: int, batch: int, like: Tensor):
-        size = batch * like.shape[0]
+    def __init__(self, tokens: int, size: int, like: Tensor):
         self.keys, self.values = Prefix(tokens, size, like), Prefix(tokens, size, like)
 
     def append(self, keys: Tensor, values: Tensor) -> list[Tensor]:
@@ -74,8 +98,11 @@ class Cache:
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, causal: bool = False) -> Tensor:
-    """``softmax(q k^T / sqrt(d)) v``, ``(B, heads, T, d)``; under the transforms of torch.func in parts that each have their rules."""
-    if transformed():
-        with sdpa_kernel(SDPBackend.MATH):
-            return F.scaled_dot_product_attention(queries, keys, values, is_causal=causal)
-    return F.scaled_dot_product_attention(queries, keys, values, is_causal=causal)
+    """``softmax(q k^T / sqrt(d)) v``, ``(B, heads, T, d)``; under the transforms of torch.func in parts that each have their rules.
+
+    Causal queries are the last of the keys: the last query reads all of them, the one before it all but one.
+    """
+    more = keys.shape[2] - queries.shape[2]
+    mask = torch.ones(queries.shape[2], keys.shape[2], dtype=torch.bool, device=keys.device).tril(more) if causal and more else None
+    with sdpa_kernel(SDPBackend.MATH) if transformed() else nullcontext():
+        return F.scaled_dot_product_attention(queries, keys, values, mask, is_causal=causal and not more)

@@ -131,17 +131,18 @@ class CausalTransformer(CausalNet):
 class Block(nn.Module):
     """What a token reads from others, then a net of each token; without heads the second only."""
 
-    def __init__(self, width: int, heads: int):
+    def __init__(self, width: int, heads: int, *, block: int = 0, memory: int = 0, dropout: float = 0.0):
         super().__init__()
-        self.attention = CausalAttention(width, heads) if heads else None
+        self.attention = CausalAttention(width, heads, block=block, memory=memory) if heads else None
         self.norm = nn.LayerNorm(width)
         self.widen = nn.Linear(width, 4 * width)
         self.narrow = nn.Linear(4 * width, width)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, h: Tensor, cache: Cache | None = None) -> Tensor:
         if self.attention is not None:
-            h = h + self.attention(h, cache)
-        return h + self.narrow(F.relu(self.widen(self.norm(h))))
+            h = h + self.dropout(self.attention(h, cache))
+        return h + self.dropout(self.narrow(F.relu(self.widen(self.norm(h)))))
 
     def cache(self, tokens: int, batch: int) -> Cache | None:
         return None if self.attention is None else self.attention.cache(tokens, batch)

@@ -190,13 +190,6 @@ NETS: dict[str, tuple[Callable[[], CausalNet], tuple[int, ...], Positions, Calla
         (3, 2, 3),
         *in_turn(sites(2, 3), everything),
     ),
-    "image": (lambda: MaskedConvNet((2, 6, 7), 2, width=12, depth=2), (2, 6, 7), sites(6, 7), field(7, 2)),
-    "image-small": (lambda: MaskedConvNet((1, 5, 8), 3, width=12, depth=1, kernel=3), (1, 5, 8), sites(5, 8), field(3, 1)),
-    "image-in-turn": (
-        lambda: MaskedConvNet((3, 3, 4), 2, width=12, depth=1, kernel=3, in_turn=True),
-        (3, 3, 4),
-        *in_turn(sites(3, 4), field(3, 1)),
-    ),
 }
 nets = pytest.mark.parametrize("name", NETS)
 

@@ -23,7 +23,7 @@ def test_help_begins_with_what_it_is(name):
         assert re.search(r"\(.*arXiv:\d{4}\.\d{4,5}\)", first), first
     for part in ("Reference", "Arguments:\n", "Raises:\n    ValueError", "Example::\n\n    >>> "):
         assert part in text, part
-    assert "``(B, D)``" in text or "``(B, C, H, W)``" in text
+    assert any(shape in text for shape in ("``(B, D)``", "``(B, C, H, W)``", "``(B, C, T)``"))
     arguments = text.split("Arguments:\n")[1].split("\n\n")[0]
     named = re.findall(r"^    (\w+): ", arguments, re.MULTILINE)
     assert named == list(inspect.signature(models.MODELS[name]).parameters)

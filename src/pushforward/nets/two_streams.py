@@ -85,8 +85,8 @@ class ShiftedConvNet(SiteNet):
         self.top = ShiftedConv(channels + 1, width, (2, 3), down=1)
         self.over = ShiftedConv(channels + 1, width, (1, 3), down=1)
         self.beside = ShiftedConv(channels + 1, width, (2, 1), right=1)
-        self.above = Stream(width, depth, scales, sides=True, reads=0, dropout=dropout, context=context)
-        self.left = Stream(width, depth, scales, sides=False, reads=width, dropout=dropout, context=context)
+        self.above = ShiftedStream(width, depth, scales, sides=True, reads=0, dropout=dropout, context=context)
+        self.left = ShiftedStream(width, depth, scales, sides=False, reads=width, dropout=dropout, context=context)
 
     def features(self, x: Tensor, given: Tensor | None) -> Tensor:
         x = with_ones(channels_last(x))
@@ -118,7 +118,7 @@ class Passed(NamedTuple):
     inner: Passed | None
 
 
-class Stream(nn.Module):
+class ShiftedStream(nn.Module):
     """Gated blocks at one resolution, down and up again, and between the two a stream at half of it."""
 
     def __init__(self, width: int, depth: int, scales: int, *, sides: bool, reads: int, dropout: float, context: int):
@@ -128,9 +128,9 @@ class Stream(nn.Module):
         self.there = nn.ModuleList(block(reads=reads) for _ in range(depth))
         back = depth + (scales > 1)  # where the way down began is read as well, but at the lowest resolution, which turns around
         self.back = nn.ModuleList(block(reads=reads + width) for _ in range(back))
-        self.inner: Stream | None = None
+        self.inner: ShiftedStream | None = None
         if scales > 1:
-            self.inner = Stream(width, depth, scales - 1, sides=sides, reads=reads, dropout=dropout, context=context)
+            self.inner = ShiftedStream(width, depth, scales - 1, sides=sides, reads=reads, dropout=dropout, context=context)
             self.down = ShiftedConv(width, width, kernel, stride=2)
             self.up = ShiftedConv(width, 4 * width, (1, 3) if sides else (1, 1))
 

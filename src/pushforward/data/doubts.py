@@ -94,7 +94,9 @@ def _alike(columns: Sequence[Column], x: np.ndarray) -> list[str]:
     whole = np.array([columns[i].discrete for i in first])
     close = np.argwhere((correlation > SAME) & ~(whole[:, None] & whole))
     if len(close):
-        shown = [f"{columns[first[a]].name} and {columns[first[b]].name} (correlation {correlation[a, b]:.4f})" for a, b in close[:NAMED_PAIRS]]
+        shown = [
+            f"{columns[first[a]].name} and {columns[first[b]].name} (correlation {correlation[a, b]:.4f})" for a, b in close[:NAMED_PAIRS]
+        ]
         more = f" and {len(close) - NAMED_PAIRS:,} more" if len(close) > NAMED_PAIRS else ""
         notes.append(f"{WARNING}columns that nearly determine each other: {listing(shown)}{more}: expect a high and fragile likelihood.")
     paired = {i for group in groups for i in group} | {first[i] for i in np.unique(np.argwhere(correlation > SAME))}

@@ -91,8 +91,8 @@ def _alike(columns: Sequence[Column], x: np.ndarray) -> list[str]:
         return notes
     ranks = x[:, first].argsort(0, kind="stable").argsort(0).astype(np.float64)
     correlation = np.triu(np.maximum(_correlation(x[:, first]), _correlation(ranks)), 1)
-    whole = np.array([columns[i].discrete for i in first])
-    close = np.argwhere((correlation > SAME) & ~(whole[:, None] & whole))
+    discrete = np.array([columns[i].discrete for i in first])
+    close = np.argwhere((correlation > SAME) & ~(discrete[:, None] & discrete))
     if len(close):
         shown = [
             f"{columns[first[a]].name} and {columns[first[b]].name} (correlation {correlation[a, b]:.4f})" for a, b in close[:NAMED_PAIRS]

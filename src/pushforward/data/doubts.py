@@ -16,7 +16,7 @@ FEWEST = 20  # but not below this many rows
 SAME = 0.995  # correlation from which two columns nearly determine each other
 SAMPLED = 50_000  # rows that correlations are taken over, or fewer
 NUMBERS, LEAST_ROWS = 2**22, 1_000  # numbers of these rows, but so many rows
-TOLD = 8  # that are named
+NAMED_PAIRS = 8  # that are named
 DETERMINED = 1e-4  # variance of a column given the others, as a share of its own
 
 WARNING = "Warning: "  # what a doubtful note begins with
@@ -94,8 +94,10 @@ def _alike(columns: Sequence[Column], x: np.ndarray) -> list[str]:
     discrete = np.array([columns[i].discrete for i in first])
     close = np.argwhere((correlation > SAME) & ~(discrete[:, None] & discrete))
     if len(close):
-        shown = [f"{columns[first[a]].name} and {columns[first[b]].name} (correlation {correlation[a, b]:.4f})" for a, b in close[:TOLD]]
-        more = f" and {len(close) - TOLD:,} more" if len(close) > TOLD else ""
+        shown = [
+            f"{columns[first[a]].name} and {columns[first[b]].name} (correlation {correlation[a, b]:.4f})" for a, b in close[:NAMED_PAIRS]
+        ]
+        more = f" and {len(close) - NAMED_PAIRS:,} more" if len(close) > NAMED_PAIRS else ""
         notes.append(f"{WARNING}columns that nearly determine each other: {listing(shown)}{more}: expect a high and fragile likelihood.")
     paired = {i for group in groups for i in group} | {first[i] for i in np.unique(np.argwhere(correlation > SAME))}
     combined = [columns[i].name for i in _combined(x, [i for i in varying if i not in paired]) if not columns[i].discrete]

@@ -27,7 +27,8 @@ class AnyOrder(Distribution):
     ``log_prob`` is of the whole row in the model's own order, exact, in D passes of the net; of A given B the order is the same, in a
     pass for each column of A. While the model trains (``train()``) it is an unbiased estimate from one pass, of the mean over orders: a
     random number k of columns is given, the first k of the own order or of a random one, and the others' mean log probability counts
-    for all D - k. Two orders give different p(a, b), as long as training leaves them so.
+    for all D - k. Half of the k are uniform, half drawn in proportion to 1 / (D - k), and weighted accordingly: the fewer are left to
+    predict, the noisier their mean. Two orders give different p(a, b), as long as training leaves them so.
 
     With K ``orders`` the model is their mixture ``p(x_A | x_B) = 1/K sum_k p_k(x_A | x_B)``, the own order and K - 1 others that are
     drawn once and for all: a distribution too, exact in K D passes, by Jensen's inequality no worse than the mean of its parts, and a
@@ -243,11 +244,13 @@ class AnyOrder(Distribution):
         own = torch.tensor(self.orders, device=device).argsort(1)
         own = own if len(own) == 1 else own[torch.randint(len(own), (rows,), device=device)]
         turn = torch.where(torch.rand(rows, 1, device=device) < self.own, own, torch.rand(rows, self.dim, device=device).argsort(1))
-        k = torch.randint(self.dim, (rows, 1), device=device)
-        given = turn < k
+        left = torch.arange(self.dim, 0, -1, device=device, dtype=torch.float32)  # D - k
+        chance = 0.5 / self.dim + 0.5 / (left * (1 / left).sum())
+        k = torch.multinomial(chance, rows, replacement=True)
+        given = turn < k.unsqueeze(1)
         terms = self._terms(self._hidden(codes, given, context), codes)
         silent = given if self.gaps else given | (codes[..., 0] >= self.cells)
-        return torch.where(silent, 0.0, terms).sum(1) * (self.dim / (self.dim - k.squeeze(1)))
+        return torch.where(silent, 0.0, terms).sum(1) / (left * chance)[k]
 
     def _terms(self, h: Tensor, codes: Tensor) -> Tensor:
         """log p of each column's code, all from the same h, ``(B, D)``."""

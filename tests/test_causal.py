@@ -456,6 +456,8 @@ def test_tiny_pixelcnn_learns():
 REFUSED = [
     (lambda: MaskedConvNet((3,), 2), "shape of an image"),
     (lambda: MaskedConvNet((1, 4, 4), 2, kernel=4), "odd side of at least 3, got 4"),
+    (lambda: PixelRNN((1, 4, 4), 2, variant="columns"), "variant must be 'rows' or 'diagonal', got 'columns'"),  # type: ignore[arg-type]
+    (lambda: PixelRNN((1, 4, 4), 2, depth=0), "depth"),
     (lambda: GatedMaskedConvNet((1, 4, 4), 2, block_kernel=2), "odd sides of at least 3, got 2"),
     (lambda: MaskedConvNet((1, 4, 4), 2)(torch.zeros(2, 1, 4, 5)), r"expected x of shape \(B, 1, 4, 4\), got \(2, 1, 4, 5\)"),
     (lambda: MaskedConvNet((1, 4, 4), 2, context=3)(torch.zeros(2, 1, 4, 4)), r"context of shape \(2, 3\), .* got none"),

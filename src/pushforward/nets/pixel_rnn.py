@@ -14,7 +14,7 @@ from .masked_conv import MaskedConv
 from .pixel_rnn_layers import DiagonalLSTM, LineLSTM, RowLSTM
 from .sites import SiteNet, Steps, at_site, pointwise
 
-Variant = Literal["rows", "diagonal"]
+LAYERS = {"rows": RowLSTM, "diagonal": DiagonalLSTM}
 
 
 class PixelRNN(SiteNet):
@@ -48,7 +48,7 @@ class PixelRNN(SiteNet):
         in_turn: each channel reads those before it at its site.
 
     Raises:
-        ValueError: no image shape, a side that is not odd or below 3, x or a context of another shape.
+        ValueError: no image shape, another variant, no layer, a side that is not odd or below 3, x or a context of another shape.
 
     Example::
 
@@ -64,7 +64,7 @@ class PixelRNN(SiteNet):
         shape: Sequence[int],
         params: int,
         *,
-        variant: Variant = "diagonal",
+        variant: Literal["rows", "diagonal"] = "diagonal",
         width: int = 16,
         depth: int = 2,
         kernel: int = 7,
@@ -73,11 +73,12 @@ class PixelRNN(SiteNet):
     ):
         super().__init__(shape, params, 2 * width, context=context, in_turn=in_turn)
         check_counts("PixelRNN", depth=depth)
+        if variant not in LAYERS:
+            raise ValueError(f"PixelRNN: variant must be 'rows' or 'diagonal', got {variant!r}")
         self.blank = int(variant == "diagonal")  # columns on the right
         self.first = MaskedConv(shape[0], 2 * width, kernel, own=False)
         self.embed = nn.Conv2d(context, 2 * width, 1, bias=False) if context else None
-        make = {"rows": RowLSTM, "diagonal": DiagonalLSTM}[variant]
-        self.layers = nn.ModuleList(make(width) for _ in range(depth))  # type: ignore[assignment]
+        self.layers = nn.ModuleList(LAYERS[variant](width) for _ in range(depth))  # type: ignore[assignment]
 
     def features(self, x: Tensor, given: Tensor | None) -> Tensor:
         h = self.first(F.pad(channels_last(x), (0, self.blank)))

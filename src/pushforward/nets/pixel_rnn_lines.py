@@ -77,7 +77,7 @@ def line_lstm(gates: Tensor, weight: Tensor, lines: list[Line]) -> Tensor:
     Oord, Kalchbrenner, Kavukcuoglu, 2016, arXiv:1601.06759, section 3.
     """
     gates = gates.to(weight.dtype)  # under autocast too
-    if stepwise() or not recorded(gates, weight):
+    if stepwise() or torch.compiler.is_compiling() or not recorded(gates, weight):
         return _step_by_step(gates, weight, lines)
     return _LineLSTM.apply(gates, weight, lines)
 

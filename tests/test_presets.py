@@ -23,6 +23,7 @@ PUBLISHED = {
     "flow_pp_cifar10": (31_443_440, 0.18),  # aravindsrinivas/flowpp
     "flow_pp_imagenet32": (168_955_724, 0.12),
     "flow_pp_imagenet64": (73_489_960, 0.03),
+    "pixel_cnn_pp_cifar10": (53e6, 0.02),  # openai/pixel-cnn
 }
 
 

@@ -74,11 +74,13 @@ class ByRow(Way):
 
     def conv(self, layer: ShiftedConv, x: Tensor) -> Tensor:
         height, width = layer.kernel
-        weight, above = self.memory.get(layer) or (layer.weight().transpose(1, 2).flatten(1, 2), x.new_zeros(()).expand_as(x))
-        self.memory[layer] = weight, x
+        if layer not in self.memory:
+            self.memory[layer] = layer.weight().transpose(1, 2).flatten(1, 2), layer.bias, x.new_zeros(()).expand_as(x)
+        weight, bias, above = self.memory[layer]
+        self.memory[layer] = weight, bias, x
         if layer.stride > 1 and self.row % 2:
             return x
-        return F.conv1d(torch.cat([above, x], 1) if height > 1 else x, weight, layer.bias, layer.stride, width // 2)
+        return F.conv1d(torch.cat([above, x], 1) if height > 1 else x, weight, bias, layer.stride, width // 2)
 
     def coarse(self) -> ByRow | None:
         if self.row % 2:
@@ -111,8 +113,8 @@ class BySite(Way):
         if layer not in self.memory:
             nothing = x.new_zeros(()).expand_as(x)
             seen = deque([nothing] * (self.width + 2), self.width + 2)
-            self.memory[layer] = layer.weight().permute(0, 2, 3, 1).flatten(1), nothing, seen
-        weight, nothing, seen = self.memory[layer]
+            self.memory[layer] = layer.weight().permute(0, 2, 3, 1).flatten(1), layer.bias, nothing, seen
+        weight, bias, nothing, seen = self.memory[layer]
         if layer.kernel != (1, 1):
             seen.append(x)
         if layer.stride > 1 and self.coarse() is None:
@@ -122,7 +124,7 @@ class BySite(Way):
             x = torch.cat([left[0], seen[1], left[1], x], 1)
         elif layer.kernel == (2, 1):
             x = torch.cat([seen[1], x], 1)
-        return F.linear(x, weight, layer.bias)
+        return F.linear(x, weight, bias)
 
     def coarse(self) -> BySite | None:
         if self.row % 2 or self.column % 2:

@@ -73,7 +73,7 @@ def test_a_preset_says_what_it_is(name):
 )
 def test_a_preset_builds_at_its_published_size(name):
     found = size(name)
-    assert found < 5e6 if name.endswith("_small") else found > 5e6 or name == "pixel_rnn_mnist_binary"  # 16 cells a layer
+    assert found < 7e6 if name.endswith("_small") else found > 5e6 or name == "pixel_rnn_mnist_binary"  # 16 cells a layer
     if name in PUBLISHED:
         expected, tolerance = PUBLISHED[name]
         assert found == pytest.approx(expected, rel=tolerance), f"{found:,} parameters"

@@ -104,7 +104,7 @@ class Units:
         else:
             counts = first, second - first, int(self.turns.max()) + 1 - second
             words = "Split by {}: {:,} of its values train, {:,} validate, {:,} test, none of them in two splits.".format(name, *counts)
-        return words if modelled else f"{words} It is no part of the density (fit --columns or --context names it to be one)."
+        return words if modelled else f"{words} It is no part of the density (fit --columns or fit --context names it to be one)."
 
 
 def split_rows(rows: Rows, seed: int | None, given: list[Rows | None], drawn: bool = False, units: Units | None = None) -> list[Rows]:

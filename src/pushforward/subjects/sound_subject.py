@@ -66,7 +66,7 @@ class SoundSubject(Subject[SoundSchema]):
         return rows
 
     def recommend(self, data: Data) -> Choice:
-        return None, "wavenet_small", "chosen for sounds: preset wavenet_small (--model or --preset choose others)"
+        return None, "wavenet_speech_small", "chosen for sounds: preset wavenet_speech_small (--model or --preset choose others)"
 
     def options(self, data: Data) -> dict[str, Any]:
         return {}

@@ -74,9 +74,9 @@ class Units:
         count = int(self.turns.max()) + 1
         if count < 3:
             values = "one value" if count == 1 else f"{count} values"
-            flag = "--split" if self.ordered else "--group"
+            flag = "fit --split" if self.ordered else "fit --group"
             raise DataError(
-                f"{self.cells.where}: column {self.cells.name!r} has {values}, too few for three splits; leave fit {flag} out, or {REMEDY}"
+                f"{self.cells.where}: column {self.cells.name!r} has {values}, too few for three splits; leave {flag} out, or {REMEDY}"
             )
         return self
 

@@ -17,7 +17,7 @@ from .toy import SIZES
 
 RANDOM = "random"
 TRAINING, KNOWN = 0.8, 0.9  # shares of the rows where training ends, and validation
-REMEDY = "give validation and test rows of their own (fit --valid, --test)"
+REMEDY = "give validation and test rows of their own (fit --valid, fit --test)"
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ class Units:
         count = int(self.turns.max()) + 1
         if count < 3:
             values = "one value" if count == 1 else f"{count} values"
-            flag = "--split" if self.ordered else "--group"
+            flag = "fit --split" if self.ordered else "fit --group"
             raise DataError(
-                f"{self.cells.where}: column {self.cells.name!r} has {values}, too few for three splits; leave fit {flag} out, or {REMEDY}"
+                f"{self.cells.where}: column {self.cells.name!r} has {values}, too few for three splits; leave {flag} out, or {REMEDY}"
             )
         return self
 
@@ -104,7 +104,7 @@ class Units:
         else:
             counts = first, second - first, int(self.turns.max()) + 1 - second
             words = "Split by {}: {:,} of its values train, {:,} validate, {:,} test, none of them in two splits.".format(name, *counts)
-        return words if modelled else f"{words} It is no part of the density (fit --columns or --context names it to be one)."
+        return words if modelled else f"{words} It is no part of the density (fit --columns or fit --context names it to be one)."
 
 
 def split_rows(rows: Rows, seed: int, given: list[Rows | None], drawn: bool = False, units: Units | None = None) -> list[Rows]:

@@ -102,7 +102,7 @@ REFUSED = {
     "no such column": (lambda: load(TABLE, group="pateint"), "no column 'pateint'; did you mean 'patient'"),
     "nor to order by": (lambda: load(TABLE, split="dya"), "no column 'dya'; did you mean 'day'"),
     "one group": (lambda: load(TABLE.append_column("a", pa.array(["x"] * N)), group="a"), "'a' has one value.*leave fit --group out"),
-    "two groups": (lambda: load(TABLE.append_column("a", pa.array([1, 2] * 250)), group="a"), "'a' has 2 values, .* --valid, --test"),
+    "two groups": (lambda: load(TABLE.append_column("a", pa.array([1, 2] * 250)), group="a"), "'a' has 2 values, .*fit --valid"),
     "one day": (
         lambda: load(TABLE.append_column("a", pa.array(["2020-01-01"] * N)), split="a"),
         "'a' has one value.*leave fit --split out",
@@ -111,7 +111,7 @@ REFUSED = {
     "gaps": (lambda: load(with_gap("patient"), group="patient", missing="keep"), "patient 1.* --missing drop"),
     "gaps in the order": (lambda: load(with_gap("day"), split="day", missing="keep"), "day 1.* --missing drop"),
     "both": (lambda: load(TABLE, split="day", group="patient"), "give one of them"),
-    "a test file": (lambda: load(TABLE, split="day", test=TABLE), "leave fit --split out, or --valid and --test"),
+    "a test file": (lambda: load(TABLE, split="day", test=TABLE), "leave fit --split out, or fit --valid"),
     "a validation file": (lambda: load(TABLE, group="patient", valid=TABLE), "leave fit --group out"),
     "images": (lambda: pf.fit(np.zeros((30, 4, 4, 3), np.uint8), group="patient"), "group is about .*; leave it out"),
     "nested": (lambda: load(TABLE.append_column("a", pa.array([[1]] * N)), split="a"), "'a' holds list<.*gives rows no order"),

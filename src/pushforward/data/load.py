@@ -190,8 +190,8 @@ def _check_asked(split: str, group: str | None, valid: Any, test: Any) -> None:
     if split != RANDOM and group is not None:
         raise DataError("load: split and group both say which rows are held out; give one of them (fit --split, fit --group)")
     if (split != RANDOM or group is not None) and not (valid is None and test is None):
-        flag = "--split" if group is None else "--group"
-        raise DataError(f"load: valid or test rows are given, which are splits already; leave fit {flag} out, or --valid and --test")
+        flag = "fit --split" if group is None else "fit --group"
+        raise DataError(f"load: valid or test rows are given, which are splits already; leave {flag} out, or fit --valid and fit --test")
 
 
 def _names(value: str | Sequence[str] | None) -> list[str]:

@@ -17,7 +17,7 @@ from .toy import SIZES
 
 RANDOM = "random"
 TRAINING, KNOWN = 0.8, 0.9  # shares of the rows where training ends, and validation
-REMEDY = "give validation and test rows of their own (fit --valid and fit --test)"
+REMEDY = "give validation and test rows of their own (fit --valid, fit --test)"
 
 
 @dataclass(frozen=True)

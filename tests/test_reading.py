@@ -45,11 +45,11 @@ def test_a_folder_a_pattern_and_a_list_are_one_table(folder):
 
 
 def test_partitions_are_columns(tmp_path):
-    for year, day in ((2020, "mon"), (2021, "__HIVE_DEFAULT_PARTITION__")):
-        place = tmp_path / f"year={year}" / f"day={day}"
+    for year, month, day in ((2020, "01", "mon"), (2021, "12", "__HIVE_DEFAULT_PARTITION__")):
+        place = tmp_path / f"year={year}" / f"month={month}" / f"day={day}"
         place.mkdir(parents=True)
         pq.write_table(pa.table({"a": [1.5]}), place / "x.parquet")
-    assert read(tmp_path).table.to_pydict() == {"a": [1.5, 1.5], "year": [2020, 2021], "day": ["mon", None]}
+    assert read(tmp_path).table.to_pydict() == {"a": [1.5, 1.5], "year": [2020, 2021], "month": [1, 12], "day": ["mon", None]}
     assert read(place / "x.parquet").table.to_pydict() == {"a": [1.5]}
 
 

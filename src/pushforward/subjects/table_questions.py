@@ -85,7 +85,8 @@ class ByColumn:
 
     Attributes:
         column: its name.
-        nats: mean log-likelihood given the columns before it: over all columns these add up to that of the rows.
+        nats: mean log-likelihood given the columns before it: over all columns these add up to that of the rows. A gap that is not
+            modelled counts 0, here and below.
         alone: without any other column.
         given_others: given all other columns.
         rows: how many had a value that is possible.

@@ -107,7 +107,7 @@ class Causal(Observed):
                     "Causal: expected to keep what comes first, got a number after one that is drawn; keep rows from the top on"
                 )
             drawn = True
-            return self.likelihood.scaled(self.likelihood.draw(self._offset(h)))
+            return self.likelihood.scaled(self.likelihood.draw(self._offset(h).contiguous()))
 
         return self.likelihood.unscaled(self.net.unroll(solve, len(x), context))
 

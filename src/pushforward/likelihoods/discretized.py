@@ -36,7 +36,7 @@ class DiscretizedLogisticMixture(Discrete):
 
     Reference: PixelCNN++: Improving the PixelCNN with Discretized Logistic Mixture Likelihood and Other Modifications, Salimans,
     Karpathy, Chen, Kingma, 2017, arXiv:1701.05517, sections 2.1 and 2.2. Departures: levels at the centres of ``levels`` equal bins (there
-    ``2 x / (levels - 1) - 1``, so that the outer two are half as wide); no fallback to the density at the middle of a bin, which the
+    ``2 x / (levels - 1) - 1``, the same but for a factor of means and scales); no fallback to the density at the middle of a bin, which the
     product makes needless; and each drawn channel is a whole number before the next reads it (their sampler never rounds).
 
     Arguments:

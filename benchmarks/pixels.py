@@ -2,9 +2,9 @@
 
     python benchmarks/pixels.py STATIC_MNIST_FOLDER --bits 1 --minutes 30 --out runs/pixels
 
-The folder holds train.parquet and test.parquet, and valid.parquet if there is one. For each model: test nats and bits per dimension with what
-they are (exact or a bound), steps, parameters, seconds for 16 samples with what a visit remembers, and by full passes of the net (from 5 of
-them). Published figures of static binary MNIST stand beside. One thread for each training; trainings one after the other.
+The folder holds train.parquet and test.parquet, and valid.parquet if there is one. For each model: test nats and bits per dimension with
+what they are (exact or a bound), steps, parameters, seconds for 16 samples with what a visit remembers, and by full passes of the net (from
+5 of them). Published figures of static binary MNIST stand beside. One thread for each training; trainings one after the other.
 """
 
 from __future__ import annotations

@@ -11,7 +11,10 @@ from pushforward import likelihoods, nets, univariate
 
 USUAL = {"channels": 4, "degree": 4, "dim": 4, "factor": 2, "inputs": 4, "kernel": 3, "levels": 4, "outputs": 4, "params": 2, "patch": 2,
          "rank": 2, "shape": (1, 4, 4), "size": 3, "squares": 2, "units": 3, "width": 8, "bins": 4, "components": 3, "heads": 2,
-         "cells": 4, "codes": 4, "columns": [pf.transforms.Support()]}  # fmt: skip
+         "cells": 4, "codes": 4, "columns": [pf.transforms.Support()],
+         "coarse": pf.distributions.Causal(likelihoods.Bernoulli(), nets.MaskedConvNet((1, 2, 2), 1, width=4), (1, 2, 2)),
+         "net": lambda inputs, outputs: nets.ResNet(inputs, outputs, width=4, depth=1)}  # fmt: skip
+SIGNAL = {"shape": (1, 4)}  # of nets over time
 ROOMS = (pf.transforms, nets, univariate, likelihoods, pf.distributions)
 CLASSES = {
     name: thing
@@ -25,7 +28,8 @@ def given(cls: type) -> tuple[dict[str, object], list[str]]:
     """Arguments that build it, and the names of its counts."""
     parameters = inspect.signature(cls, eval_str=True).parameters.values()
     needed = [p.name for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    return {name: USUAL.get(name) for name in needed}, [p.name for p in parameters if p.annotation is int]
+    usual = USUAL | SIGNAL if cls is nets.WaveNet else USUAL
+    return {name: usual.get(name) for name in needed}, [p.name for p in parameters if p.annotation is int]
 
 
 CASES = [(name, count) for name, cls in CLASSES.items() for count in given(cls)[1]]

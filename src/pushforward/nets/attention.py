@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ..words import check_counts
 from .prefix import Prefix, transformed
 
 
@@ -45,6 +46,7 @@ class CausalAttention(nn.Module):
 
     def __init__(self, width: int, heads: int, *, block: int = 0, memory: int = 0):
         super().__init__()
+        check_counts("CausalAttention", least=0, block=block, memory=memory)
         if width < 1 or heads < 1 or width % heads:
             raise ValueError(f"CausalAttention: width must be a multiple of heads, got width {width} and {heads} heads")
         self.heads, self.block, self.memory = heads, block, memory

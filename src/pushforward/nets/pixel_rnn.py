@@ -71,6 +71,7 @@ class PixelRNN(SiteNet):
         context: int = 0,
         in_turn: bool = False,
     ):
+        check_counts("PixelRNN", width=width)
         super().__init__(shape, params, 2 * width, context=context, in_turn=in_turn)
         check_counts("PixelRNN", depth=depth)
         if variant not in LAYERS:

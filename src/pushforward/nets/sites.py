@@ -39,8 +39,9 @@ class SiteNet(CausalNet):
     def __init__(self, shape: Sequence[int], params: int, inputs: int, *, context: int = 0, in_turn: bool = False, dims: int = 2):
         super().__init__()
         name = type(self).__name__
+        check_counts(name, dims=dims)
         if len(shape) != dims + 1:
-            what = {1: "a signal (C, T)", 2: "an image (C, H, W)"}[dims]
+            what = {1: "a signal (C, T)", 2: "an image (C, H, W)"}.get(dims, f"{dims} axes of space")
             raise ValueError(f"{name}: expected the shape of {what}, got {tuple(shape)}")
         check_counts(name, params=params, width=inputs)
         check_counts(name, least=0, context=context)
@@ -91,6 +92,7 @@ class SiteHead(nn.Module):
 
     def __init__(self, inputs: int, channels: int, params: int, *, in_turn: bool = False):
         super().__init__()
+        check_counts("SiteHead", inputs=inputs, channels=channels, params=params)
         self.channels, self.params, self.in_turn = channels, params, in_turn
         width = -(-inputs // channels) if in_turn else inputs
         if in_turn:

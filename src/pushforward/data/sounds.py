@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from .splits import split_rows
 
 READABLE = (".wav", ".flac", ".ogg", ".aiff", ".aif")
 LABELS = ("label", "file")
+LOOKED_AT = 2_000  # files of a folder
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,9 @@ def is_sounds(source: Any) -> bool:
     if not isinstance(source, str | Path) or "\n" in str(source):
         return False
     path = Path(source)
-    return path.suffix.lower() in READABLE or (path.is_dir() and any(True for _ in _files_of(path)))
+    if path.is_dir():  # of which a look at the first files tells enough, as it may hold millions of images
+        return any(file.suffix.lower() in READABLE for file in islice(path.rglob("*"), LOOKED_AT))
+    return path.suffix.lower() in READABLE
 
 
 def load_sounds(

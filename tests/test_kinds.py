@@ -437,3 +437,20 @@ def test_the_mass_of_an_end_is_what_the_flow_has_beyond_it():
     for wrong in (([1.0], [0.0], [1.0]), ([0.0], [1.0], [0.0]), ([0.0], [1.0], [math.inf]), ([0.0, 0.0], [1.0], [1.0]), ([], [], [])):
         with pytest.raises(ValueError, match="Atoms: expected"):
             Atoms(*wrong)
+
+
+@pytest.mark.parametrize(
+    "kind, field, other",
+    [
+        (Constant(dtype="double", value="1.5"), "value", "v"),
+        (Constant(dtype="date32[day]", value="18262"), "value", "today"),
+        (Category(dtype="int64", vocabulary=("1", "2")), "vocabulary", ["1", "v"]),
+    ],
+)
+def test_a_description_of_values_of_another_type_is_refused(kind, field, other):
+    """When it is read, not when a sample is to be written."""
+    described = Column("a", kind).to_json()
+    assert Column.from_json(described).kind == kind
+    described["kind"][field] = other
+    with pytest.raises(DataError, match="column 'a': it holds values that are not of type"):
+        Column.from_json(described)

@@ -21,6 +21,11 @@ PACKAGE = ROOT / "src" / "pushforward"
 ROOMS = ("core", "transforms", "univariate", "likelihoods", "distributions", "objectives")  # nets' signs are no likelihood's
 JUDGES = ("test_laws.py", "test_memory.py", "test_dequantization.py", *(f"test_{room}.py" for room in ROOMS))
 OWN_JUDGES = {"objectives": ("test_distill.py", "test_density_fit.py", "test_training.py")}  # no law speaks of a loss
+FILE_JUDGES = {  # of what has tests in a file of its own
+    "any_order": "test_any_order.py",
+    "multiscale": "test_multiscale.py",
+    "quantize": "test_any_order.py",
+}
 PAIRS = {
     "forward",
     "inverse",
@@ -114,12 +119,13 @@ def mutants_of(path: Path) -> Iterator[tuple[str, Edit]]:
 MUTANTS = {name: (path, edit) for room in ROOMS for path in sorted((PACKAGE / room).glob("*.py")) for name, edit in mutants_of(path)}
 
 
-def judge(folder: Path, room: str = "") -> subprocess.CompletedProcess[str]:
+def judge(folder: Path, room: str = "", file: str = "") -> subprocess.CompletedProcess[str]:
     """The tests over the copy of the package in that folder: 0 if all pass, 1 if one fails, else an accident.
 
-    The laws of log-dets come first, which notice most mutants, then the room's own tests.
+    The laws of log-dets come first, which notice most mutants, then the file's and the room's own tests.
     """
     names = sorted(OWN_JUDGES.get(room, JUDGES), key=lambda name: name != f"test_{room}.py")
+    names = [*([FILE_JUDGES[file]] if file in FILE_JUDGES else []), *names]
     if "test_laws.py" in names:
         names = ["test_laws.py::test_ldj_cancels", "test_laws.py::test_ldj_is_slogdet", *names]
     tests = [str(ROOT / "tests" / name) for name in names if (ROOT / "tests" / name.split("::")[0]).exists()]
@@ -150,5 +156,5 @@ def test_a_flipped_sign_is_noticed(name, tmp_path):
     target = copy(tmp_path) / path.relative_to(PACKAGE)
     target.write_bytes(source[:start] + replacement.encode() + source[stop:])
     compile(target.read_bytes(), str(target), "exec")
-    result = judge(tmp_path, path.parent.name)
+    result = judge(tmp_path, path.parent.name, path.stem)
     assert result.returncode == 1, f"{name}: every test passes\n{replacement}\n{result.stdout[-2000:]}{result.stderr[-2000:]}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from .errors import DataError
 from .kinds import Kind, Real, kind_from_json
@@ -103,6 +104,9 @@ class Column:
         """Raise DataError if a column, as somebody described it, can't be one."""
         try:
             self.kind.check()
+            self.kind.decode(np.zeros(1))
+        except pa.ArrowException:
+            raise DataError(f"column {self.name!r}: it holds values that are not of type {self.kind.dtype}") from None
         except ValueError as error:
             raise DataError(f"column {self.name!r}: {error}") from None
 

@@ -122,7 +122,7 @@ def test_command_line_completes(run, tmp_path, capsys):
 
 def test_score_shows_where_the_bits_go(run, tmp_path):
     found = pf.score(run, folder(tmp_path, np.ones((9, 1, 6, 5))), tmp_path / "scored.parquet")
-    assert found.figure.is_file() and found.figure.with_stem("scored_pixels").is_file()
+    assert found.figure.is_file() and found.figure.with_stem("scored_pixels").is_file() and found.pixels.name == "scored_pixels.png"
 
 
 REFUSED = [
@@ -130,6 +130,8 @@ REFUSED = [
     (["sample", "RUN", "--keep", "top-6", "-o", "x.png"], "1 to 5 of 6 rows"),
     (["sample", "RUN", "--keep", "top-half=lost.png", "-o", "x.png"], "no such file"),
     (["sample", "RUN", "--keep", "top-half", "-o", "x.npy"], "ends in .png"),
+    (["sample", "RUN", "--keep", "top-half", "-o", "x.png", "--temperature", "0.5"], "neither given values nor a temperature"),
+    (["sample", "RUN", "--keep", "top-half", "-o", "x.png", "--context", "digit=3"], "leave the context out"),
     (["sample", "RUN", "-n", "2", "-o", "x.png", "--temperature", "0.5"], "no latent"),
     (["interpolate", "RUN", "-o", "x.png"], "no latent"),
     (["edit", "RUN", "--label", "digit", "-o", "x.png"], "no latent"),

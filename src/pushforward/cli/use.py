@@ -109,6 +109,8 @@ def sample_command(
     degrees = decimals("--temperature", temperature)
     conditioned = conditions(context, [column.name for column in loaded.schema.context])
     if keep is not None:
+        if given is not None or degrees != [1.0]:
+            raise ValueError("sample: what is kept of images goes with neither given values nor a temperature; leave these out")
         part, images = part_of_images(keep)
         completed = complete(loaded, images, out, keep=part, n=number or 6, context=conditioned, seed=seed)
         print(f"{out}: {completed.words}")
@@ -149,7 +151,7 @@ def score_command(
     if as_json:
         found = {key: getattr(scored, key) for key in ("rows", "missing", "unusual", "impossible", "nats", "kind")}
         found["nats"] = scored.nats if math.isfinite(scored.nats) else None
-        picture = {} if scored.figure is None else {"figure": str(scored.figure)}
+        picture = {name: str(path) for name in ("figure", "pixels") if (path := getattr(scored, name)) is not None}
         print_json({"run": str(run), "out": str(out)} | picture | found)
         return
     bits = "" if scored.bits_per_dim is None else f", {scored.bits_per_dim:.4f} bits per dim"
@@ -158,6 +160,8 @@ def score_command(
     print(f"{scored.unusual:,} unusual, less likely than all but 0.1 % of the training rows (column 'unusual')")
     if scored.figure is not None:
         print(f"The most and the least likely: {scored.figure}")
+    if scored.pixels is not None:
+        print(f"Where their bits go: {scored.pixels}")
     if scored.impossible:
         print(f"{scored.impossible:,} hold a value that can't be and have likelihood zero (column 'reason')")
     if scored.missing:

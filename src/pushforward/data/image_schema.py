@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import ClassVar
 
-from ..documents import validated
 from .column import Column
 from .errors import DataError
-from .schema import VERSION, columns_from_json
 from .whole_schema import WholeSchema
 
 MOST = 2**28  # numbers of an image
@@ -38,6 +35,7 @@ class ImageSchema(WholeSchema):
         ((1, 28, 28), 256, 1, 10)
     """
 
+    data: ClassVar[str] = "images"
     shape: tuple[int, int, int]
     levels: int = 256
     context: list[Column] = field(default_factory=list)
@@ -52,25 +50,7 @@ class ImageSchema(WholeSchema):
         channels, height, width = self.shape
         return channels * height * width
 
-    def to_json(self) -> dict[str, Any]:
-        """The schema as what JSON can hold, without loss; ``"data": "images"`` tells it from a table's."""
-        described = asdict(replace(self, context=[])) | {"context": [column.to_json() for column in self.context]}
-        return {"data": "images", "version": VERSION} | described
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> ImageSchema:
-        """The schema that :meth:`to_json` described.
-
-        Raises:
-            DataError: it is not one.
-        """
-        try:
-            described = validated(dict[str, Any], value, "ImageSchema")
-            context = columns_from_json(described.get("context", []))
-            found = replace(validated(cls, described | {"context": []}, "ImageSchema"), context=context)
-        except ValueError as error:
-            raise DataError(f"not the description of images ({error})") from None
-        sizes = (*found.shape, *(found.size or ()))
-        if min(sizes) < 1 or found.dim > MOST or not 2 <= found.levels <= 2**16 or not 0 <= found.shift < 8:
-            raise DataError(f"not the description of images: {found.levels} levels, shape {found.shape}, size {found.size}")
-        return found
+    def check(self) -> None:
+        sizes = (*self.shape, *(self.size or ()))
+        if min(sizes) < 1 or self.dim > MOST or not 2 <= self.levels <= 2**16 or not 0 <= self.shift < 8:
+            raise DataError(f"not the description of images: {self.levels} levels, shape {self.shape}, size {self.size}")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from ..documents import validated
 from .column import Column
 from .errors import DataError
 from .image_schema import MOST, ImageSchema
-from .schema import VERSION, Schema, columns_from_json
+from .schema import Schema
 from .whole_schema import WholeSchema
 
 Companding = Literal["mu-law", "linear"]
@@ -40,6 +39,7 @@ class SoundSchema(WholeSchema):
         [0, 128, 157, 255]
     """
 
+    data: ClassVar[str] = "sounds"
     window: int
     rate: int
     levels: int = 256
@@ -68,35 +68,17 @@ class SoundSchema(WholeSchema):
         c = (2 * np.asarray(levels, np.float64) + 1) / self.levels - 1
         return c if self.companding == "linear" else np.sign(c) * np.expm1(np.abs(c) * np.log(self.levels)) / (self.levels - 1)
 
-    def to_json(self) -> dict[str, Any]:
-        """The schema as what JSON can hold, without loss; ``"data": "sounds"`` tells it from others."""
-        described = asdict(replace(self, context=[])) | {"context": [column.to_json() for column in self.context]}
-        return {"data": "sounds", "version": VERSION} | described
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> SoundSchema:
-        """The schema that :meth:`to_json` described.
-
-        Raises:
-            DataError: it is not one.
-        """
-        try:
-            described = validated(dict[str, Any], value, "SoundSchema")
-            context = columns_from_json(described.get("context", []))
-            found = replace(validated(cls, described | {"context": []}, "SoundSchema"), context=context)
-        except ValueError as error:
-            raise DataError(f"not the description of sounds ({error})") from None
-        if not 1 <= found.window <= MOST or found.rate < 1 or not 2 <= found.levels <= 2**16:
-            raise DataError(f"not the description of sounds: {found.levels} levels, {found.window} samples at {found.rate} Hz")
-        return found
+    def check(self) -> None:
+        if not 1 <= self.window <= MOST or self.rate < 1 or not 2 <= self.levels <= 2**16:
+            raise DataError(f"not the description of sounds: {self.levels} levels, {self.window} samples at {self.rate} Hz")
 
 
-def schema_from_json(value: Mapping[str, Any]) -> Schema | WholeSchema | SoundSchema:
+def schema_from_json(value: Mapping[str, Any]) -> Schema | WholeSchema:
     """The schema of a table, of images or of sounds, by what it says of itself.
 
     Raises:
         DataError: it is none of them.
     """
-    kinds = {"images": ImageSchema, "sounds": SoundSchema}
-    kind = kinds.get(str(value.get("data")), Schema) if isinstance(value, Mapping) else Schema
-    return kind.from_json(value)  # type: ignore[attr-defined]
+    kinds: dict[str, type[WholeSchema]] = {kind.data: kind for kind in (ImageSchema, SoundSchema)}
+    kind = kinds.get(str(value.get("data"))) if isinstance(value, Mapping) else None
+    return Schema.from_json(value) if kind is None else kind.from_json(value)

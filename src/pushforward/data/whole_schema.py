@@ -1,16 +1,20 @@
-"""What schemas of whole numbers share: a context of labels, and nothing that is done outside of the flow."""
+"""What schemas of whole numbers share: a context of labels, nothing that is done outside of the flow, one way to JSON and back."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any, ClassVar, Self
 
 import pyarrow as pa
 from torch import Tensor, nn
 
 from ..core import Transform
+from ..documents import validated
 from . import preprocess
 from .column import Column
-from .schema import Schema
+from .errors import DataError
+from .schema import VERSION, Schema, columns_from_json
 
 
 class WholeSchema:
@@ -20,8 +24,10 @@ class WholeSchema:
         shape: of an event, channels first.
         levels: values of a number.
         context: columns of labels; text and whole numbers are codes of a vocabulary, as in :class:`Schema`.
+        data: what they are, in the file and in an error.
     """
 
+    data: ClassVar[str]
     shape: tuple[int, ...]
     levels: int
     context: list[Column]
@@ -41,9 +47,30 @@ class WholeSchema:
         """Always: ``exp(log_prob)`` is a probability."""
         return True
 
+    def check(self) -> None:
+        """Raise DataError if a schema, as somebody described it, can't be one."""
+        raise NotImplementedError(f"{type(self).__name__} does not define check")
+
     def to_json(self) -> dict[str, Any]:
-        """The schema as what JSON can hold, without loss."""
-        raise NotImplementedError(f"{type(self).__name__} does not define to_json")
+        """The schema as what JSON can hold, without loss; ``"data"`` tells it from others."""
+        described = asdict(replace(self, context=[])) | {"context": [column.to_json() for column in self.context]}  # type: ignore[type-var, call-overload]
+        return {"data": self.data, "version": VERSION} | described
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The schema that :meth:`to_json` described.
+
+        Raises:
+            DataError: it is not one.
+        """
+        try:
+            described = validated(dict[str, Any], value, cls.__name__)
+            context = columns_from_json(described.get("context", []))
+            found = replace(validated(cls, described | {"context": []}, cls.__name__), context=context)  # type: ignore[type-var]
+        except ValueError as error:
+            raise DataError(f"not the description of {cls.data} ({error})") from None
+        found.check()
+        return found
 
     def layers(self) -> list[Transform]:
         """None: recipes for whole numbers take them as they are."""

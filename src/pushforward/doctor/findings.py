@@ -102,10 +102,8 @@ def of_latent(latent: dict[str, Any], rows: int) -> list[Finding]:
     return found
 
 
-def of_images(z: Tensor, rows: int, whole: bool = False) -> list[Finding]:
-    """The latents of a few images as a whole, if they are no ``whole`` numbers, and what was not looked at."""
-    if whole:
-        return []
+def of_images(z: Tensor, rows: int) -> list[Finding]:
+    """The latents of a few images as a whole, and what was not looked at."""
     found = []
     if z.numel() and z.isfinite().all():
         mean, std = z.double().mean().item(), z.double().std().item()

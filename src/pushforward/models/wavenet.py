@@ -29,7 +29,7 @@ def wavenet(
     ``p(x) = prod_t p(x_t | x_{<t})``. Signals of whole numbers ``(B, C, T)``; ``log_prob`` is the exact log probability, in one pass; a
     sound takes a step for each sample, with the arithmetic of one pass in all.
 
-    Caveats: a sample reads ``1 + cycles (2^depth - 1)`` before it, or one more, and silence before the first. There is no latent.
+    Caveats: a sample reads the ``2 + cycles (2^depth - 1)`` before it, and silence before the first. There is no latent.
 
     Reference: WaveNet: A Generative Model for Raw Audio, van den Oord et al., 2016, arXiv:1609.03499; the mixture as in Parallel WaveNet,
     2017, arXiv:1711.10433. Departures: of :class:`~pushforward.nets.WaveNet`.

@@ -90,6 +90,8 @@ class SiteHead(nn.Module):
     shared between the channels.
     """
 
+    mask: Tensor
+
     def __init__(self, inputs: int, channels: int, params: int, *, in_turn: bool = False):
         super().__init__()
         check_counts("SiteHead", inputs=inputs, channels=channels, params=params)
@@ -102,8 +104,6 @@ class SiteHead(nn.Module):
         self.last = nn.Conv1d(channels * width if in_turn else inputs, channels * params, 1, groups=channels if in_turn else 1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
-
-    mask: Tensor
 
     def forward(self, f: Tensor, x: Tensor) -> Tensor:
         h = F.relu(f).flatten(2)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..words import check_counts
+from .gated_masked_conv import gate
 from .sites import SiteNet, Steps, at_site, pointwise
 
 
@@ -85,16 +86,16 @@ class WaveNet(SiteNet):
         h = self.first(F.pad(x, (2, 0))[:, :, :-1])
         rows = None if self.embed is None else self.embed(given).chunk(len(self.dilations), 1)
         total: Tensor | None = None
-        for n, (gate, out, dilation) in enumerate(zip(self.gates, self.outs, self.dilations, strict=True)):
-            u = gate(F.pad(h, (dilation, 0)))
-            u = _gated(u if rows is None else u + rows[n])
+        for n, (conv, out, dilation) in enumerate(zip(self.gates, self.outs, self.dilations, strict=True)):
+            u = conv(F.pad(h, (dilation, 0)))
+            u = gate(u if rows is None else u + rows[n])
             change, skip = out(u).tensor_split([self.width], 1)
             h, total = h + change, skip if total is None else total + skip
         assert total is not None
         return self.mix(F.relu(total))
 
     def steps(self, batch: int, given: Tensor | None) -> Steps:
-        weights = [gate.weight.transpose(1, 2).flatten(1) for gate in self.gates]  # type: ignore[operator, union-attr]
+        weights = [conv.weight.transpose(1, 2).flatten(1) for conv in self.gates]  # type: ignore[operator, union-attr]
         first = self.first.weight.transpose(1, 2).flatten(1)
         nothing = first.new_zeros(batch, self.width)
         seen = [deque([nothing] * dilation, dilation) for dilation in self.dilations]  # what each gate reads, the latest last
@@ -103,16 +104,11 @@ class WaveNet(SiteNet):
             h = F.linear(torch.cat(list(x), 1), first, self.first.bias)
             rows = None if self.embed is None or given is None else pointwise(self.embed, at_site(given, t)).chunk(len(weights), 1)
             total: Tensor | None = None
-            for n, (weight, gate, out, past) in enumerate(zip(weights, self.gates, self.outs, seen, strict=True)):
-                u = F.linear(torch.cat([past[0], h], 1), weight, gate.bias)  # type: ignore[arg-type]
+            for n, (weight, conv, out, past) in enumerate(zip(weights, self.gates, self.outs, seen, strict=True)):
+                u = F.linear(torch.cat([past[0], h], 1), weight, conv.bias)  # type: ignore[arg-type]
                 past.append(h)
-                u = _gated(u if rows is None else u + rows[n])
+                u = gate(u if rows is None else u + rows[n])
                 change, skip = pointwise(out, u).tensor_split([self.width], 1)  # type: ignore[arg-type]
                 h, total = h + change, skip if total is None else total + skip
             assert total is not None
             x.append((yield pointwise(self.mix, F.relu(total))))
-
-
-def _gated(u: Tensor) -> Tensor:
-    a, b = u.chunk(2, 1)
-    return a.tanh() * b.sigmoid()

@@ -61,6 +61,7 @@ def score_images(
         table = table.append_column(name, pa.array(column))
     if out is not None:
         write_tables(out, [table])
+    pixels = None
     if picture is not None:
         plots.save(plots.extremes(rows.x.numpy(), values, schema.shape, 0.0, schema.levels - 1.0, bits=True), picture)
         if isinstance(run.flow.base, Causal | Multiscale):
@@ -68,7 +69,7 @@ def score_images(
             plots.save(_pixels(run.flow, run.flow.base, rows, values, schema.levels), pixels)
     mean = float(values.mean())
     kept = table if out is None else None
-    return Scored(kept, len(rows), 0, int(unusual.sum()), mean, run.flow.kind, -mean / (schema.dim * math.log(2)), picture)
+    return Scored(kept, len(rows), 0, int(unusual.sum()), mean, run.flow.kind, -mean / (schema.dim * math.log(2)), picture, pixels=pixels)
 
 
 def _pixels(flow: Flow, base: Causal | Multiscale, rows: Rows, values: np.ndarray, levels: int) -> Figure:

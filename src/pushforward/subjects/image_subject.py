@@ -34,7 +34,7 @@ class ImageSubject(Subject[ImageSchema]):
     """Images of one shape, perhaps given labels; samples are arrays or pictures, scores a table and a picture."""
 
     reads = ("context", "seed", "bits", "size", "crop", "gray", "valid", "test")
-    foreign = "tables, and these are images"
+    foreign = "and these are images"
     noun = plural = "images"
     purpose = "draws images, so give a run of images"
     nowhere = "images need a place to go; give -o samples.png, .npy, .npz, .parquet or a folder"

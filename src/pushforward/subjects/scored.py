@@ -24,6 +24,7 @@ class Scored:
         kind: "exact", "bound" or "estimate".
         bits_per_dim: of images and sounds, the mean.
         figure: the picture of the most and the least likely images or sounds, if one was written.
+        pixels: the picture of where the bits of images go, of a model that draws pixel after pixel.
         impossible: how many of the unusual rows have a value that can't be, and so a likelihood of zero.
     """
 
@@ -36,6 +37,7 @@ class Scored:
     bits_per_dim: float | None = None
     figure: Path | None = None
     impossible: int = 0
+    pixels: Path | None = None
 
 
 def rank(log_likelihood: np.ndarray, quantiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -31,7 +31,7 @@ class SoundSubject(Subject[SoundSchema]):
     """Mono sounds of one rate in windows, perhaps given labels; samples are levels or files, scores a table and a picture."""
 
     reads = ("context", "seed", "bits", "window", "companding", "valid", "test")
-    foreign = "tables or images, and these are sounds"
+    foreign = "and these are sounds"
     noun = plural = "sounds"
     purpose = "is about sounds, so give a run of sounds"
     nowhere = "sounds need a place to go; give -o sample.wav, .flac, .npy or a folder"

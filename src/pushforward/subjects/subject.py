@@ -51,7 +51,7 @@ class Subject(ABC, Generic[S]):
 
     Attributes:
         reads: the fields of a :class:`Request` that concern it.
-        foreign: what the others are about, and what this is, in an error.
+        foreign: what this is, after what something is about, in an error.
         noun: what a run was fitted to, in an error.
         plural: what a model is of.
         purpose: what a verb does that is there for this kind only, and the remedy.
@@ -78,7 +78,8 @@ class Subject(ABC, Generic[S]):
         """Raise ValueError if something was said that only concerns another kind of data."""
         for name in request.said():
             if name not in cls.reads:
-                raise ValueError(f"fit: {name} is about {cls.foreign}; leave it out")
+                about = next(kind.plural for kind in Subject.__subclasses__() if name in kind.reads)
+                raise ValueError(f"fit: {name} is about {about}, {cls.foreign}; leave it out")
 
     @classmethod
     @abstractmethod

@@ -40,7 +40,7 @@ class TableSubject(Subject[Schema]):
     """Rows of named columns, each with a kind; samples and scores are tables."""
 
     reads = ("columns", "exclude", "context", "kinds", "missing", "reading", "seed", "split", "group", "weight", "valid", "test")
-    foreign = "images, and this is a table"
+    foreign = "and this is a table"
     noun = "a table"
     plural = "tables"
     purpose = "asks about columns, so give a run of a table"

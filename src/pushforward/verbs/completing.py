@@ -63,6 +63,8 @@ def complete(
     if images:
         shown = from_files(run, schema, images, context_rows(schema, context))
     else:
+        if context is not None:
+            raise ValueError("sample: the run's own test images have their labels; leave the context out, or give an image file to keep of")
         source = images_of(run)
         shown = source.pick(np.asarray(some(source, OWN, seed)))
     mask = (torch.arange(height) < rows)[:, None].expand(channels, height, width)

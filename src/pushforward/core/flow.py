@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .distribution import Distribution, clear_overflow, set_aside_infinite
+from .distribution import Density, Distribution, clear_overflow, set_aside_infinite
 from .memory import Memory
 from .term import Hooked, starting
 from .transform import Chain, Transform
@@ -103,9 +103,17 @@ class Flow(Distribution):
         x, ldj = self.transform.inverse(z, context)
         return x, log_prob - ldj
 
+    def center(self, rows: int, context: Tensor | None = None) -> Tensor:
+        return self.transform.decode(self.base.center(rows, self.base.seen(context)), context)
+
+    def draw_and_kl(self, prior: Density, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if self.transform.transforms:
+            return super().draw_and_kl(prior, rows, context)
+        return self.base.draw_and_kl(prior, rows, self.base.seen(context))
+
     def _sample_rows(self, rows: int, context: Tensor | None) -> Tensor:
         z = self.base.sample((rows,)) if self.base.context_shape is None else self.base.sample((), context)
-        return self.transform.inverse(z, context)[0] if self.transform.stochastic_inverse else self.transform.decode(z, context)
+        return self.transform.generate(z, context)
 
     def _draw_base(self, rows: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
         if self.base.context_shape is None:

@@ -32,11 +32,12 @@ from .real_nvp_image import real_nvp_image
 from .sos import sos
 from .sylvester import sylvester
 from .umnn import umnn
+from .vae import vae
 from .wavenet import wavenet
 
 VECTOR_MODELS: dict[str, Callable[..., Flow]] = {  # rows of a table, shape (D,)
     f.__name__: f
-    for f in (bnaf, gaussian, gaussian_mixture, iaf, maf, mixture_cdf, naf, nice, nsf, planar, radial, real_nvp, sos, sylvester, umnn)
+    for f in (bnaf, gaussian, gaussian_mixture, iaf, maf, mixture_cdf, naf, nice, nsf, planar, radial, real_nvp, sos, sylvester, umnn, vae)
 }
 PIXEL_MODELS: dict[str, Callable[..., Flow]] = {  # images, pixel by pixel: whole numbers, no latent
     f.__name__: f
@@ -51,7 +52,7 @@ PIXEL_MODELS: dict[str, Callable[..., Flow]] = {  # images, pixel by pixel: whol
         pixel_snail,
     )
 }
-IMAGE_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (flow_pp, glow, real_nvp_image)} | PIXEL_MODELS  # (C, H, W)
+IMAGE_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (flow_pp, glow, real_nvp_image, vae)} | PIXEL_MODELS  # (C, H, W)
 TABLE_MODELS: dict[str, Callable[..., Flow]] = {"any_order": any_order}  # rows as they are: words, whole numbers, gaps
 SOUND_MODELS: dict[str, Callable[..., Flow]] = {"wavenet": wavenet}  # signals, shape (C, T)
 MODELS = VECTOR_MODELS | TABLE_MODELS | IMAGE_MODELS | SOUND_MODELS
@@ -90,5 +91,6 @@ __all__ = [
     "sos",
     "sylvester",
     "umnn",
+    "vae",
     "wavenet",
 ]

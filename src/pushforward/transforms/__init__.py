@@ -12,6 +12,7 @@ from .dequantize import Dequantize
 from .elementwise import Elementwise
 from .emerging import CausalConv, EmergingConv
 from .factor import Factor
+from .latent import Latent
 from .linear import LULinear
 from .marginals import Marginals
 from .masks import checkerboard, half_channels, half_plane
@@ -24,13 +25,16 @@ from .qr import QRLinear, SVDLinear
 from .quantize import Quantize
 from .radial import Radial
 from .reorder import Permute, Reverse
+from .row_triangular import RowTriangular
 from .squeeze import Squeeze
 from .standardize import Standardize
 from .surjections import Slice
 from .sylvester import Sylvester
 from .triangular import Triangular
+from .vae import VAE
 
 __all__ = [
+    "VAE",
     "ActNorm",
     "Atoms",
     "Autoregressive",
@@ -46,6 +50,7 @@ __all__ = [
     "Factor",
     "Householder",
     "LULinear",
+    "Latent",
     "Marginals",
     "MatrixExp",
     "Orthogonal",
@@ -56,6 +61,7 @@ __all__ = [
     "Quantize",
     "Radial",
     "Reverse",
+    "RowTriangular",
     "SVDLinear",
     "Slice",
     "Squeeze",

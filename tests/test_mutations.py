@@ -23,8 +23,12 @@ JUDGES = ("test_laws.py", "test_memory.py", "test_dequantization.py", *(f"test_{
 OWN_JUDGES = {"objectives": ("test_distill.py", "test_density_fit.py", "test_training.py")}  # no law speaks of a loss
 FILE_JUDGES = {  # of what has tests in a file of its own
     "any_order": "test_any_order.py",
+    "apart": "test_vae.py",
+    "elbo": "test_vae.py",
+    "iwae": "test_vae.py",
     "multiscale": "test_multiscale.py",
     "quantize": "test_any_order.py",
+    "vae": "test_vae.py",
 }
 PAIRS = {
     "forward",

@@ -79,10 +79,9 @@ class VAE(Latent):
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None = None, inverse: bool = False) -> None:
-        """Start encoder and decoder from what they give each other."""
+        """Start the encoder from standard normal latents beside x, and the decoder from x beside latents that the encoder then draws."""
         if inverse:
             x = self.generate(x, context)
         given = join(x, context)
-        z = self.encoder.sample((), given)
-        self.encoder.initialize(z, given)
-        self.decoder.initialize(x, join(z, context))
+        self.encoder.initialize(torch.randn(len(x), *self.encoder.shape, dtype=x.dtype, device=x.device), given)
+        self.decoder.initialize(x, join(self.encoder.sample((), given), context))

@@ -24,8 +24,8 @@ PRIORS = ("mixture", "vamp", "real_nvp", "maf", "nsf")
 DRAWS, ROWS, SAMPLES = 5000, 1000, 1000
 PUBLISHED = (
     "Published, static binary MNIST, -log p by importance sampling: no flow 86.55, planar 86.06, IAF 84.20, Sylvester 83.32 with "
-    "convolutional nets (arXiv:1803.05649); standard 88.56, VampPrior 85.57 with these nets (arXiv:1705.07120); ResNet-VAE standard 82.95, RealNVP posterior "
-    "80.97, RealNVP prior 79.99 (arXiv:1905.13452)."
+    "convolutional nets (arXiv:1803.05649); standard 88.56, VampPrior 85.57 with these nets (arXiv:1705.07120); ResNet-VAE standard 82.95, "
+    "RealNVP posterior 80.97, RealNVP prior 79.99 (arXiv:1905.13452)."
 )
 
 

@@ -25,6 +25,7 @@ FILE_JUDGES = {  # of what has tests in a file of its own
     "any_order": "test_any_order.py",
     "multiscale": "test_multiscale.py",
     "quantize": "test_any_order.py",
+    "sequence": "test_sound_distillation.py",
 }
 PAIRS = {
     "forward",

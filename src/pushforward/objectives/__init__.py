@@ -3,5 +3,6 @@
 from .distillation import Distillation
 from .likelihood import MaximumLikelihood
 from .reverse import ReverseKL
+from .sequence import SequenceDistillation
 
-__all__ = ["Distillation", "MaximumLikelihood", "ReverseKL"]
+__all__ = ["Distillation", "MaximumLikelihood", "ReverseKL", "SequenceDistillation"]

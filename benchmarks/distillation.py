@@ -25,7 +25,7 @@ from pushforward.data import Rows
 from pushforward.distributions import FromTorch
 from pushforward.evaluation import c2st, settled
 from pushforward.verbs import comparison, distill
-from pushforward.verbs.distilling import one_pass_per_dimension
+from pushforward.verbs.row_lesson import one_pass_per_dimension
 
 TEACHER_SECONDS = 150.0
 STUDENT_SECONDS = 240.0

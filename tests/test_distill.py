@@ -23,8 +23,8 @@ from pushforward.models.build import build
 from pushforward.objectives import Distillation
 from pushforward.training import Run, fit
 from pushforward.transforms import Dequantize
-from pushforward.verbs import distill, distilling, results
-from pushforward.verbs.distilling import one_pass_per_dimension
+from pushforward.verbs import distill, results, row_lesson
+from pushforward.verbs.row_lesson import one_pass_per_dimension
 
 TINY = ["train.steps=60", "train.batch=128", "train.every=30", "train.ema=0", "train.lr=1e-2"]
 RECIPE = {"steps": 2, "width": 16, "depth": 1}
@@ -56,8 +56,8 @@ def taught(path, source, context=None) -> Run:
 def quick():
     """Few samples to judge by and to time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distilling, "JUDGED", 100)
-        patch.setattr(distilling, "TIMED", 8)
+        patch.setattr(row_lesson, "JUDGED", 100)
+        patch.setattr(row_lesson, "TIMED", 8)
         yield
 
 
@@ -335,7 +335,7 @@ def test_data_in_memory(teacher, conditional, tmp_path):
 @pytest.mark.slow
 def test_student_of_eight_features_is_not_told_from_its_teacher(tmp_path, monkeypatch):
     """A bent Gaussian, a minute of one core; the teacher itself is told from a Gaussian at once."""
-    monkeypatch.setattr(distilling, "JUDGED", 5000)
+    monkeypatch.setattr(row_lesson, "JUDGED", 5000)
     random = np.random.default_rng(0)
     x = random.normal(size=(5000, 8))
     x[:, 1:] += 0.7 * np.sin(2 * x[:, :-1])

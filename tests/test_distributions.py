@@ -50,6 +50,7 @@ BASES = {
         lambda: pd.Uniform((2,), torch.tensor([-1.0, -2.0]), 3.0), lambda: pd.Uniform((1,), -1.0, 3.0), -2.0, 3.0, (-2.5, 3.5, -math.inf)
     ),
     "beta": Base(lambda: pd.Beta((2,), 2.0, torch.tensor([3.0, 1.5])), lambda: pd.Beta((1,), 2.0, 3.0), 0.0, 1.0, (-0.1, 0.0, 1.0, 1e30)),
+    "logistic": Base(lambda: pd.Logistic((2,)), lambda: pd.Logistic((1,)), -40.0, 40.0),
     "student": Base(lambda: pd.StudentT((2,), 6.0), lambda: pd.StudentT((1,), 6.0), -40.0, 40.0),
     "student-learnable": Base(lambda: pd.StudentT((2,), 5.0, learnable=True), lambda: pd.StudentT((1,), 5.0, learnable=True), -60.0, 60.0),
     "mixture": Base(lambda: pd.GaussianMixture((2,), 3), lambda: pd.GaussianMixture((1,), 3)),

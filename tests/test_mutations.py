@@ -26,6 +26,7 @@ FILE_JUDGES = {  # of what has tests in a file of its own
     "iwae": "test_elbo.py",
     "multiscale": "test_multiscale.py",
     "quantize": "test_any_order.py",
+    "sequence": "test_sound_distillation.py",
     "vae": "test_vae.py",
 }
 PAIRS = {

@@ -119,6 +119,50 @@ def test_a_scored_row_says_where_it_was(run, folder):
     assert pf.score(run, folder).table["seconds"].to_pylist()[:3] == [0.0, 0.025, 0.05]
 
 
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """A table beside a folder of its files: a word, a whole and a real number of each."""
+    path = tmp_path_factory.mktemp("table")
+    rows = ["path,voice,take,pitch,words"]
+    (path / "takes").mkdir()
+    for i in range(6):
+        voice, pitch = ("anna", 300.5) if i % 2 else ("ben", 500.25)
+        soundfile.write(path / "takes" / f"{i}.flac", tone(pitch, 0.1 + 0.05 * i, i), RATE, subtype="PCM_16")
+        rows.append(f"takes/{i}.flac,{voice},{i // 2},{pitch},hello")
+    (path / "table.csv").write_text("\n".join(rows) + "\n")
+    return path / "table.csv"
+
+
+def test_labels_are_columns_of_a_table(table):
+    """Each window has those of its file, whichever way the files are shuffled and however many windows they have."""
+    data = load_sounds(table, sound="path", context=["voice", "take", "pitch"], window=100)
+    parts = (data.train, data.valid, data.test)
+    words = [row for part in parts for row in data.schema.decode_context(part.context).to_pylist()]
+    assert len(words) == sum(4 + 2 * i for i in range(6)) and {type(row["pitch"]) for row in words} == {float}
+    assert all((row["voice"] == "anna") == (row["pitch"] == 300.5) for row in words)
+    again = schema_from_json(json.loads(json.dumps(data.schema.to_json())))
+    assert again == data.schema and again.paths == "path"
+    levels = read_sounds(table, data.schema)
+    assert levels.labels["take"].to_pylist() == [i // 2 for i in range(6) for _ in range(4 + 2 * i)]
+    assert any("Labels that are not used: words" in note for note in data.notes)
+
+
+def test_a_run_given_columns_of_a_table(table, tmp_path, capsys):
+    """From the command line: fit, sample at values, score another table of such sounds."""
+    run = str(tmp_path / "run")
+    given = ["--sound", "path", "--context", "voice,pitch", "--window", "50", "--no-report", "--quiet"]
+    for arguments in (
+        ["fit", str(table), "-o", run, *given, "--model", "wavenet", *TINY],
+        ["sample", run, "--context", "voice=anna", "--context", "pitch=400.5", "-o", str(tmp_path / "x.wav")],
+        ["score", run, str(table), "-o", str(tmp_path / "scored.csv")],
+        ["evaluate", run],
+    ):
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        assert end.value.code == 0, capsys.readouterr().err
+    assert '"path","voice","take","pitch","words","seconds"' in (tmp_path / "scored.csv").read_text()
+
+
 def write(path, values, rate=RATE):
     soundfile.write(path, values, rate)
     return path
@@ -142,6 +186,22 @@ def test_refuses_files(make, words, tmp_path):
         load_sounds(make(tmp_path), window=20 if words == "too few" else None)
 
 
+@pytest.mark.parametrize(
+    "cells, column, words",
+    [
+        (["path", "a.wav", "lost.wav"], "path", "'path' names .*lost.wav in row 1 .*which is not there"),
+        (["path", "a.wav"], "paths", "no column 'paths'.*'path'"),
+        (["path,n", "a.wav,3", ",4"], "path", "paths of sound files in 'path', got 1 empty cells"),
+        (["path,n", "a.wav,3"], "n", "paths of sound files in 'n', got 1 cells of int64"),
+    ],
+)
+def test_refuses_tables(cells, column, words, tmp_path):
+    write(tmp_path / "a.wav", tone(300, 1))
+    (tmp_path / "table.csv").write_text("\n".join(cells) + "\n")
+    with pytest.raises(DataError, match=words):
+        load_sounds(tmp_path / "table.csv", sound=column)
+
+
 def test_refuses_another_rate_and_short_sounds(run, tmp_path):
     with pytest.raises(DataError, match="8,000 samples a second, but the run's is 4,000"):
         read_sounds(write(tmp_path / "fast.wav", tone(300, 1), 8000), run.schema)
@@ -154,6 +214,8 @@ REFUSED = [
     (["fit", "digits", "--model", "wavenet"], "wavenet is a model of sounds"),
     (["fit", "TONES", "--window", "9999999"], "expected a window of 2 to 2,000"),
     (["fit", "TONES", "--context", "speaker"], "there is no label 'speaker'"),
+    (["fit", "TONES", "--sound", "path"], "names a column of a table"),
+    (["fit", "moons", "--sound", "path"], "can't read moons"),
     (["fit", "TONES", "--gray"], "gray is about images, and these are sounds"),
     (["fit", "moons", "--window", "3"], "window is about sounds, and this is a table"),
     (["sample", "RUN", "-n", "1"], "sounds need a place to go"),

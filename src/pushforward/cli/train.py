@@ -67,6 +67,9 @@ def fit_command(
     companding: Annotated[
         Literal["mu-law", "linear"] | None, typer.Option(help="Sounds: the steps of levels.", show_default="mu-law")
     ] = None,
+    sound: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Sounds: the column of DATA, a table, that holds the paths of sound files.")
+    ] = None,
     time_limit: Annotated[str | None, typer.Option(metavar="TIME", help="Of training, all sittings together: 90s, 2m, 1h30m.")] = None,
     seed: Annotated[int, seed_option("splits, weights and order")] = 0,
     samples: Samples = 1,
@@ -108,13 +111,14 @@ def fit_command(
         "gray": gray,
         "window": window,
         "companding": companding,
+        "sound": sound,
         "seed": seed,
     }
     if dry_run:
         forecast = plan(data, model, **given)
         print_json(forecast.to_json()) if as_json else print_forecast(forecast)
         return
-    usual = f"from-{start.resolve().name}" if start else "sounds" if is_sounds(data) else "images" if is_images(data) else "table"
+    usual = f"from-{start.resolve().name}" if start else "sounds" if sound or is_sounds(data) else "images" if is_images(data) else "table"
     run = fit(
         data,
         model,
@@ -159,7 +163,10 @@ def distill_command(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="STUDENT", help="Directory of the student.", show_default="RUN-NAME")
     ] = None,
-    rows: Annotated[int, typer.Option(metavar="N", min=20, help="Samples of the teacher to learn from.")] = 50_000,
+    rows: Annotated[int, typer.Option(metavar="N", min=20, help="Samples of the teacher to learn from; of sounds, windows.")] = 50_000,
+    power: Annotated[
+        float | None, typer.Option(metavar="WEIGHT", min=0, help="Sounds: of the distance of power spectra in the loss.", show_default="0")
+    ] = None,
     time_limit: Annotated[str | None, typer.Option(metavar="TIME", help="Of training: 90s, 2m, 1h30m.")] = None,
     seed: Annotated[int, seed_option("samples, weights and order")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
@@ -168,7 +175,7 @@ def distill_command(
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No talk on stderr.")] = False,
 ) -> None:
-    """Teach a flow that samples in one pass to give RUN's samples."""
+    """Teach a flow that samples in one pass, of sounds in a few, to give RUN's samples."""
     from ..usage import usage
     from ..verbs import comparison, distill, results
 
@@ -178,6 +185,7 @@ def distill_command(
         out=out or run.with_name(f"{run.resolve().name}-{to}"),
         options=options or (),
         rows=rows,
+        power=power,
         time_limit=time_limit,
         seed=seed,
         overwrite=overwrite,

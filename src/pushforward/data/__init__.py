@@ -9,10 +9,11 @@ from .images import is_images, load_images, read_images
 from .kinds import Kind, Support
 from .load import Data, load
 from .reading import Reading
+from .recordings import is_sounds
 from .rows import Rows
 from .schema import Schema
 from .sound_schema import SoundSchema, schema_from_json
-from .sounds import is_sounds, load_sounds, read_sounds
+from .sounds import load_sounds, read_sounds
 from .tables import read
 from .toy import TOYS, entropy
 from .whole_schema import WholeSchema

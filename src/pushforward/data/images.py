@@ -9,13 +9,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from ..words import listing, nearest
-from .cells import is_string, strings
-from .column import Column
+from ..words import nearest
 from .embedded import EMBEDDED
 from .errors import DataError
 from .hub import HUB, from_hub
@@ -30,14 +27,12 @@ from .image_files import (
     open_image_file,
 )
 from .image_schema import ImageSchema
-from .kinds import Category, Real
+from .labels import check_labels, label_column, told_labels
 from .load import FEWEST, Data
 from .pixels import Framing, decode, refit
 from .query import is_query
 from .rows import Rows
 from .splits import split_rows
-
-MOST_LABELS = 10_000  # values of a label: each becomes an input of the nets
 
 
 @dataclass(frozen=True)
@@ -123,7 +118,7 @@ def load_images(
     first = _read(opened["train"], framing)
     shape = (first.x.shape[1], first.x.shape[2], first.x.shape[3])
     names = [context] if isinstance(context, str) else list(context or ())
-    columns = [_label(first, label) for label in names]
+    columns = [label_column(first.name, first.labels, label) for label in names]
     schema = ImageSchema(shape, levels if bits == 8 else 2**bits, columns, 8 - bits, framing.size, framing.crop, gray)
     rows = rows_of_images(first, schema)
     if len(rows) < FEWEST:
@@ -174,12 +169,9 @@ def rows_of_images(images: Images, schema: ImageSchema) -> Rows:
     x = images.x >> schema.shift if schema.shift else images.x
     if not schema.context:
         return Rows(x)
-    labels = images.labels
     wanted = [column.name for column in schema.context]
-    absent = [name for name in wanted if name not in labels.column_names]
-    if absent:
-        raise DataError(f"{images.name}: there is no label {absent[0]!r}{_hint(absent[0], labels)}")
-    return Rows(x, schema.encode_context(labels.select(wanted)))
+    check_labels(images.name, images.labels, wanted)
+    return Rows(x, schema.encode_context(images.labels.select(wanted)))
 
 
 def _open(source: Any) -> dict[str, ImageSource]:
@@ -236,27 +228,6 @@ def _read(source: ImageSource, framing: Framing) -> Images:
     return Images(source.name, torch.from_numpy(x), source.labels, source.places, [*source.notes, *told])
 
 
-def _label(images: Images, name: str) -> Column:
-    """A label as a column of the context: text and whole numbers by their values, real numbers as they are."""
-    if name not in images.labels.column_names:
-        raise DataError(f"{images.name}: there is no label {name!r}{_hint(name, images.labels)}")
-    values = images.labels[name]
-    if pa.types.is_floating(values.type):
-        return Column(name, Real(dtype=str(values.type)))
-    distinct = pc.unique(values.drop_null())
-    words = strings(distinct.sort())
-    if len(words) > MOST_LABELS:
-        raise DataError(f"{images.name}: {name!r} has {len(words):,} values, too many to condition on; choose labels of fewer values")
-    kind = "string" if is_string(values.type) else str(values.type)
-    return Column(name, Category(dtype=kind, vocabulary=tuple(words.to_pylist())))
-
-
-def _hint(name: str, labels: pa.Table) -> str:
-    if not labels.column_names:
-        return "; these images have no labels"
-    return nearest(name, labels.column_names) or f"; it has {listing(labels.column_names)}"
-
-
 def _described(schema: ImageSchema) -> str:
     channels, height, width = schema.shape
     colours = {1: "gray", 3: "colour"}.get(channels, f"{channels} channels")
@@ -273,13 +244,7 @@ def _told(images: Images, schema: ImageSchema) -> list[str]:
         first = "cut to the centre and " if schema.crop == "center" and schema.size else ""
         words = " and ".join(part for part in (cut, first + resized) if part)
         notes.append(f"Images were {words}: figures are those of the images as read.")
-    for column in schema.context:
-        known = column.vocabulary
-        notes.append(f"Given: {column.name}, " + (f"{len(known)} labels ({listing(known, 10)})." if known else "a real number."))
-    rest = [name for name in images.labels.column_names if name not in [column.name for column in schema.context]]
-    if rest:
-        notes.append(f"Labels that are not used: {listing(rest)} (fit --context conditions the model on them).")
-    return notes
+    return [*notes, *told_labels(images.labels, schema.context)]
 
 
 def _doubts(train: Rows, schema: ImageSchema) -> list[str]:

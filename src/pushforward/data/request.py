@@ -15,7 +15,7 @@ from .tables import IN_MEMORY
 _LISTS = ("columns", "exclude", "context")
 _MAPPINGS = ("kinds", "reading")
 _PLACES = ("source", "valid", "test")
-_FRAMING = ("bits", "size", "crop", "gray", "window", "companding")
+_FRAMING = ("bits", "size", "crop", "gray", "window", "companding", "sound")
 _HANDED_ON = ("columns", "exclude", "context", "kinds", "missing", "weight", "reading", *_FRAMING)
 
 
@@ -32,7 +32,7 @@ class Request:
         seed: of the splits.
         split, group: a column whose order or whose values say which rows are held out, as :func:`pushforward.data.load` takes them.
         bits, size, crop, gray: of images, as :func:`pushforward.data.load_images` takes them.
-        bits, window, companding: of sounds, as :func:`pushforward.data.load_sounds` takes them.
+        bits, window, companding, sound: of sounds, as :func:`pushforward.data.load_sounds` takes them.
         reading: how text becomes values, by option.
 
     Example::
@@ -60,6 +60,7 @@ class Request:
     gray: bool = False
     window: int | None = None
     companding: str | None = None
+    sound: str | None = None
     reading: Mapping[str, object] | None = None
 
     def __post_init__(self) -> None:

@@ -31,6 +31,7 @@ class SoundSchema(WholeSchema):
         levels: values of a sample.
         companding: how amplitudes become levels.
         context: columns of labels.
+        paths: the column in which a table of such sounds has their files; None for files and folders.
 
     Example::
 
@@ -45,6 +46,7 @@ class SoundSchema(WholeSchema):
     levels: int = 256
     companding: Companding = "mu-law"
     context: list[Column] = field(default_factory=list)
+    paths: str | None = None
 
     @property
     def shape(self) -> tuple[int, int]:  # type: ignore[override]

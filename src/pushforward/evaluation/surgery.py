@@ -161,13 +161,12 @@ def aggregated(encoder: Distribution, z: Tensor, seen: Tensor) -> Tensor:
 def _aggregated_normal(encoder: Given, z: Tensor, seen: Tensor) -> Tensor:
     """By two matrix products: ``-1/2 sum_d (z - mu)^2 / sigma^2`` opened up, in float64 since large terms cancel."""
     h = encoder.parameters_of(seen).double().flatten(2)
-    half = torch.full_like(h[:, 0], 0.5)
-    mean = encoder.likelihood.quantile(half, h)
-    scale = encoder.likelihood.quantile(torch.special.ndtr(torch.ones_like(half)), h) - mean
-    precision, z = scale.square().reciprocal(), z.double().flatten(1)
+    assert isinstance(encoder.likelihood, likelihoods.Normal)
+    mean, log_scale = encoder.likelihood.moments(h)
+    precision, z = (-2 * log_scale).exp(), z.double().flatten(1)
     middle = z.mean(0)
     mean, z = mean - middle, z - middle
-    constant = (mean.square() * precision).sum(1) + 2 * scale.log().sum(1) + z.shape[1] * math.log(2 * math.pi)
+    constant = (mean.square() * precision).sum(1) + 2 * log_scale.sum(1) + z.shape[1] * math.log(2 * math.pi)
     parts = []
     for some in z.split(max(1, BLOCK // len(seen))):
         square = some.square() @ precision.mT - 2 * some @ (mean * precision).mT + constant

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..core import Flow
-from ..distributions import Normal
+from ..distributions import Causal, Normal
 from ..evaluation import settled
 from .passes import BATCH, decode
 
@@ -43,7 +43,7 @@ def sample(
         >>> sample(flow, 16, temperature=0.7).shape
         torch.Size([16, 3, 32, 32])
     """
-    if flow.base.support.is_discrete:
+    if flow.base.support.is_discrete or isinstance(flow.base, Causal):
         if temperature != 1:
             raise ValueError("sample: this model draws one number after the other and has no latent to scale; leave the temperature out")
         with settled(flow, int(torch.randint(2**31, ())) if seed is None else seed):

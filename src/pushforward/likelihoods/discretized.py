@@ -105,6 +105,15 @@ class DiscretizedLogisticMixture(Discrete):
         above = (2 * (self._level(x) + 1) / self.levels - 1).unsqueeze(1)
         return self._within(x, (weights + F.logsigmoid((above - means) * (-scales).exp())).logsumexp(1).exp())
 
+    def smoothed(self, x: Tensor, h: Tensor) -> Tensor:
+        """Log density at a real x of what a draw is before its floor, with uniform noise of one level around it.
+
+        It is differentiable in x, at whole numbers within the range their log probability, and never above 0; the ends of the range are
+        no ends to it. Without ties.
+        """
+        weights, means, scales = self._given(h, None)
+        return (weights + self._masses(x, means, scales, ends=False)).logsumexp(1)
+
     def quantile(self, u: Tensor, h: Tensor) -> Tensor:
         if self.channels == 1:
             return super().quantile(u, h)
@@ -157,14 +166,14 @@ class DiscretizedLogisticMixture(Discrete):
         seen = masses[:, :, :-1].cumsum(2)
         return (weights + torch.cat([torch.zeros_like(masses[:, :, :1]), seen], 2)).log_softmax(1)
 
-    def _masses(self, level: Tensor, means: Tensor, scales: Tensor) -> Tensor:
-        """log P of each level under each component, ``(B, K, C, *rest)``."""
+    def _masses(self, level: Tensor, means: Tensor, scales: Tensor, ends: bool = True) -> Tensor:
+        """log P of each level under each component, ``(B, K, C, *rest)``; with ``ends`` the outermost take all that is beyond."""
         x = level.unsqueeze(1).to(means.dtype)
         per = (-scales).exp()
         below = (2 * x / self.levels - 1 - means) * per
         above = (2 * (x + 1) / self.levels - 1 - means) * per
         width = (2 / self.levels * per).clamp_max(FLAT)
-        first, last = x == 0, x == self.levels - 1
+        first, last = (x == 0) & ends, (x == self.levels - 1) & ends
         nothing = torch.zeros_like(below)
         mass = torch.where(last, nothing, F.logsigmoid(above)) + torch.where(first, nothing, F.logsigmoid(-below))
         return mass + torch.where(first | last, nothing, torch.log(-torch.expm1(-width)))

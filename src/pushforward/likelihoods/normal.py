@@ -38,20 +38,27 @@ class Normal(Likelihood):
 
     def log_prob(self, x: Tensor, h: Tensor) -> Tensor:
         inside = x.isfinite()
-        s = bounded(h[:, 1], self.bound)
-        white = (torch.where(inside, x, 0.0) - h[:, 0]) * (-s).exp()
+        mean, s = self.moments(h)
+        white = (torch.where(inside, x, 0.0) - mean) * (-s).exp()
         return torch.where(inside, -0.5 * white.square() - s - 0.5 * math.log(2 * math.pi), -torch.inf)
 
+    def moments(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log standard deviation."""
+        return h[:, 0], bounded(h[:, 1], self.bound)
+
     def draw(self, h: Tensor) -> Tensor:
-        return h[:, 0] + torch.randn_like(h[:, 0]) * bounded(h[:, 1], self.bound).exp()
+        mean, s = self.moments(h)
+        return mean + torch.randn_like(mean) * s.exp()
 
     def cdf(self, x: Tensor, h: Tensor) -> Tensor:
-        return torch.special.ndtr((x - h[:, 0]) * (-bounded(h[:, 1], self.bound)).exp())
+        mean, s = self.moments(h)
+        return torch.special.ndtr((x - mean) * (-s).exp())
 
     def quantile(self, u: Tensor, h: Tensor) -> Tensor:
-        return h[:, 0] + torch.special.ndtri(u) * bounded(h[:, 1], self.bound).exp()
+        mean, s = self.moments(h)
+        return mean + torch.special.ndtri(u) * s.exp()
 
     def kl_from_standard(self, h: Tensor) -> Tensor:
         """``KL(N(h_0, exp(2 s)) || N(0, 1)) = (h_0^2 + exp(2 s) - 1) / 2 - s`` of each number, in nats."""
-        s = bounded(h[:, 1], self.bound)
-        return 0.5 * (h[:, 0].square() + torch.expm1(2 * s)) - s
+        mean, s = self.moments(h)
+        return 0.5 * (mean.square() + torch.expm1(2 * s)) - s

@@ -21,6 +21,7 @@ from .multiscale_pixel_cnn import multiscale_pixel_cnn
 from .naf import naf
 from .nice import nice
 from .nsf import nsf
+from .parallel_wavenet import parallel_wavenet
 from .pixel_cnn import pixel_cnn
 from .pixel_cnn_pp import pixel_cnn_pp
 from .pixel_rnn import pixel_rnn
@@ -54,7 +55,7 @@ PIXEL_MODELS: dict[str, Callable[..., Flow]] = {  # images, pixel by pixel: whol
 }
 IMAGE_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (flow_pp, glow, real_nvp_image)} | PIXEL_MODELS  # (C, H, W)
 TABLE_MODELS: dict[str, Callable[..., Flow]] = {"any_order": any_order}  # rows as they are: words, whole numbers, gaps
-SOUND_MODELS: dict[str, Callable[..., Flow]] = {"wavenet": wavenet}  # signals, shape (C, T)
+SOUND_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (parallel_wavenet, wavenet)}  # signals, shape (C, T)
 LATENT_VECTOR_MODELS: dict[str, Callable[..., Flow]] = {"vae": vae}  # bounds, by a random latent: rows
 LATENT_MODELS: dict[str, Callable[..., Flow]] = LATENT_VECTOR_MODELS | {}  # and images
 MODELS = VECTOR_MODELS | TABLE_MODELS | IMAGE_MODELS | SOUND_MODELS | LATENT_MODELS
@@ -84,6 +85,7 @@ __all__ = [
     "naf",
     "nice",
     "nsf",
+    "parallel_wavenet",
     "pixel_cnn",
     "pixel_rnn",
     "pixel_cnn_pp",

@@ -10,6 +10,7 @@ from ..distributions import Causal
 from ..likelihoods import Bernoulli, Categorical, DiscretizedLogisticMixture, Likelihood
 from ..nets import CausalNet
 from .images import image
+from .sounds import finest
 
 Level = Literal["auto", "categorical", "mixture"]
 ONE_BY_ONE = 32  # up to which each level has a probability of its own, unless asked otherwise
@@ -27,7 +28,8 @@ def spread(
         return Bernoulli(), channels > 1
     if level == "categorical" or (level == "auto" and levels <= few):
         return Categorical(levels), channels > 1
-    return DiscretizedLogisticMixture(levels, components, channels=channels if tied else 1), channels > 1 and not tied
+    bound = max(7.0, finest(levels))
+    return DiscretizedLogisticMixture(levels, components, channels if tied else 1, bound), channels > 1 and not tied
 
 
 def causal_image(

@@ -6,5 +6,15 @@ from .elbo import ELBO
 from .iwae import IWAE
 from .likelihood import MaximumLikelihood
 from .reverse import ReverseKL
+from .sequence import SequenceDistillation
 
-__all__ = ["ELBO", "IWAE", "Distillation", "MaximumLikelihood", "Objective", "ReverseKL", "choose_objective"]
+__all__ = [
+    "ELBO",
+    "IWAE",
+    "Distillation",
+    "MaximumLikelihood",
+    "Objective",
+    "ReverseKL",
+    "SequenceDistillation",
+    "choose_objective",
+]

@@ -30,7 +30,8 @@ SMOOTH = 100  # windows into which bits are added up over time
 def sound_figures(flow: Flow, data: Data, score: Score) -> list[Picture]:
     """Data beside samples, where the bits go, and likelihoods; samples come from the global generator."""
     schema = data.schema
-    test = data.test.pick(torch.randperm(len(data.test))[:LIKELIHOODS].numpy())
+    count = min(LIKELIHOODS, len(data.test))
+    test = data.test.pick(torch.randperm(len(data.test))[:count].numpy())
     some = test.pick(slice(0, SHOWN))
     x, context = entering(flow, some.x, some.context)
     with torch.no_grad():
@@ -41,11 +42,12 @@ def sound_figures(flow: Flow, data: Data, score: Score) -> list[Picture]:
     found = [Picture("sounds", "Sounds", "Windows of the data and samples of the model, none of them picked.", sounds)]
     if isinstance(flow.base, Causal):
         with torch.no_grad():
-            terms = flow.base.terms(x[:1], None if context is None else flow.embedding(context[:1]))
-        bits = (-terms.sum(1) / math.log(2)).cpu().numpy()[0]
+            z, ldj = flow.transform(x[:1])  # levels, or amplitudes, whose densities are ldj away from those of levels
+            terms = flow.base.terms(z, None if context is None else flow.embedding(context[:1]))
+        bits = (-(terms.sum(1) + ldj / terms.shape[2]) / math.log(2)).cpu().numpy()[0]
         caption = "A test window and the bits that its samples cost, given those before them: noise is dear, silence is nearly free."
         found.append(Picture("bits", "Bits over time", caption, bits_over_time(schema.to_amplitudes(pair[0]), bits, schema.rate)))
-    train = log_likelihood(flow, data.train.pick(torch.randperm(len(data.train))[:LIKELIHOODS].numpy())).numpy()
+    train = log_likelihood(flow, data.train.pick(torch.randperm(len(data.train))[:count].numpy())).numpy()
     own = log_likelihood(flow, type(some)(drawn.cpu(), some.context)).numpy()
     held_out = score.per_row if score.per_row is not None and len(score.per_row) == len(data.test) else log_likelihood(flow, test).numpy()
     caption = "Training windows right of test windows: the model has learned sounds by heart."

@@ -49,7 +49,7 @@ def subject_for(request: Request, model: str | None) -> type[Subject]:
         ValueError: data for a model of others.
     """
     source = request.source
-    kind = SoundSubject if is_sounds(source) else ImageSubject if is_images(source) else TableSubject
+    kind = SoundSubject if request.sound is not None or is_sounds(source) else ImageSubject if is_images(source) else TableSubject
     if model is None:
         return kind
     wanted = [subject for subject, models in MODELS_OF.items() if model in models]

@@ -27,18 +27,20 @@ SOUND_ENDINGS = (".wav", ".flac", ".npy")
 SILENCE = 0.25  # seconds between sounds in one file
 
 
-def sample_sounds(run: Run, schema: SoundSchema, n: int, out: str | Path | None, *, context: Any, seed: int) -> np.ndarray:
+def sample_sounds(
+    run: Run, schema: SoundSchema, n: int, out: str | Path | None, *, context: Any, temperature: float, seed: int
+) -> np.ndarray:
     """Levels ``(N, 1, window)``, for each context ``n`` sounds.
 
     Files: ``.wav`` and ``.flac`` (one after the other, a quarter of a second apart), ``.npy`` (the levels), or a folder of WAV files.
 
     Raises:
-        ValueError: a context is missing or unknown, or a file can't be written.
+        ValueError: a context is missing or unknown, a model without a latent is to be scaled, or a file can't be written.
     """
     if out is not None:
         _check_sound_file(Path(out))
     given = context_rows(schema, context)
-    x = draw(run.flow, n, 1.0, given, seed=seed)
+    x = draw(run.flow, n, temperature, given, seed=seed)
     x = x if given is None else x.transpose(0, 1).flatten(0, 1)
     levels = x.round().clamp(0, schema.levels - 1).cpu().numpy().astype(np.int32)
     if out is not None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class SoundSubject(Subject[SoundSchema]):
     """Mono sounds of one rate in windows, perhaps given labels; samples are levels or files, scores a table and a picture."""
 
-    reads = ("context", "seed", "bits", "window", "companding", "valid", "test")
+    reads = ("context", "seed", "bits", "window", "companding", "sound", "valid", "test")
     foreign = "and these are sounds"
     noun = plural = "sounds"
     purpose = "is about sounds, so give a run of sounds"
@@ -100,9 +100,9 @@ class SoundSubject(Subject[SoundSchema]):
         return plots.waveforms(self.schema.to_amplitudes(levels), self.schema.rate, list(shown), (0,))
 
     def sample(self, run: Run, n: int, out: str | Path | None, *, context: Any, temperature: Sequence[float], seed: int) -> np.ndarray:
-        if list(temperature) != [1.0]:
-            raise ValueError("sample: a model of sounds has no latent to scale; leave the temperature out")
-        return sample_sounds(run, self.schema, n, out, context=context, seed=seed)
+        if len(temperature) != 1:
+            raise ValueError(f"sample: expected one temperature for sounds, got {len(temperature)}; give each a file of its own")
+        return sample_sounds(run, self.schema, n, out, context=context, temperature=temperature[0], seed=seed)
 
     def told(self, samples: np.ndarray, out: Path, at: str) -> str:
         return f"{len(samples):,} sounds of {self.schema.window / self.schema.rate:.3g} s in {out}: samples of the model"

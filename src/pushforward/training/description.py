@@ -34,10 +34,13 @@ class DataTable(TypedDict, total=False):
     split: str
     group: str
     weight: str
-    bits: Annotated[int, Field(ge=1, le=8)]
+    bits: Annotated[int, Field(ge=1, le=16)]
     size: Count | list[Count]
     crop: str | int
     gray: bool
+    window: Count
+    companding: Literal["mu-law", "linear"]
+    sound: str
     reading: dict[str, Any]
     valid: Place
     test: Place
@@ -49,6 +52,7 @@ class DistillTable(TypedDict, total=False):
     teacher: str
     rows: Count
     kl: FiniteFloat
+    power: FiniteFloat
 
 
 class StartTable(TypedDict, total=False):

@@ -53,6 +53,7 @@ def fit(
     gray: bool = False,
     window: int | None = None,
     companding: str | None = None,
+    sound: str | None = None,
     time_limit: float | str | None = None,
     seed: int = 0,
     samples: int = 1,
@@ -79,7 +80,7 @@ def fit(
             them; missing values are kept by default, which asks for a model that can take them (``any_order``), "ignore" keeps them as
             what is not known, and "drop" drops such rows.
         bits, size, crop, gray: of images, as :func:`pushforward.data.load_images` takes them, with context, valid and test.
-        bits, window, companding: of sounds, as :func:`pushforward.data.load_sounds` takes them, likewise.
+        bits, window, companding, sound: of sounds, as :func:`pushforward.data.load_sounds` takes them, likewise.
         time_limit: of training, in seconds or as "2m"; the schedule is fitted to it. With ``resume``, in all, what is trained included.
         seed: of splits, initial weights, order of rows and noise.
         samples: K, passes averaged for each row where the likelihood is not exact.
@@ -131,6 +132,7 @@ def fit(
         gray=gray,
         window=window,
         companding=companding,
+        sound=sound,
     )
     with holding(out, overwrite, resume) as run:
         if start is None and run is not None and not run.state.exists():  # killed before its first checkpoint

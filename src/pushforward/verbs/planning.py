@@ -90,6 +90,7 @@ def plan(
     gray: bool = False,
     window: int | None = None,
     companding: str | None = None,
+    sound: str | None = None,
     seed: int = 0,
     devices: Sequence[int] = (1, 8, 64),
     utilization: float = 0.3,
@@ -102,7 +103,7 @@ def plan(
 
     Arguments:
         data, model, preset, options: as in :func:`fit`, and so the rest: columns, context, kinds, missing, valid, test, weight,
-            exclude, split, group, bits, size, crop, gray, window, companding, seed.
+            exclude, split, group, bits, size, crop, gray, window, companding, sound, seed.
         devices: numbers of devices to tell the hours for.
         utilization: the share of the peak that is reached; 0.3 is usual for convolutions of this kind in bfloat16.
 
@@ -137,6 +138,7 @@ def plan(
         gray=gray,
         window=window,
         companding=companding,
+        sound=sound,
     )
     subject = subject_for(request, model_name(model, preset))
     subject.check(request)

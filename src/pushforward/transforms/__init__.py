@@ -1,7 +1,9 @@
 """Layers: the ways to supply parameters to scalar maps, and maps of whole vectors."""
 
+from .absolute import Abs
 from .actnorm import ActNorm
 from .atoms import Atoms
+from .augment import Augment
 from .autoregressive import Autoregressive
 from .block_autoregressive import BlockAutoregressive
 from .cast import Cast
@@ -12,10 +14,12 @@ from .dequantize import Dequantize
 from .elementwise import Elementwise
 from .emerging import CausalConv, EmergingConv
 from .factor import Factor
+from .gaps import Gaps
 from .linear import LULinear
 from .marginals import Marginals
 from .masks import checkerboard, half_channels, half_plane
 from .matrix_exp import MatrixExp
+from .max_pool import MaxPool2d
 from .orthogonal import Householder, Orthogonal
 from .partition import Support
 from .periodic import PeriodicConv
@@ -24,6 +28,8 @@ from .qr import QRLinear, SVDLinear
 from .quantize import Quantize
 from .radial import Radial
 from .reorder import Permute, Reverse
+from .reshape import Reshape
+from .sorting import Sort, StochasticPermutation
 from .squeeze import Squeeze
 from .standardize import Standardize
 from .surjections import Slice
@@ -31,8 +37,10 @@ from .sylvester import Sylvester
 from .triangular import Triangular
 
 __all__ = [
+    "Abs",
     "ActNorm",
     "Atoms",
+    "Augment",
     "Autoregressive",
     "BlockAutoregressive",
     "Cast",
@@ -44,10 +52,12 @@ __all__ = [
     "Elementwise",
     "EmergingConv",
     "Factor",
+    "Gaps",
     "Householder",
     "LULinear",
     "Marginals",
     "MatrixExp",
+    "MaxPool2d",
     "Orthogonal",
     "PeriodicConv",
     "Permute",
@@ -55,11 +65,14 @@ __all__ = [
     "QRLinear",
     "Quantize",
     "Radial",
+    "Reshape",
     "Reverse",
     "SVDLinear",
     "Slice",
+    "Sort",
     "Squeeze",
     "Standardize",
+    "StochasticPermutation",
     "Support",
     "Sylvester",
     "Triangular",

@@ -380,15 +380,13 @@ LAYERS: dict[str, Layer] = {
     "slice-context": Layer(lambda: pt.Slice(2, Shifted(2, 4)), shape=(4,), context=2, untouched=(0, 1)),
     "slice-image": Layer(lambda: pt.Slice((1,), pd.Normal((2, 2, 2))), shape=(3, 2, 2)),
     "inverse-slice": Layer(lambda: Inverse(pt.Slice((2, 0), Shifted(2, 2))), shape=(2,)),
-    "abs": Layer(lambda: pt.Abs()),
-    "abs-free": Layer(lambda: pt.Abs(pd.Free(pl.Bernoulli(), (2, 2, 3))), shape=(2, 2, 3)),
+    "abs": Layer(lambda: pt.Abs(), shape=(2, 2, 3)),
     "abs-given": Layer(  # of positive numbers, which context leaves alone
         lambda: pt.Abs(pd.Given(pl.Bernoulli(), linear(5, 3), (3,), context=5)), context=2, domain=positive, untouched=(0, 1, 2)
     ),
     "inverse-abs": Layer(lambda: Inverse(pt.Abs(pd.Given(pl.Bernoulli(), linear(3, 3), (3,), context=3))), domain=positive),
     "sort": Layer(lambda: pt.Sort(), shape=(4,)),
     "sort-points": Layer(lambda: pt.Sort(1), shape=(2, 4)),
-    "inverse-sort": Layer(lambda: Inverse(pt.Sort()), shape=(2, 4), domain=rising),
     "gaps": Layer(lambda: pt.Gaps(Inverse(pt.Elementwise(pu.Softplus()))), shape=(4,), domain=rising, order=(0, 1, 2, 3)),
     "gaps-points": Layer(lambda: pt.Gaps(pt.Elementwise(pu.Affine(), (3,)), 1), shape=(2, 4), untouched=(0,)),
     "gaps-context": Layer(lambda: pt.Gaps(ConditionalAffine(2, 2)), context=2, untouched=(0,)),
@@ -397,9 +395,7 @@ LAYERS: dict[str, Layer] = {
     "max-pool-given": Layer(
         lambda: pt.MaxPool2d(pd.Given(pl.Exponential(), nn.Conv2d(1, 3, 3, padding=1), (3, 1, 2), context=(1, 1, 2))), shape=(1, 2, 4)
     ),
-    "inverse-max-pool": Layer(lambda: Inverse(pt.MaxPool2d(pd.Free(pl.HalfNormal(), (6, 1, 2)))), shape=(2, 1, 2)),
     "augment": Layer(lambda: pt.Augment(Shifted(2, 5)), context=2, untouched=(0, 1, 2)),
-    "augment-image": Layer(lambda: pt.Augment(pd.Normal((1, 2, 2))), shape=(2, 2, 2)),
     "rounding": Layer(lambda: Inverse(pt.Dequantize(noise=noise(3)))),
     "reshape": Layer(lambda: pt.Reshape((6,), (2, 3)), shape=(6,)),
     # --- likelihoods given a context, causal nets over space ---

@@ -70,6 +70,11 @@ def linear(inputs: int, outputs: int) -> nn.Module:
     return nn.Sequential(nn.Linear(inputs, 8), nn.Tanh(), nn.Linear(8, outputs))
 
 
+def normal_given(inputs: int, outputs: int) -> Distribution:
+    """``N(mu(c), sigma(c)^2)``."""
+    return pd.Given(pl.Normal(), linear(inputs, 2 * outputs), (outputs,), context=inputs)
+
+
 class ConditionalAffine(Transform):
     """``z = exp(s) x + b`` with s and b from a net that reads the context."""
 
@@ -398,6 +403,11 @@ LAYERS: dict[str, Layer] = {
     "augment": Layer(lambda: pt.Augment(Shifted(2, 5)), context=2, untouched=(0, 1, 2)),
     "rounding": Layer(lambda: Inverse(pt.Dequantize(noise=noise(3)))),
     "reshape": Layer(lambda: pt.Reshape((6,), (2, 3)), shape=(6,)),
+    "row-triangular": Layer(lambda: pt.RowTriangular(3, pn.MLP(2, 6, width=8)), context=2, order=(0, 1, 2)),
+    "row-triangular-constant": Layer(lambda: Inverse(pt.RowTriangular(3)), order=(0, 1, 2)),
+    "vae": Layer(lambda: pt.VAE(normal_given(3, 2), normal_given(2, 3)), shape=(3,)),
+    "vae-context": Layer(lambda: pt.VAE(normal_given(5, 2), normal_given(4, 3)), shape=(3,), context=2),
+    "vae-flow": Layer(lambda: pt.VAE(Flow(normal_given(3, 2), pt.LULinear(2), context=3), normal_given(2, 3)), shape=(3,)),
     # --- likelihoods given a context, causal nets over space ---
     "slice-given": Layer(
         lambda: pt.Slice(2, pd.Given(pl.Laplace(), linear(4, 4), (2,), context=4)), shape=(4,), context=2, untouched=(0, 1)

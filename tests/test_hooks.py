@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pushforward.core import Chain, DataDependent, Distribution, Flow, Hooked, Inverse, Transform, zeros
 from pushforward.distributions import Normal
-from pushforward.transforms import Abs, Augment, Columns, Coupling, Dequantize, Elementwise, Factor, Gaps, Slice, Standardize
+from pushforward.transforms import VAE, Abs, Augment, Columns, Coupling, Dequantize, Elementwise, Factor, Gaps, Slice, Standardize
 from pushforward.univariate import Additive, Logit
 
 BATCH = 6
@@ -105,6 +105,9 @@ CONTAINERS: dict[str, Callable[[], Flow]] = {
     "gaps": lambda: Flow(SpyDistribution((3,)), Gaps(Chain(SpyLayer(), coupled()))),
     "inverse-gaps": lambda: Flow(SpyDistribution((3,)), Inverse(Gaps(Chain(SpyLayer(), coupled())))),
     "inverse-augment": lambda: Flow(SpyDistribution((2,)), Inverse(Augment(SpyDistribution((1,), 2))), shape=(3,)),
+    "vae": lambda: Flow(
+        SpyDistribution((2,)), VAE(Flow(SpyDistribution((2,), 3), SpyLayer(), context=3), SpyDistribution((3,), 2)), coupled(), shape=(3,)
+    ),
     "prior": lambda: Flow(Flow(SpyDistribution((3,)), SpyLayer(), Columns(([0, 1], coupled()))), SpyLayer()),
     "prior-given": lambda: Flow(SpyDistribution((3,), 2), SpyLayer(), context=2),
     "embedding": lambda: Flow(SpyDistribution((3,), 4), SpyLayer(), context=2, embed=nn.Sequential(SpyNet(2, 4))),

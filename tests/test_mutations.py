@@ -1,20 +1,18 @@
 """Flipping the sign of any one ldj, log derivative, log density or loss in the source must make a test fail.
 
-Each mutant is a copy of the package with one sign changed, judged by the tests below in a process of its own.
+Each mutant is the package with one sign changed, judged by the tests below in a process of its own.
 Run it alone, in parallel: ``pytest -m slow -n 2 tests/test_mutations.py``.
 """
 
 from __future__ import annotations
 
 import ast
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from judging import verdict
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "pushforward"
@@ -23,8 +21,12 @@ JUDGES = ("test_laws.py", "test_memory.py", "test_dequantization.py", *(f"test_{
 OWN_JUDGES = {"objectives": ("test_distill.py", "test_density_fit.py", "test_training.py")}  # no law speaks of a loss
 FILE_JUDGES = {  # of what has tests in a file of its own
     "any_order": "test_any_order.py",
+    "apart": "test_elbo.py",
+    "elbo": "test_elbo.py",
+    "iwae": "test_elbo.py",
     "multiscale": "test_multiscale.py",
     "quantize": "test_any_order.py",
+    "vae": "test_vae.py",
 }
 PAIRS = {
     "forward",
@@ -119,8 +121,8 @@ def mutants_of(path: Path) -> Iterator[tuple[str, Edit]]:
 MUTANTS = {name: (path, edit) for room in ROOMS for path in sorted((PACKAGE / room).glob("*.py")) for name, edit in mutants_of(path)}
 
 
-def judge(folder: Path, room: str = "", file: str = "") -> subprocess.CompletedProcess[str]:
-    """The tests over the copy of the package in that folder: 0 if all pass, 1 if one fails, else an accident.
+def judge(folder: Path, room: str = "", file: str = "") -> tuple[int, str]:
+    """The tests over the copy of the package in that folder: 0 if all pass, 1 if one fails, else an accident; and what they printed.
 
     The laws of log-dets come first, which notice most mutants, then the file's and the room's own tests.
     """
@@ -129,32 +131,42 @@ def judge(folder: Path, room: str = "", file: str = "") -> subprocess.CompletedP
     if "test_laws.py" in names:
         names = ["test_laws.py::test_ldj_cancels", "test_laws.py::test_ldj_is_slogdet", *names]
     tests = [str(ROOT / "tests" / name) for name in names if (ROOT / "tests" / name.split("::")[0]).exists()]
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-k", "not one_graph and not torch_func", "--tb=line"]
-    command = [sys.executable, "-B", "-m", "pytest", *options, *tests]
-    environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", "not one_graph and not torch_func", "--tb=line"]
+    return verdict(folder, [*options, *tests], ROOT)
 
 
-def copy(folder: Path) -> Path:
-    return Path(shutil.copytree(PACKAGE, folder / "pushforward", ignore=shutil.ignore_patterns("__pycache__")))
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package, whose bytecode stays from one judgement to the next."""
+    place = tmp_path_factory.mktemp("copy")
+    shutil.copytree(PACKAGE, place / "pushforward", ignore=shutil.ignore_patterns("__pycache__"))
+    return place
 
 
 @pytest.mark.parametrize("room", ["", *OWN_JUDGES])
-def test_the_copy_itself_passes(room, tmp_path):
-    copy(tmp_path)
-    where = [sys.executable, "-c", "import pushforward; print(pushforward.__file__)"]
-    found = subprocess.run(where, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True)
-    assert found.stdout.startswith(str(tmp_path))
-    result = judge(tmp_path, room)
-    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
+def test_the_copy_itself_passes(room, folder):
+    (folder / "test_where.py").write_text("import pushforward\n\ndef test_where():\n    raise SystemExit(pushforward.__file__)\n")
+    assert str(folder / "pushforward") in verdict(folder, ["-q", "-p", "no:cacheprovider", str(folder / "test_where.py")], folder)[1]
+    status, printed = judge(folder, room)
+    assert status == 0, printed[-2000:]
 
 
 @pytest.mark.parametrize("name", MUTANTS)
-def test_a_flipped_sign_is_noticed(name, tmp_path):
+def test_a_flipped_sign_is_noticed(name, folder):
     path, (start, stop, replacement) = MUTANTS[name]
-    source = path.read_bytes()
-    target = copy(tmp_path) / path.relative_to(PACKAGE)
-    target.write_bytes(source[:start] + replacement.encode() + source[stop:])
-    compile(target.read_bytes(), str(target), "exec")
-    result = judge(tmp_path, path.parent.name, path.stem)
-    assert result.returncode == 1, f"{name}: every test passes\n{replacement}\n{result.stdout[-2000:]}{result.stderr[-2000:]}"
+    source, target = path.read_bytes(), folder / "pushforward" / path.relative_to(PACKAGE)
+    mutant = source[:start] + replacement.encode() + source[stop:]
+    compile(mutant, str(target), "exec")
+    _write(target, mutant)
+    try:
+        status, printed = judge(folder, path.parent.name, path.stem)
+    finally:
+        _write(target, source)
+    assert status == 1, f"{name}: every test passes\n{replacement}\n{printed[-2000:]}"
+
+
+def _write(target: Path, source: bytes) -> None:
+    """Write a file without bytecode: one of the same size, written within the same second, would keep what it had."""
+    target.write_bytes(source)
+    for compiled in target.parent.glob(f"__pycache__/{target.stem}.*.pyc"):
+        compiled.unlink()

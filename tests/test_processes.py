@@ -50,7 +50,7 @@ SCRIPT = textwrap.dedent("""
             return self.likelihood(x, context, weight)
 
     objective = Observed()
-    history = fit(flow, Rows(x[:512]), Rows(x[512:]), steps=24, batch=32, every=4, lr=3e-3, objective=objective, progress=False)
+    history = fit(flow, Rows(x[:512]), Rows(x[512:]), steps=24, batch=32, every=4, lr=3e-3, loss=objective, progress=False)
     losses = [[r["loss"], r["valid"]] for r in history.records]
     with open(f"{sys.argv[1]}{os.environ.get('RANK', 'alone')}", "w") as file:  # stdout would mix their lines
         json.dump({"start": objective.start, "rows": objective.rows, "end": fingerprint(), "losses": losses}, file)
@@ -130,7 +130,7 @@ RESUMED = textwrap.dedent("""
             run = Directory(run, {})
             os.makedirs(run.path, exist_ok=True)
             rows = Rows(x[:160]), Rows(x[160:])
-            fit = globals()["fit"](flow, *rows, objective=Distillation(flow, teacher, kl=0.1), run=run, every=10, patience=0, **options)
+            fit = globals()["fit"](flow, *rows, loss=Distillation(flow, teacher, kl=0.1), run=run, every=10, patience=0, **options)
         kind.forward = plain
         assert fit.steps == (stop or 40), fit
         return hashlib.sha256(b"".join(t.numpy().tobytes() for t in flow.state_dict().values())).hexdigest()

@@ -71,7 +71,7 @@ def train(run: Run, table, at: int | None = None, resume: bool = False, number: 
     flow = build(run.config, run.schema)
     torch.manual_seed(time.time_ns())  # nothing may depend on the caller's random state
     objective = Interrupted(flow, at, number)
-    return flow, fit(flow, table.train, table.valid, objective=objective, run=run, resume=resume, **{**OPTIONS, **options})
+    return flow, fit(flow, table.train, table.valid, loss=objective, run=run, resume=resume, **{**OPTIONS, **options})
 
 
 def assert_same(a: Run, b: Run) -> None:
@@ -140,7 +140,7 @@ def test_roll_back_after_resume(table, tmp_path):
             flow = build(run.config, run.schema)
             objective = Failing(flow, at)
             objective.first = first
-            history = fit(flow, table.train, table.valid, objective=objective, run=run, resume=True, **OPTIONS)
+            history = fit(flow, table.train, table.valid, loss=objective, run=run, resume=True, **OPTIONS)
             first = history.steps
         assert history.rollbacks == 1
         runs.append(run)

@@ -138,7 +138,7 @@ def test_the_kept_weights_are_the_average():
     flow = gaussian_flow()
     steps = 60
     objective = Poisoned(flow, range(0))
-    fit(flow, rows(1000), rows(1000), steps=steps, every=steps, lr=0.3, warmup=0, ema=0.8, patience=0, objective=objective, progress=False)
+    fit(flow, rows(1000), rows(1000), steps=steps, every=steps, lr=0.3, warmup=0, ema=0.8, patience=0, loss=objective, progress=False)
     seen, last = objective.seen, flow.transform.transforms[0].h.detach().flatten()
     average = seen[0]
     for step, h in enumerate(seen[1:]):  # what step `step` gave is seen by the next one
@@ -151,7 +151,7 @@ def test_the_kept_weights_are_the_average():
 def test_not_finite_never_reaches_the_weights(what, capsys):
     flow = gaussian_flow()
     objective = Poisoned(flow, range(10, 13), what)
-    history = fit(flow, rows(500), rows(200), steps=40, lr=1e-2, objective=objective, progress=False)
+    history = fit(flow, rows(500), rows(200), steps=40, lr=1e-2, loss=objective, progress=False)
     assert history.skipped == 3 and history.rollbacks == 0 and history.steps == 40
     assert torch.stack(objective.seen).isfinite().all() and all(p.isfinite().all() for p in flow.parameters())
     assert torch.equal(objective.seen[10], objective.seen[13]) and not torch.equal(objective.seen[13], objective.seen[14])
@@ -175,7 +175,7 @@ def test_guard(deferred):
 def test_repeated_failures_roll_back_at_half_the_rate(capsys):
     flow = gaussian_flow()
     objective = Poisoned(flow, range(25, 30))
-    history = fit(flow, rows(500), rows(200), steps=60, every=10, warmup=0, lr=1e-2, objective=objective, progress=False)
+    history = fit(flow, rows(500), rows(200), steps=60, every=10, warmup=0, lr=1e-2, loss=objective, progress=False)
     assert history.rollbacks == 1 and history.skipped == 5
     weights = objective.seen
     assert torch.equal(weights[30], weights[20]) and not torch.equal(weights[29], weights[20])  # the last validation was at step 20
@@ -188,7 +188,7 @@ def test_repeated_failures_roll_back_at_half_the_rate(capsys):
 def test_it_gives_up_in_the_end():
     flow = gaussian_flow()
     with pytest.raises(FloatingPointError, match="after 5 roll-backs"):
-        fit(flow, rows(500), rows(200), steps=60, patience=0, objective=Poisoned(flow, range(3, 1000)), progress=False)
+        fit(flow, rows(500), rows(200), steps=60, patience=0, loss=Poisoned(flow, range(3, 1000)), progress=False)
 
 
 def test_patience():
@@ -217,7 +217,7 @@ def test_time_limit():
 
     flow = gaussian_flow()
     began = time.perf_counter()
-    history = fit(flow, rows(500), rows(200), time_limit=2.0, objective=Slow(flow), patience=0, progress=False)
+    history = fit(flow, rows(500), rows(200), time_limit=2.0, loss=Slow(flow), patience=0, progress=False)
     assert 1.4 < time.perf_counter() - began < 2.4
     assert history.seconds < 2.2 and 20 < history.steps < 200
     assert history.records[-1]["step"] == history.steps and history.records[-1]["lr"] < 2e-4  # the schedule ended in time
@@ -235,7 +235,7 @@ def test_validation_that_is_never_finite_is_said(capsys):
             return self.inner(*rows) if self.training else torch.tensor(math.inf)
 
     flow = gaussian_flow()
-    history = fit(flow, rows(200), rows(200), steps=20, lr=1e-2, objective=Hopeless(flow), progress=False)
+    history = fit(flow, rows(200), rows(200), steps=20, lr=1e-2, loss=Hopeless(flow), progress=False)
     assert history.best is None and history.records[0]["valid"] is None
     assert "no validation loss was finite" in capsys.readouterr().err and flow.transform.transforms[0].h.any()
 
@@ -275,7 +275,7 @@ def test_bfloat16():
 
     flow = gaussian_flow()
     objective = Net(flow)
-    fit(flow, rows(100), rows(100), steps=3, objective=objective, precision="bf16", progress=False)
+    fit(flow, rows(100), rows(100), steps=3, loss=objective, precision="bf16", progress=False)
     assert objective.dtypes == {(True, torch.bfloat16)} and all(p.dtype == torch.float32 for p in flow.parameters())
 
 

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from .estimator import FlowDensity
     from .imputer import FlowImputer
     from .nets import MADE, MLP, ResidualMLP
-    from .objectives import MaximumLikelihood
+    from .objectives import ELBO, IWAE, MaximumLikelihood
     from .training import Run, fit_density
     from .transforms import (
+        VAE,
         ActNorm,
         Autoregressive,
         Coupling,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     )
     from .univariate import Additive, Affine, RationalQuadratic, Univariate
     from .verbs import (
+        bound_parts,
         compare,
         diagnose,
         distill,
@@ -55,13 +57,13 @@ __version__ = "0.1.0"
 _ROOMS = {
     "core": "Chain Distribution Flow Inverse Transform",
     "univariate": "Additive Affine RationalQuadratic Univariate",
-    "transforms": "ActNorm Autoregressive Coupling Dequantize Elementwise LULinear Permute",
+    "transforms": "ActNorm Autoregressive Coupling Dequantize Elementwise LULinear Permute VAE",
     "nets": "MADE MLP ResidualMLP",
     "distributions": "Beta Causal Free FromTorch GaussianMixture Given Normal StudentT Uniform",
-    "objectives": "MaximumLikelihood",
+    "objectives": "ELBO IWAE MaximumLikelihood",
     "training": "Run fit_density",
-    "verbs": "compare diagnose distill edit evaluate fit gallery impute interpolate list_data list_models list_presets load plan"
-    " predict reconstruct results sample score",
+    "verbs": "bound_parts compare diagnose distill edit evaluate fit gallery impute interpolate list_data list_models list_presets load"
+    " plan predict reconstruct results sample score",
     "estimator": "FlowDensity",
     "imputer": "FlowImputer",
     "adapters": "as_pyro as_sbi",
@@ -70,6 +72,9 @@ _OTHERS = ("data", "doctor", "evaluation", "latent", "likelihoods", "models")
 _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
 
 __all__ = [
+    "ELBO",
+    "IWAE",
+    "VAE",
     "ActNorm",
     "Additive",
     "Affine",
@@ -104,6 +109,7 @@ __all__ = [
     "Univariate",
     "as_pyro",
     "as_sbi",
+    "bound_parts",
     "compare",
     "diagnose",
     "distill",

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from .words import nearest
 
 # Arguments that are not options: a recipe's context and levels come from the data; fit's run, clock and seed have flags of their own.
-RESERVED = frozenset({"context", "levels", "objective", "initialize", "run", "resume", "progress", "watch", "seed", "time_limit"})
+RESERVED = frozenset({"context", "levels", "loss", "initialize", "run", "resume", "progress", "watch", "seed", "time_limit"})
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,24 @@ def evaluate_command(
     ] = None,
     samples: Samples = 1,
     by: Annotated[Literal["column"] | None, typer.Option(help="Of each column: which ones the model understands.")] = None,
+    parts: Annotated[
+        bool, typer.Option("--parts", help="The bound of a VAE taken apart; with --samples 5000 the posterior's gap as well.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Print the mean log-likelihood of the test rows, or of DATA."""
-    from ..verbs import evaluate, load, nats_by_column, print_by_column, print_scores, results
+    from ..verbs import bound_parts, evaluate, load, nats_by_column, print_by_column, print_parts, print_scores, results
 
     loaded = load(run)
+    if parts:
+        if by is not None:
+            raise ValueError("evaluate: --parts and --by are two questions; ask one at a time")
+        apart = bound_parts(loaded, data, samples=samples)
+        if as_json:
+            print_json({"run": str(run), "parts": apart.to_json()})
+        else:
+            print_parts(apart)
+        return
     if by is not None:
         found = nats_by_column(loaded, data)
         if as_json:

@@ -1,10 +1,11 @@
 """The contract: Transform, Chain, Inverse, Distribution, Flow."""
 
 from .condition import Conditioned
-from .distribution import Distribution, set_aside_infinite
+from .distribution import Distribution, LogDensity, set_aside_infinite
 from .flow import Flow
 from .moments import Estimate
 from .precision import full_precision
+from .substituted import substituted
 from .term import DataDependent, Hooked, start_rows
 from .transform import Chain, Inverse, Transform, join, sum_event, zeros
 
@@ -12,6 +13,7 @@ __all__ = [
     "Chain",
     "Conditioned",
     "DataDependent",
+    "LogDensity",
     "Distribution",
     "Estimate",
     "Flow",
@@ -22,6 +24,7 @@ __all__ = [
     "join",
     "set_aside_infinite",
     "start_rows",
+    "substituted",
     "sum_event",
     "zeros",
 ]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from itertools import chain
 from numbers import Integral
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 from torch import Size, Tensor
@@ -27,6 +27,13 @@ class Entry(NamedTuple):
 
     dtype: torch.dtype
     device: torch.device
+
+
+class LogDensity(Protocol):
+    """What a divergence asks of a prior."""
+
+    def log_prob(self, x: Tensor, /) -> Tensor:
+        """Log density in nats, ``(B, *shape) -> (B,)``."""
 
 
 class Distribution(Term):
@@ -76,6 +83,19 @@ class Distribution(Term):
     def draw(self, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """``rows`` independent reparameterised draws and their log density; ``context``: one embedded row per draw."""
         raise NotImplementedError(f"{type(self).__name__} does not define draw")
+
+    def center(self, rows: int, context: Tensor | None = None) -> Tensor:
+        """A typical event without noise for each embedded context, ``(rows, *shape)``: medians of numbers, of a flow the image of its
+        base's; a draw where there is no natural choice.
+        """
+        return self.draw(rows, context)[0]
+
+    def draw_and_kl(self, prior: LogDensity, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Draws z as :meth:`draw` and ``KL(self || prior)`` for each row: in closed form where there is one, which is where both are
+        normal, else ``log q(z) - log p(z)`` of the draw.
+        """
+        z, log_q = self.draw(rows, context)
+        return z, log_q - prior.log_prob(z)
 
     def cdf(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """``P(X <= x)`` where the event is one number, ``(B, *shape) -> (B,)``.

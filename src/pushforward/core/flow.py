@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .distribution import Distribution, clear_overflow, set_aside_infinite
+from .distribution import Distribution, LogDensity, clear_overflow, set_aside_infinite
 from .memory import Memory
+from .substituted import substituted
 from .term import Hooked, starting
 from .transform import Chain, Transform
 
@@ -103,9 +104,17 @@ class Flow(Distribution):
         x, ldj = self.transform.inverse(z, context)
         return x, log_prob - ldj
 
+    def center(self, rows: int, context: Tensor | None = None) -> Tensor:
+        return self.transform.decode(self.base.center(rows, self.base.seen(context)), context)
+
+    def draw_and_kl(self, prior: LogDensity, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if self.transform.transforms:
+            return super().draw_and_kl(prior, rows, context)
+        return self.base.draw_and_kl(prior, rows, self.base.seen(context))
+
     def _sample_rows(self, rows: int, context: Tensor | None) -> Tensor:
         z = self.base.sample((rows,)) if self.base.context_shape is None else self.base.sample((), context)
-        return self.transform.inverse(z, context)[0] if self.transform.stochastic_inverse else self.transform.decode(z, context)
+        return self.transform.generate(z, context)
 
     def _draw_base(self, rows: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
         if self.base.context_shape is None:
@@ -225,10 +234,9 @@ class Flow(Distribution):
 
 def _on_meta(module: nn.Module, where: str, *inputs: Tensor | None):
     """The module's forward with all tensors on the meta device: shapes only."""
-    tensors = {name: t.to("meta") for name, t in [*module.named_parameters(), *module.named_buffers()]}
     try:
         with torch.no_grad():
-            return torch.func.functional_call(module, tensors, inputs)
+            return substituted(module, lambda tensor: tensor.to("meta"), *inputs, buffers=True)
     except (ValueError, RuntimeError, IndexError, TypeError) as error:
         shapes = " and context ".join(str(tuple(t.shape)) for t in inputs if t is not None)
         raise ValueError(f"Flow: {where} ({type(module).__name__}) cannot take x {shapes}: {error}") from error

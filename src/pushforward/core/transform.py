@@ -60,6 +60,10 @@ class Transform(Term):
         """x of z, as :meth:`encode`."""
         return self.inverse(z, context)[0]
 
+    def generate(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """x of z as samples are made: drawn where z -> x is random, without the log-density of what was drawn, else :meth:`decode`."""
+        return self.inverse(z, context)[0] if self.stochastic_inverse else self.decode(z, context)
+
     def initialize(self, x: Tensor, context: Tensor | None = None, inverse: bool = False) -> None:
         """Data-dependent start from one batch that enters ``forward`` (``inverse`` if so asked)."""
 
@@ -126,6 +130,11 @@ class Chain(Transform):
     def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         for transform in reversed(self.transforms):
             z = transform.decode(z, context)
+        return z
+
+    def generate(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        for transform in reversed(self.transforms):
+            z = transform.generate(z, context)
         return z
 
     @torch.no_grad()

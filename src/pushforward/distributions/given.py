@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from ..core import Distribution, sum_event
+from .. import likelihoods
+from ..core import Distribution, LogDensity, sum_event
 from ..likelihoods import Likelihood
+from .normal import Normal
 
 
 class Observed(Distribution):
@@ -83,6 +85,9 @@ class Free(Observed):
         x = self.likelihood.draw(self.h.expand(rows, *self.h.shape[1:]))
         return x, sum_event(self.likelihood.log_prob(x, self.h))
 
+    def center(self, rows: int, context: Tensor | None = None) -> Tensor:
+        return self.likelihood.center(self.h.expand(rows, *self.h.shape[1:]))
+
 
 class Given(Observed):
     """``p(x|c) = prod_i p(x_i; h_i(c))`` with h from a net that reads the context: a decoder, an encoder, a conditional base.
@@ -123,3 +128,12 @@ class Given(Observed):
         h = self.parameters_of(context)
         x = self.likelihood.draw(h)
         return x, sum_event(self.likelihood.log_prob(x, h))
+
+    def center(self, rows: int, context: Tensor | None = None) -> Tensor:
+        return self.likelihood.center(self.parameters_of(context))
+
+    def draw_and_kl(self, prior: LogDensity, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if not (isinstance(self.likelihood, likelihoods.Normal) and isinstance(prior, Normal)):
+            return super().draw_and_kl(prior, rows, context)
+        h = self.parameters_of(context)
+        return self.likelihood.draw(h), sum_event(self.likelihood.kl_from_standard(h))

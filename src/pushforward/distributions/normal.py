@@ -34,6 +34,9 @@ class Normal(Distribution):
         x = torch.randn(rows, *self.shape, dtype=self.like.dtype, device=self.like.device)
         return x, self.log_prob(x)
 
+    def center(self, rows: int, context: Tensor | None = None) -> Tensor:
+        return self.like.new_zeros(rows, *self.shape)
+
     def _cdf(self, x: Tensor, context: Tensor | None) -> Tensor:
         return torch.special.ndtr(x)
 

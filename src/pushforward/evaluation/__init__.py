@@ -5,6 +5,7 @@ from .importance import Importance, importance
 from .likelihood import dequantization, entering, evaluate, log_likelihood, settled
 from .results import Results, likelihood_quantiles
 from .scores import Score, summarize, verdict
+from .surgery import Surgery, surgery
 from .two_sample import TwoSample, c2st
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Importance",
     "Results",
     "Score",
+    "Surgery",
     "TwoSample",
     "c2st",
     "calibration",
@@ -23,5 +25,6 @@ __all__ = [
     "log_likelihood",
     "settled",
     "summarize",
+    "surgery",
     "verdict",
 ]

@@ -42,6 +42,11 @@ class Likelihood:
         """The least x with ``cdf(x, h) >= u``, for u in (0, 1)."""
         raise NotImplementedError(f"{type(self).__name__} does not define quantile")
 
+    def center(self, h: Tensor) -> Tensor:
+        """A typical x for each number that h describes: the median."""
+        half = torch.full_like(h[:, 0], 0.5)
+        return self.quantile(half, h)
+
     def scaled(self, x: Tensor) -> Tensor:
         """x as a net should read it: whole numbers brought to (-1, 1)."""
         return x

@@ -50,3 +50,8 @@ class Normal(Likelihood):
 
     def quantile(self, u: Tensor, h: Tensor) -> Tensor:
         return h[:, 0] + torch.special.ndtri(u) * bounded(h[:, 1], self.bound).exp()
+
+    def kl_from_standard(self, h: Tensor) -> Tensor:
+        """``KL(N(h_0, exp(2 s)) || N(0, 1)) = (h_0^2 + exp(2 s) - 1) / 2 - s`` of each number, in nats."""
+        s = bounded(h[:, 1], self.bound)
+        return 0.5 * (h[:, 0].square() + torch.expm1(2 * s)) - s

@@ -34,6 +34,7 @@ from .sort_flow import sort_flow
 from .sos import sos
 from .sylvester import sylvester
 from .umnn import umnn
+from .vae import vae
 from .wavenet import wavenet
 
 VECTOR_MODELS: dict[str, Callable[..., Flow]] = {  # rows of a table, shape (D,)
@@ -74,10 +75,14 @@ PIXEL_MODELS: dict[str, Callable[..., Flow]] = {  # images, pixel by pixel: whol
 IMAGE_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (flow_pp, glow, real_nvp_image)} | PIXEL_MODELS  # (C, H, W)
 TABLE_MODELS: dict[str, Callable[..., Flow]] = {"any_order": any_order}  # rows as they are: words, whole numbers, gaps
 SOUND_MODELS: dict[str, Callable[..., Flow]] = {"wavenet": wavenet}  # signals, shape (C, T)
-MODELS = VECTOR_MODELS | TABLE_MODELS | IMAGE_MODELS | SOUND_MODELS
+LATENT_VECTOR_MODELS: dict[str, Callable[..., Flow]] = {"vae": vae}  # bounds, by a random latent: rows
+LATENT_MODELS: dict[str, Callable[..., Flow]] = LATENT_VECTOR_MODELS | {}  # and images
+MODELS = VECTOR_MODELS | TABLE_MODELS | IMAGE_MODELS | SOUND_MODELS | LATENT_MODELS
 
 __all__ = [
     "IMAGE_MODELS",
+    "LATENT_MODELS",
+    "LATENT_VECTOR_MODELS",
     "MODELS",
     "PIXEL_MODELS",
     "SOUND_MODELS",
@@ -112,5 +117,6 @@ __all__ = [
     "sos",
     "sylvester",
     "umnn",
+    "vae",
     "wavenet",
 ]

@@ -6,6 +6,7 @@ from .convolution import ConvNet
 from .flattened import Flattened
 from .gated import GatedConvNet
 from .gated_masked_conv import GatedMaskedConvNet
+from .gated_mlp import GatedMLP
 from .image_transformer import ImageTransformer
 from .made import MADE
 from .masked_conv import MaskedConvNet
@@ -15,6 +16,7 @@ from .pixel_rnn import PixelRNN
 from .pixel_snail import SnailNet
 from .prefix import Prefix
 from .resnet import ResNet
+from .row import Row
 from .sites import SiteHead, SiteNet
 from .subset import SubsetNet
 from .transformer import CausalTransformer
@@ -28,6 +30,7 @@ __all__ = [
     "ConvNet",
     "Flattened",
     "GatedConvNet",
+    "GatedMLP",
     "GatedMaskedConvNet",
     "ImageTransformer",
     "MADE",
@@ -39,6 +42,7 @@ __all__ = [
     "Prefix",
     "ResNet",
     "ResidualMLP",
+    "Row",
     "ShiftedConvNet",
     "SiteHead",
     "SiteNet",

@@ -28,9 +28,13 @@ class MaximumLikelihood(nn.Module):
         self.flow = flow
 
     def forward(self, x: Tensor, context: Tensor | None = None, weight: Tensor | None = None) -> Tensor:
-        nll = -self.flow(x, context)  # (B,)
-        if weight is None:
-            return nll.mean()
-        weight = weight.to(nll.dtype)
-        nll = torch.where(weight > 0, nll, 0.0)  # 0 * inf is not a number
-        return (weight * nll).sum() / weight.sum().clamp_min(torch.finfo(nll.dtype).tiny)
+        return weighted_mean(-self.flow(x, context), weight)
+
+
+def weighted_mean(loss: Tensor, weight: Tensor | None) -> Tensor:
+    """``sum_i w_i l_i / sum_i w_i`` of losses ``(B,)``; those of weight zero count nothing, even where they are infinite."""
+    if weight is None:
+        return loss.mean()
+    weight = weight.to(loss.dtype)
+    loss = torch.where(weight > 0, loss, 0.0)  # 0 * inf is not a number
+    return (weight * loss).sum() / weight.sum().clamp_min(torch.finfo(loss.dtype).tiny)

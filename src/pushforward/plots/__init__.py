@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .histograms import conditionals, marginals
     from .image_pictures import image_figures
     from .images import extremes, sheets
+    from .latent_pictures import latent_figures
     from .picture import Picture, training_pictures
     from .pixel_pictures import bits_beside, pixel_bits
     from .plane import densities, profile, warp
@@ -41,6 +42,7 @@ __all__ = [
     "extremes",
     "image_figures",
     "images_beside",
+    "latent_figures",
     "learning_curves",
     "likelihoods",
     "marginals",
@@ -78,6 +80,7 @@ __getattr__ = names_of(
         "images": "extremes sheets",
         "image_pictures": "image_figures",
         "gaps": "missingness",
+        "latent_pictures": "latent_figures",
         "dependence": "mixed_pairs",
         "picture": "Picture training_pictures",
         "table_pictures": "table_figures",

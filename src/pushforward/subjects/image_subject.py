@@ -104,6 +104,7 @@ class ImageSubject(Subject[ImageSchema]):
             return [
                 *plots.training_pictures(run, data.entropy, scores, self.schema.dim),
                 *plots.image_figures(run.flow, data, scores[0], sheets),
+                *plots.latent_figures(run.flow, data.test, self.schema.levels),
             ]
 
     def beside(self, x: np.ndarray, samples: Mapping[str, np.ndarray]) -> Figure:

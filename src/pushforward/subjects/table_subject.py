@@ -115,7 +115,11 @@ class TableSubject(Subject[Schema]):
 
     def figures(self, run: Run, data: Data, scores: Sequence[Score], ranked: Calibration | None) -> list[Picture]:
         with settled(run.flow, 0):
-            return [*plots.training_pictures(run, data.entropy, scores), *plots.table_figures(run.flow, data, ranked)]
+            return [
+                *plots.training_pictures(run, data.entropy, scores),
+                *plots.table_figures(run.flow, data, ranked),
+                *plots.latent_figures(run.flow, data.test),
+            ]
 
     def beside(self, x: np.ndarray, samples: Mapping[str, np.ndarray]) -> Figure:
         return plots.tables_beside(x, samples, self.schema.columns)

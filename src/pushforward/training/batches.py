@@ -61,6 +61,7 @@ class RowBatches(Batches):
         dtype: of these floats.
         flip: mirror images left to right, each with probability 1/2, as a function of seed and step.
         initialize: whether the layers start from data; not if the flow has been trained before.
+        tell: tell the objective the share of the plan that is done, as a fourth argument.
 
     Attributes:
         batch: rows of the global batch, a multiple of the number of processes.
@@ -75,10 +76,12 @@ class RowBatches(Batches):
         dtype: torch.dtype = torch.float32,
         flip: bool = False,
         initialize: bool = True,
+        tell: bool = False,
     ):
         if flip and rows.x.dim() != 4:
             raise ValueError(f"fit: flip mirrors images (N, C, H, W), got rows of shape {tuple(rows.x.shape[1:])}; leave train.flip out")
         self.processes, self._dtype, self._flip, self._seed, self._initialize = processes, dtype, flip, seed, initialize
+        self._tell = tell
         self._tensors = [_place(t, processes.device) for t in (rows.x, rows.context, rows.weight)]
         count = processes.count
         self.order = EpochOrder(len(rows), max(1, min(batch, len(rows)) // count) * count, seed)
@@ -88,10 +91,11 @@ class RowBatches(Batches):
             what = f"{len(rows)} rows for {count} processes" if self.batch % count else f"weights of mean {self._mean_weight}"
             raise ValueError(f"fit: expected at least one row for each process and finite weights of positive sum, got {what}")
 
-    def __call__(self, step: int, progress: float = 0.0) -> Batch:
+    def __call__(self, step: int, progress: float = 0.0) -> tuple[Any, ...]:
         size = self.batch // self.processes.count
         own = slice(self.processes.rank * size, (self.processes.rank + 1) * size)
-        return self._take(step, own)
+        batch = self._take(step, own)
+        return (*batch, progress) if self._tell else batch
 
     def begin(self, flow: Flow) -> None:
         """The layers' data-dependent start, from the whole first batch, the same on every process."""
@@ -100,7 +104,7 @@ class RowBatches(Batches):
             x, context, _ = self._take(0, slice(None)) if worth <= self.batch else self._gather(self.order.permutation(0)[:worth])
             flow.initialize(floats(x, self._dtype), context)
 
-    def share(self, batch: Batch) -> Tensor | float:
+    def share(self, batch: tuple[Any, ...]) -> Tensor | float:
         """What a slice's loss (a weighted mean) counts among all: its mean weight over that of the data.
 
         With it the expected gradient is that of the weighted mean over all rows, in batches and over processes alike.

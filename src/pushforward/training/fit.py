@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from torch import nn
 
 from ..core import Flow
-from ..objectives import MaximumLikelihood
+from ..objectives import ELBO, Objective, choose_objective
 from .batches import RowBatches, RowValidation
 from .gradient import Compile
 from .history import History
@@ -39,9 +39,15 @@ def fit(
     precision: Literal["no", "bf16"] = "no",
     compile: Compile = "auto",
     flip: bool = False,
+    objective: Objective = "auto",
+    beta: float = 1.0,
+    kl_warmup: float = 0.0,
+    free_bits: float = 0.0,
+    draws: int = 5,
+    doubly: bool = False,
     time_limit: float | None = None,
     seed: int = 0,
-    objective: nn.Module | None = None,
+    loss: nn.Module | None = None,
     initialize: bool = True,
     run: Directory | None = None,
     resume: bool = False,
@@ -73,9 +79,16 @@ def fit(
         compile: the loss and its gradient by ``torch.compile``: ``"yes"``, ``"no"``, or ``"auto"``: on a GPU and for couplings of
             vectors, if more than five minutes are left. What was decided is written to the run's config.toml; where compiling fails,
             training goes on without.
+        objective: "likelihood", "elbo" (:class:`~pushforward.objectives.ELBO`) or "iwae" (:class:`~pushforward.objectives.IWAE`);
+            "auto" takes the bound for models with a random latent, such as a VAE, and the likelihood for all others.
+        beta: of "elbo", the weight of the divergence.
+        kl_warmup: of "elbo", the share of the steps during which the weight rises from 0.
+        free_bits: of "elbo", nats of each group of latents that cost nothing.
+        draws: of "iwae", K.
+        doubly: of "iwae", the doubly reparameterised gradient.
         time_limit: seconds, start-up and validations included; the schedule is fitted to it.
         seed: of rows and random numbers.
-        objective: a module ``(x, context, weight) -> loss`` that holds the flow; maximum likelihood by default.
+        loss: a module ``(x, context, weight) -> loss`` that holds the flow, in place of the objective.
         initialize: start layers from the first batch; not if the flow's weights are to be trained further.
         run: where checkpoints, weights and metrics are written, a :class:`Run` or a bare :class:`Directory`.
         resume: go on from the run's checkpoint, if it has one.
@@ -100,11 +113,13 @@ def fit(
         raise ValueError("fit: resume needs the run to go on from; give run=Run.load(path)")
     processes = Processes()
     dtype = flow.entry.dtype
-    batches = RowBatches(train, batch, seed, processes, dtype, flip, initialize)
+    if loss is None:
+        loss = choose_objective(flow, objective, beta=beta, kl_warmup=kl_warmup, free_bits=free_bits, draws=draws, doubly=doubly)
+    batches = RowBatches(train, batch, seed, processes, dtype, flip, initialize, isinstance(loss, ELBO) and loss.warmup > 0)
     validate = RowValidation(valid, seed, processes, dtype, flow.passes)
     return optimize(
         flow,
-        objective or MaximumLikelihood(flow),
+        loss,
         batches,
         validate,
         processes,

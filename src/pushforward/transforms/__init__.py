@@ -15,6 +15,7 @@ from .elementwise import Elementwise
 from .emerging import CausalConv, EmergingConv
 from .factor import Factor
 from .gaps import Gaps
+from .latent import Latent
 from .linear import LULinear
 from .marginals import Marginals
 from .masks import checkerboard, half_channels, half_plane
@@ -29,15 +30,18 @@ from .quantize import Quantize
 from .radial import Radial
 from .reorder import Permute, Reverse
 from .reshape import Reshape
+from .row_triangular import RowTriangular
 from .sorting import Sort, StochasticPermutation
 from .squeeze import Squeeze
 from .standardize import Standardize
 from .surjections import Slice
 from .sylvester import Sylvester
 from .triangular import Triangular
+from .vae import VAE
 
 __all__ = [
     "Abs",
+    "VAE",
     "ActNorm",
     "Atoms",
     "Augment",
@@ -55,6 +59,7 @@ __all__ = [
     "Gaps",
     "Householder",
     "LULinear",
+    "Latent",
     "Marginals",
     "MatrixExp",
     "MaxPool2d",
@@ -67,6 +72,7 @@ __all__ = [
     "Radial",
     "Reshape",
     "Reverse",
+    "RowTriangular",
     "SVDLinear",
     "Slice",
     "Sort",

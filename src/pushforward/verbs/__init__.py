@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .editing import edit
     from .fitting import fit
     from .image_rows import Strip
-    from .judge import diagnose, evaluate
+    from .judge import bound_parts, diagnose, evaluate
     from .listing import list_data, list_models, list_presets
     from .paired import Comparison, compare
     from .picturing import Reconstructed, interpolate, reconstruct
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .runs import load, results
     from .sampling import sample
     from .scoring import Scored, score
-    from .show import print_by_column, print_comparison, print_scores
+    from .show import print_by_column, print_comparison, print_parts, print_scores
 
 __all__ = [
     "Comparison",
@@ -31,6 +31,7 @@ __all__ = [
     "Reconstructed",
     "Scored",
     "Strip",
+    "bound_parts",
     "compare",
     "comparison",
     "complete",
@@ -52,6 +53,7 @@ __all__ = [
     "print_by_column",
     "print_comparison",
     "print_forecast",
+    "print_parts",
     "print_scores",
     "recommend",
     "reconstruct",
@@ -72,7 +74,7 @@ __getattr__ = names_of(
         "editing": "edit",
         "fitting": "fit",
         "image_rows": "Strip",
-        "judge": "diagnose evaluate",
+        "judge": "bound_parts diagnose evaluate",
         "listing": "list_data list_models list_presets",
         "paired": "Comparison compare",
         "picturing": "Reconstructed interpolate reconstruct",
@@ -80,6 +82,6 @@ __getattr__ = names_of(
         "runs": "load results",
         "sampling": "sample",
         "scoring": "Scored score",
-        "show": "print_by_column print_comparison print_scores",
+        "show": "print_by_column print_comparison print_parts print_scores",
     },
 )

@@ -119,7 +119,7 @@ def distill(
         taught = _taught(teacher, data, rows, config["train"]["seed"])
         student = student or create(out, config, taught, overwrite)
         say(f"{to}: {sum(p.numel() for p in flow.parameters()):,} parameters, {_plan(objective)}; training in {student.path}")
-        history = train_into(student, flow, taught, **course, objective=objective, resume=resume, progress=progress)
+        history = train_into(student, flow, taught, **course, loss=objective, resume=resume, progress=progress)
         if history.stopped == "interrupted":
             say(f"stopped after {history.steps:,} steps, at a checkpoint in {student.path}; go on with --resume")
             raise KeyboardInterrupt

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..evaluation import Score
+from ..evaluation import Score, Surgery
 from ..subjects.table_questions import ByColumn
 from ..words import printable
 from .paired import Comparison
@@ -68,6 +68,28 @@ def print_by_column(found: Sequence[ByColumn]) -> None:
     total = sum(column.nats for column in found)
     table.add_row("all", f"{total:.3f}", f"{sum(column.alone for column in found):.3f}", "", "")
     Console(width=None if sys.stdout.isatty() else 140, highlight=False).print(table)
+
+
+def print_parts(found: Surgery) -> None:
+    """Print what a bound consists of, in nats per row."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"The bound of {found.rows:,} rows, taken apart", title_justify="left")
+    table.add_column("part")
+    table.add_column("nats per row", justify="right")
+    table.add_column("which is")
+    table.add_row("reconstruction", f"{found.reconstruction:.3f}", "log p(x|z)")
+    table.add_row("mutual information", f"{-found.mutual_information:.3f}", f"between row and latent; at most log n = {found.cap:.2f}")
+    table.add_row(
+        "marginal divergence", f"{-found.marginal_kl:.3f}", "of the aggregated posterior from the prior: what a better prior gains"
+    )
+    table.add_row("bound", f"{found.bound:.3f} ± {found.stderr:.3f}", "their sum: a lower bound, K=1 sample")
+    if found.tight is not None and found.gap is not None:
+        table.add_row("tighter bound", f"{found.tight:.3f}", f"K={found.draws:,} samples, of {found.tight_rows:,} rows")
+        table.add_row("posterior gap", f"{found.gap:.3f} ± {found.gap_stderr:.3f}", "what the posterior loses, of the same rows")
+    Console(width=None if sys.stdout.isatty() else 140, highlight=False).print(table)
+    print(f"{found.active} of {found.units} latents are active: their means vary by more than .01 over the rows.")
 
 
 def _with_error(value: float | None, error: float | None) -> str:

@@ -34,6 +34,11 @@ def integers(n: int, *shape: int) -> Tensor:
     return torch.randint(0, 5, (n, *shape)).double()
 
 
+def rising(n: int, *shape: int) -> Tensor:
+    """In order along the last axis."""
+    return torch.randn(n, *shape).sort(-1).values
+
+
 def clipped(n: int, *shape: int) -> Tensor:
     """Many numbers at 0 and at 1."""
     return (torch.rand(n, *shape) * 2 - 0.5).clamp(0, 1)
@@ -380,6 +385,24 @@ LAYERS: dict[str, Layer] = {
     "slice-context": Layer(lambda: pt.Slice(2, Shifted(2, 4)), shape=(4,), context=2, untouched=(0, 1)),
     "slice-image": Layer(lambda: pt.Slice((1,), pd.Normal((2, 2, 2))), shape=(3, 2, 2)),
     "inverse-slice": Layer(lambda: Inverse(pt.Slice((2, 0), Shifted(2, 2))), shape=(2,)),
+    "abs": Layer(lambda: pt.Abs(), shape=(2, 2, 3)),
+    "abs-given": Layer(  # of positive numbers, which context leaves alone
+        lambda: pt.Abs(pd.Given(pl.Bernoulli(), linear(5, 3), (3,), context=5)), context=2, domain=positive, untouched=(0, 1, 2)
+    ),
+    "inverse-abs": Layer(lambda: Inverse(pt.Abs(pd.Given(pl.Bernoulli(), linear(3, 3), (3,), context=3))), domain=positive),
+    "sort": Layer(lambda: pt.Sort(), shape=(4,)),
+    "sort-points": Layer(lambda: pt.Sort(1), shape=(2, 4)),
+    "gaps": Layer(lambda: pt.Gaps(Inverse(pt.Elementwise(pu.Softplus()))), shape=(4,), domain=rising, order=(0, 1, 2, 3)),
+    "gaps-points": Layer(lambda: pt.Gaps(pt.Elementwise(pu.Affine(), (3,)), 1), shape=(2, 4), untouched=(0,)),
+    "gaps-context": Layer(lambda: pt.Gaps(ConditionalAffine(2, 2)), context=2, untouched=(0,)),
+    "stochastic-permutation": Layer(lambda: pt.StochasticPermutation(), shape=(2, 4)),
+    "max-pool": Layer(lambda: pt.MaxPool2d(pd.Free(pl.HalfNormal(), (6, 1, 2))), shape=(2, 2, 4)),
+    "max-pool-given": Layer(
+        lambda: pt.MaxPool2d(pd.Given(pl.Exponential(), nn.Conv2d(1, 3, 3, padding=1), (3, 1, 2), context=(1, 1, 2))), shape=(1, 2, 4)
+    ),
+    "augment": Layer(lambda: pt.Augment(Shifted(2, 5)), context=2, untouched=(0, 1, 2)),
+    "rounding": Layer(lambda: Inverse(pt.Dequantize(noise=noise(3)))),
+    "reshape": Layer(lambda: pt.Reshape((6,), (2, 3)), shape=(6,)),
     "row-triangular": Layer(lambda: pt.RowTriangular(3, pn.MLP(2, 6, width=8)), context=2, order=(0, 1, 2)),
     "row-triangular-constant": Layer(lambda: Inverse(pt.RowTriangular(3)), order=(0, 1, 2)),
     "vae": Layer(lambda: pt.VAE(normal_given(3, 2), normal_given(2, 3)), shape=(3,)),

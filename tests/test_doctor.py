@@ -143,8 +143,12 @@ def test_models_are_sound(name, context):
         data = Rows(data.x, torch.randn(len(data), context, dtype=torch.float64))
     report = diagnose(flow, data)
     assert report.healthy, report.lines()
-    assert all(check.log_det < 1e-8 and check.round_trip_64 < 1e-8 and check.round_trip < 1e-4 for check in report.layers)
-    assert report.round_trip < 3e-4  # of all layers, float32: nsf 1.5e-4 on an Intel Xeon, below 1e-4 on an AMD EPYC
+    assert all(check.round_trip_64 < 1e-8 and check.round_trip < 1e-4 for check in report.layers)
+    layers = flow.transform.transforms
+    assert all(check.log_det < 1e-8 for check, layer in zip(report.layers, layers, strict=True) if layer.bijective)
+    assert (
+        not flow.transform.bijective or report.round_trip < 3e-4
+    )  # of all layers, float32: nsf 1.5e-4 on an Intel Xeon, below 1e-4 on an AMD EPYC
 
 
 def test_the_flow_is_left_as_it_was():

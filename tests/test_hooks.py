@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pushforward.core import Chain, DataDependent, Distribution, Flow, Hooked, Inverse, Transform, zeros
 from pushforward.distributions import Normal
-from pushforward.transforms import VAE, Columns, Coupling, Dequantize, Elementwise, Factor, Slice, Standardize
+from pushforward.transforms import VAE, Abs, Augment, Columns, Coupling, Dequantize, Elementwise, Factor, Gaps, Slice, Standardize
 from pushforward.univariate import Additive, Logit
 
 BATCH = 6
@@ -101,6 +101,10 @@ CONTAINERS: dict[str, Callable[[], Flow]] = {
     "slice-given": lambda: Flow(SpyDistribution((2,)), Slice(2, SpyDistribution((1,), 2)), shape=(3,)),
     "slice-flow": lambda: Flow(SpyDistribution((2,)), Slice(2, Flow(SpyDistribution((1,), 2), SpyLayer(), context=2)), shape=(3,)),
     "dequantize": lambda: Flow(SpyDistribution((3,)), Dequantize(noise=noise())),
+    "abs": lambda: Flow(SpyDistribution((3,)), Abs(SpyDistribution((3,), 3))),
+    "gaps": lambda: Flow(SpyDistribution((3,)), Gaps(Chain(SpyLayer(), coupled()))),
+    "inverse-gaps": lambda: Flow(SpyDistribution((3,)), Inverse(Gaps(Chain(SpyLayer(), coupled())))),
+    "inverse-augment": lambda: Flow(SpyDistribution((2,)), Inverse(Augment(SpyDistribution((1,), 2))), shape=(3,)),
     "vae": lambda: Flow(
         SpyDistribution((2,)), VAE(Flow(SpyDistribution((2,), 3), SpyLayer(), context=3), SpyDistribution((3,), 2)), coupled(), shape=(3,)
     ),
@@ -165,6 +169,7 @@ HOLDERS: dict[str, Callable[[Transform], Transform]] = {
     "factor-rest": lambda layer: Factor(2, SpyLayer(), layer),
     "slice": lambda layer: Slice(2, Flow(Normal((1,)), layer)),
     "dequantize": lambda layer: Dequantize(noise=Flow(Normal((3,)), Elementwise(Logit()), layer)),
+    "gaps": lambda layer: Gaps(layer),
 }
 
 

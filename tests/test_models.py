@@ -16,6 +16,7 @@ from pushforward.models import MODELS, VECTOR_MODELS
 
 SMALL = {"width": 16, "depth": 1}
 OPTIONS = {
+    "abs_flow": {"steps": 2, "bins": 4},
     "gaussian_mixture": {"components": 3},
     "naf": {"steps": 2, "units": 4},
     "naf-dense": {"steps": 2, "units": 3, "kind": "dense"},
@@ -26,6 +27,7 @@ OPTIONS = {
     "nsf-linear": {"steps": 2, "bins": 4, "spline": "linear"},
     "nsf-quadratic": {"steps": 2, "bins": 4, "spline": "quadratic", "mechanism": "coupling"},
     "nsf-cubic": {"steps": 2, "bins": 4, "spline": "cubic"},
+    "sort_flow": {"steps": 2, "bins": 4},
     "umnn": {"steps": 2, "units": 3, "cells": 8},
     "sos": {"steps": 2},
     "mixture_cdf": {"components": 3},
@@ -58,6 +60,7 @@ NAMES = [
     "sylvester-triangular",
 ]
 
+FOLDED = {"abs_flow", "sort_flow"}  # steep beside a fold, which the grid of test_survae.py resolves, and this one does not
 COARSE = {"nsf-linear": 1e-3}  # a density that jumps, which a grid sees to within its spacing (finer ones: test_splines.py)
 
 models = pytest.mark.parametrize("name", NAMES)
@@ -79,7 +82,7 @@ def rows(context: int, n: int) -> torch.Tensor | None:
     return torch.randn(n, context, dtype=torch.float64) if context else None
 
 
-@models
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in FOLDED])
 @pytest.mark.parametrize("dim", [1, 2])
 @contexts
 def test_integrates_to_one(name, dim, context):
@@ -100,7 +103,7 @@ def test_integrates_to_one(name, dim, context):
 @dims
 @contexts
 def test_density_and_samples_agree(name, dim, context):
-    """log_prob of samples is the log density they came with; encode and decode are inverse; shapes are torch's."""
+    """log_prob of samples is the log density they came with; encode undoes decode, and a bijection's decode encode; shapes are torch's."""
     flow = build(name, dim, context)
     c = rows(context, 3)
     batch = (3,) if context else ()
@@ -109,7 +112,11 @@ def test_density_and_samples_agree(name, dim, context):
     flat = x.reshape(-1, dim)
     each = None if c is None else c.expand(4, 3, context).reshape(-1, context)
     torch.testing.assert_close(flow.log_prob(flat, each), log_prob.flatten(), atol=1e-8, rtol=1e-8)
-    torch.testing.assert_close(flow.decode(flow.encode(flat, each), each), flat, atol=1e-8, rtol=1e-8)
+    z = flow.encode(flat, each)
+    back = flow.decode(z, each)
+    torch.testing.assert_close(flow.encode(back, each), z, atol=1e-8, rtol=1e-8)
+    if flow.transform.bijective:
+        torch.testing.assert_close(back, flat, atol=1e-8, rtol=1e-8)
     assert flow.sample((2, 4), c).shape == (2, 4, *batch, dim)
     assert flow.sample((), c).shape == (*batch, dim)
 

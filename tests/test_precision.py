@@ -14,7 +14,8 @@ import pushforward.nets as pn
 from pushforward import kernels
 from pushforward.models import IMAGE_MODELS, glow
 
-OF_THE_TESTS = {"estimate", "factor-context", "slice-context", "inverse-slice"}  # whose own nets give bfloat16 as it comes
+# whose own nets give bfloat16 as it comes
+OF_THE_TESTS = {"estimate", "factor-context", "slice-context", "inverse-slice", "augment", "gaps-context"}
 NETS = (nn.Linear, nn.Conv2d, pn.MADE, pn.CausalTransformer)  # what autocast is for
 SOLVERS = ("linalg", "solve", "matrix_exp", "cholesky", "logdet", "det", "inverse", "lu", "qr")  # words of their operators' names
 SMALL: dict[str, dict[str, object]] = {

@@ -4,7 +4,19 @@ from .base import Discrete, Likelihood
 from .bernoulli import Bernoulli
 from .categorical import Categorical
 from .discretized import DiscretizedLogisticMixture
+from .exponential import Exponential
+from .half_normal import HalfNormal
 from .laplace import Laplace
 from .normal import Normal
 
-__all__ = ["Bernoulli", "Categorical", "Discrete", "DiscretizedLogisticMixture", "Laplace", "Likelihood", "Normal"]
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "Discrete",
+    "DiscretizedLogisticMixture",
+    "Exponential",
+    "HalfNormal",
+    "Laplace",
+    "Likelihood",
+    "Normal",
+]

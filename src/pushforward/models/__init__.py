@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..core import Flow
+from .abs_flow import abs_flow
 from .any_order import any_order
 from .bnaf import bnaf
 from .flow_pp import flow_pp
@@ -30,6 +31,7 @@ from .planar import planar
 from .radial import radial
 from .real_nvp import real_nvp
 from .real_nvp_image import real_nvp_image
+from .sort_flow import sort_flow
 from .sos import sos
 from .sylvester import sylvester
 from .umnn import umnn
@@ -38,7 +40,25 @@ from .wavenet import wavenet
 
 VECTOR_MODELS: dict[str, Callable[..., Flow]] = {  # rows of a table, shape (D,)
     f.__name__: f
-    for f in (bnaf, gaussian, gaussian_mixture, iaf, maf, mixture_cdf, naf, nice, nsf, planar, radial, real_nvp, sos, sylvester, umnn)
+    for f in (
+        abs_flow,
+        bnaf,
+        gaussian,
+        gaussian_mixture,
+        iaf,
+        maf,
+        mixture_cdf,
+        naf,
+        nice,
+        nsf,
+        planar,
+        radial,
+        real_nvp,
+        sort_flow,
+        sos,
+        sylvester,
+        umnn,
+    )
 }
 PIXEL_MODELS: dict[str, Callable[..., Flow]] = {  # images, pixel by pixel: whole numbers, no latent
     f.__name__: f
@@ -69,6 +89,7 @@ __all__ = [
     "SOUND_MODELS",
     "TABLE_MODELS",
     "VECTOR_MODELS",
+    "abs_flow",
     "any_order",
     "bnaf",
     "flow_pp",
@@ -94,6 +115,7 @@ __all__ = [
     "radial",
     "real_nvp",
     "real_nvp_image",
+    "sort_flow",
     "sos",
     "sylvester",
     "umnn",

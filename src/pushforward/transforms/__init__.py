@@ -1,7 +1,9 @@
 """Layers: the ways to supply parameters to scalar maps, and maps of whole vectors."""
 
+from .absolute import Abs
 from .actnorm import ActNorm
 from .atoms import Atoms
+from .augment import Augment
 from .autoregressive import Autoregressive
 from .block_autoregressive import BlockAutoregressive
 from .cast import Cast
@@ -12,11 +14,13 @@ from .dequantize import Dequantize
 from .elementwise import Elementwise
 from .emerging import CausalConv, EmergingConv
 from .factor import Factor
+from .gaps import Gaps
 from .latent import Latent
 from .linear import LULinear
 from .marginals import Marginals
 from .masks import checkerboard, half_channels, half_plane
 from .matrix_exp import MatrixExp
+from .max_pool import MaxPool2d
 from .orthogonal import Householder, Orthogonal
 from .partition import Support
 from .periodic import PeriodicConv
@@ -25,7 +29,9 @@ from .qr import QRLinear, SVDLinear
 from .quantize import Quantize
 from .radial import Radial
 from .reorder import Permute, Reverse
+from .reshape import Reshape
 from .row_triangular import RowTriangular
+from .sorting import Sort, StochasticPermutation
 from .squeeze import Squeeze
 from .standardize import Standardize
 from .surjections import Slice
@@ -34,9 +40,11 @@ from .triangular import Triangular
 from .vae import VAE
 
 __all__ = [
+    "Abs",
     "VAE",
     "ActNorm",
     "Atoms",
+    "Augment",
     "Autoregressive",
     "BlockAutoregressive",
     "Cast",
@@ -48,11 +56,13 @@ __all__ = [
     "Elementwise",
     "EmergingConv",
     "Factor",
+    "Gaps",
     "Householder",
     "LULinear",
     "Latent",
     "Marginals",
     "MatrixExp",
+    "MaxPool2d",
     "Orthogonal",
     "PeriodicConv",
     "Permute",
@@ -60,12 +70,15 @@ __all__ = [
     "QRLinear",
     "Quantize",
     "Radial",
+    "Reshape",
     "Reverse",
     "RowTriangular",
     "SVDLinear",
     "Slice",
+    "Sort",
     "Squeeze",
     "Standardize",
+    "StochasticPermutation",
     "Support",
     "Sylvester",
     "Triangular",

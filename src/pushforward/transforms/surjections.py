@@ -44,16 +44,24 @@ class Slice(Transform):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         kept, dropped = self.split(x)
-        return kept, self.decoder.log_prob(dropped, self.decoder.seen(join(kept, context)))
+        return kept, log_prob_given(self.decoder, dropped, kept, context)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        if self.decoder.context_shape is None:
-            dropped, log_prob = self.decoder.sample_and_log_prob((z.shape[0],))
-        else:
-            dropped, log_prob = self.decoder.sample_and_log_prob((), join(z, context))
+        dropped, log_prob = draw_given(self.decoder, z, context)
         return self.split.inverse(z, dropped), -log_prob
 
     def initialize(self, x: Tensor, context: Tensor | None = None, inverse: bool = False) -> None:
         if not inverse:  # there the decoder draws what it would start from
             kept, dropped = self.split(x)
             self.decoder.initialize(dropped, self.decoder.seen(join(kept, context)))
+
+
+def log_prob_given(decoder: Distribution, x: Tensor, known: Tensor, context: Tensor | None) -> Tensor:
+    """``log p(x | known, context)`` of each row, ``(B,)``; a decoder without a context reads neither."""
+    return decoder.log_prob(x, decoder.seen(join(known, context)))
+
+
+def draw_given(decoder: Distribution, known: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    """A draw of the decoder for each row of what is known, and its log density."""
+    seen = decoder.seen(join(known, context))
+    return decoder.sample_and_log_prob((known.shape[0],) if seen is None else (), seen)

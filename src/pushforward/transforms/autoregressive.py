@@ -47,8 +47,7 @@ class Autoregressive(Transform):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         def plain(x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-            h = h.to(x.dtype).reshape(x.shape[0], self.univariate.params, *x.shape[1:])
-            z, slope = self.univariate.forward(x, self._offset(h))
+            z, slope = self._mapped(x, h)
             return z, sum_event(slope)
 
         if (kind := self._kind()) is None or (net := self.net.masked(context)) is None:
@@ -61,6 +60,13 @@ class Autoregressive(Transform):
             return self._unrolled(z, context)
         whole = kernels.MaskedLayout(net.order, net.ends, net.residual)
         return kernels.masked(lambda *_: self._unrolled(z, context), z, net.given, net.weights, kind, whole, inverse=True)
+
+    def terms(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """z and ``log f'`` of each number, ``(B, *event)`` both: :meth:`forward` before its sum."""
+        return self._mapped(x, self.net(x, context))
+
+    def _mapped(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        return self.univariate.forward(x, self._offset(h.to(x.dtype).reshape(x.shape[0], self.univariate.params, *x.shape[1:])))
 
     def _unrolled(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         columns = self.net.positions(z).permute(2, 0, 1).contiguous().unbind()  # (B, c) each

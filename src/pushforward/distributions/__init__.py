@@ -4,11 +4,28 @@ from .adapter import FromTorch
 from .any_order import AnyOrder
 from .beta import Beta
 from .causal import Causal
+from .diagonal_mixture import DiagonalMixture
 from .given import Free, Given
 from .mixture import GaussianMixture
 from .multiscale import Multiscale
 from .normal import Normal
 from .student import StudentT
 from .uniform import Uniform
+from .vamp import PseudoInputs, VampPrior
 
-__all__ = ["AnyOrder", "Beta", "Causal", "Free", "FromTorch", "GaussianMixture", "Given", "Multiscale", "Normal", "StudentT", "Uniform"]
+__all__ = [
+    "AnyOrder",
+    "Beta",
+    "Causal",
+    "DiagonalMixture",
+    "Free",
+    "FromTorch",
+    "GaussianMixture",
+    "Given",
+    "Multiscale",
+    "Normal",
+    "PseudoInputs",
+    "StudentT",
+    "Uniform",
+    "VampPrior",
+]

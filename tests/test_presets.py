@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pushforward import options, presets, training
-from pushforward.models import IMAGE_MODELS, PIXEL_MODELS
+from pushforward.models import IMAGE_MODELS, LATENT_MODELS, PIXEL_MODELS
 
 SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32), "imagenet32": (3, 32, 32), "imagenet64": (3, 64, 64), "celeba64": (3, 64, 64)}
 PRESETS = {path.stem: path for path in presets.shipped()}
@@ -61,7 +61,7 @@ def test_a_preset_says_what_it_is(name):
     assert lines[0].startswith("# ") and [line.partition(":")[0] for line in lines[1:4]] == ["# Paper", "# Expected", "# Hardware"]
     assert "arXiv:" in lines[1]
     model, recipe, train = settings(name)
-    assert model in PIXEL_MODELS or recipe["alpha"] == (0.0 if "mnist" in name else 0.05)
+    assert model in PIXEL_MODELS or model in LATENT_MODELS or recipe["alpha"] == (0.0 if "mnist" in name else 0.05)
     if not name.endswith("_small"):
         assert set(options.defaults(training.fit)) - set(train) == {"every", "compile"}, "left to the run's own length"
         assert "bits/dim" in lines[2] or "none published" in lines[2]

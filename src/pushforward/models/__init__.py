@@ -13,6 +13,7 @@ from .gaussian import gaussian
 from .gaussian_mixture import gaussian_mixture
 from .glow import glow
 from .iaf import iaf
+from .iaf_vae import iaf_vae
 from .image_transformer import image_transformer
 from .made_image import made_image
 from .maf import maf
@@ -33,6 +34,7 @@ from .sos import sos
 from .sylvester import sylvester
 from .umnn import umnn
 from .vae import vae
+from .vlae import vlae
 from .wavenet import wavenet
 
 VECTOR_MODELS: dict[str, Callable[..., Flow]] = {  # rows of a table, shape (D,)
@@ -52,13 +54,16 @@ PIXEL_MODELS: dict[str, Callable[..., Flow]] = {  # images, pixel by pixel: whol
         pixel_snail,
     )
 }
-IMAGE_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (flow_pp, glow, real_nvp_image, vae)} | PIXEL_MODELS  # (C, H, W)
+LATENT_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (iaf_vae, vae, vlae)}  # images, through a random latent
+IMAGE_FLOWS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (flow_pp, glow, real_nvp_image)}
+IMAGE_MODELS = IMAGE_FLOWS | LATENT_MODELS | PIXEL_MODELS  # images, shape (C, H, W)
 TABLE_MODELS: dict[str, Callable[..., Flow]] = {"any_order": any_order}  # rows as they are: words, whole numbers, gaps
 SOUND_MODELS: dict[str, Callable[..., Flow]] = {"wavenet": wavenet}  # signals, shape (C, T)
 MODELS = VECTOR_MODELS | TABLE_MODELS | IMAGE_MODELS | SOUND_MODELS
 
 __all__ = [
     "IMAGE_MODELS",
+    "LATENT_MODELS",
     "MODELS",
     "PIXEL_MODELS",
     "SOUND_MODELS",
@@ -72,6 +77,7 @@ __all__ = [
     "gaussian_mixture",
     "glow",
     "iaf",
+    "iaf_vae",
     "image_transformer",
     "made_image",
     "maf",
@@ -92,5 +98,6 @@ __all__ = [
     "sylvester",
     "umnn",
     "vae",
+    "vlae",
     "wavenet",
 ]

@@ -12,6 +12,7 @@ from .dequantize import Dequantize
 from .elementwise import Elementwise
 from .emerging import CausalConv, EmergingConv
 from .factor import Factor
+from .ladder import LadderVAE
 from .latent import Latent
 from .linear import LULinear
 from .marginals import Marginals
@@ -50,6 +51,7 @@ __all__ = [
     "Factor",
     "Householder",
     "LULinear",
+    "LadderVAE",
     "Latent",
     "Marginals",
     "MatrixExp",

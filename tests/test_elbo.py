@@ -63,7 +63,8 @@ def test_beta_warms_up_and_free_bits_are_free():
     model = small()
     x = rows(50)
     torch.manual_seed(0)
-    reconstruction, (kl,) = taken_apart(model, x)
+    with torch.no_grad():
+        reconstruction, (kl,) = taken_apart(model, x)
 
     def loss(progress, **options):
         torch.manual_seed(0)
@@ -73,34 +74,36 @@ def test_beta_warms_up_and_free_bits_are_free():
     close(loss(0.25, warmup=0.5, beta=2.0), (kl - reconstruction).mean())  # half way to 2
     close(loss(0.0, warmup=0.5), -reconstruction.mean())
     free = float(kl.mean()) + 1  # the mean over the batch is what counts, not each row
-    assert (kl.detach() > free).any()
+    assert (kl > free).any()
     close(loss(1.0, free_bits=free), free - reconstruction.mean())
 
 
 @pytest.mark.parametrize("draws", [1, 5])
 def test_the_doubly_reparameterised_gradient_is_unbiased(draws):
-    """Same value and same mean gradient as the plain one, with less variance for the encoder."""
-    torch.manual_seed(0)
-    model = small()
-    x = rows(3)
+    """Same value and same mean gradient as the plain one; of less variance for the encoder, where that is near the posterior."""
+    model, law = linear_gaussian()
+    encoder = model.transform.transforms[0].encoder
+    with torch.no_grad():
+        encoder.base.net.bias.add_(0.3)
+    x = law.sample((3,)).repeat(20, 1)
     found = {}
     for doubly in (False, True):
         loss = IWAE(model, draws=draws, doubly=doubly)
         gradients, values = [], []
         torch.manual_seed(0)
-        for _ in range(3000):
+        for _ in range(200):
             model.zero_grad()
             value = loss(x)
             value.backward()
             values.append(value.detach())
-            gradients.append(torch.cat([p.grad.flatten() for p in model.transform.transforms[0].encoder.parameters()]))
+            gradients.append(torch.cat([p.grad.flatten() for p in encoder.parameters()]))
         found[doubly] = torch.stack(gradients), torch.stack(values)
     (plain, first), (double, second) = found[False], found[True]
-    close(first[:10], second[:10], 1e-8)  # the same noise, the same bound
+    close(first, second, 1e-8)  # the same noise, the same bound
     error = (plain.var(0) + double.var(0)).div(len(plain)).sqrt()
     assert ((plain.mean(0) - double.mean(0)).abs() < 4.5 * error).all()
     assert (plain.mean(0).abs() > 5 * error).any()
-    assert double.var(0).sum() < 0.8 * plain.var(0).sum()
+    assert double.var(0).sum() < 0.5 * plain.var(0).sum()
 
 
 def test_sticking_the_landing_has_no_noise_at_the_exact_posterior():

@@ -63,6 +63,7 @@ def entries(which: Callable[[str], object] = lambda name: True, paths: Sequence[
 layers = entries()
 conditional = entries(lambda name: LAYERS[name].context)
 exact_bijections = entries(lambda name: BUILT[name].bijective and BUILT[name].exact)
+one_way_given = entries(lambda name: not (BUILT[name].stochastic_forward and BUILT[name].stochastic_inverse))
 estimates = entries(lambda name: BUILT[name].estimate)
 directions = pytest.mark.parametrize("direction", ["forward", "inverse"])
 
@@ -130,9 +131,9 @@ def test_round_trip(name):
         torch.testing.assert_close(layer(x, context)[0], z, atol=entry.tolerance, rtol=entry.tolerance)
 
 
-@layers
+@one_way_given
 def test_ldj_cancels(name):
-    """Law 2: the contributions of the two directions cancel."""
+    """Law 2: the contributions of the two directions cancel. (Random both ways, they are of different draws: see test_vae.py.)"""
     entry, layer, x, context = build(name)
     if layer.stochastic_inverse:
         z = latent_of(entry, layer, x, context)

@@ -13,8 +13,10 @@ import pushforward as pf
 import pushforward.distributions as pd
 from pushforward.cli import main
 from pushforward.core import Flow
-from pushforward.models import vae
-from pushforward.objectives import ELBO
+from pushforward.data import Rows
+from pushforward.evaluation import surgery
+from pushforward.models import nice, vae
+from pushforward.objectives import ELBO, choose_objective
 from pushforward.transforms import VAE, Dequantize
 
 # --- the recipe ---
@@ -68,6 +70,12 @@ def check(model: Flow, levels: int, context: int = 0):
 # --- from the command line ---
 
 
+def stopped(arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    return stop.value.code
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "run"
@@ -88,25 +96,29 @@ def test_a_fit_of_images(run):
 
 
 def test_parts_from_the_command_line(run, capsys):
-    assert main(["evaluate", str(run.path), "--parts", "--samples", "20", "--json"]) == 0
+    assert stopped(["evaluate", str(run.path), "--parts", "--samples", "20", "--json"]) == 0
     parts = json.loads(capsys.readouterr().out)["parts"]
     assert abs(parts["reconstruction"] - parts["mutual_information"] - parts["marginal_kl"] - parts["bound"]) < 1e-3
     assert parts["draws"] == 20 and parts["mutual_information"] <= parts["cap"] == math.log(parts["rows"])
-    assert main(["evaluate", str(run.path), "--parts"]) == 0
+    assert stopped(["evaluate", str(run.path), "--parts"]) == 0
     assert "what a better prior gains" in capsys.readouterr().out
-    assert main(["evaluate", str(run.path), "--parts", "--by", "column"]) == 2
+    assert stopped(["evaluate", str(run.path), "--parts", "--by", "column"]) == 2
     assert "one at a time" in capsys.readouterr().err
 
 
-def test_refusals(tmp_path, capsys):
+def test_refusals():
     """An objective that the model has no use for, options of another objective, and parts of a model without a VAE."""
-    with pytest.raises(ValueError, match="no random latent"):
-        pf.fit("moons", "nice", options=["train.objective=elbo", "train.steps=1"], progress=False)
-    with pytest.raises(ValueError, match=r"train.beta is an option of train.objective=elbo, but the objective is likelihood"):
-        pf.fit("moons", "nice", options=["train.beta=2", "train.steps=1"], progress=False)
-    pf.fit("moons", "nice", out=tmp_path / "run", options=["train.steps=1"], report=False, progress=False)
-    assert main(["evaluate", str(tmp_path / "run"), "--parts"]) == 2
-    assert "expected a model with one VAE" in capsys.readouterr().err
+    flow = nice((2,), steps=1)
+    for options, words in (
+        ({"name": "elbo"}, "no random latent"),
+        ({"name": "iwae"}, "no random latent"),
+        ({"beta": 2.0}, "train.beta is an option of train.objective=elbo, but the objective is likelihood"),
+        ({"name": "other"}, "expected objective auto, likelihood, elbo or iwae"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            choose_objective(flow, **options)
+    with pytest.raises(ValueError, match="expected a model with one VAE"):
+        surgery(flow, Rows(torch.zeros(3, 2)))
     with pytest.raises(ValueError, match="VAE: expected an encoder that reads x"):
         VAE(pd.Normal((2,)), gaussian(2, 5))
     with pytest.raises(ValueError, match="VAE: expected an encoder of kind 'exact', got 'bound'"):

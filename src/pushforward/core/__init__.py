@@ -5,6 +5,7 @@ from .distribution import Density, Distribution, set_aside_infinite
 from .flow import Flow
 from .moments import Estimate
 from .precision import full_precision
+from .substituted import substituted
 from .term import DataDependent, Hooked, start_rows
 from .transform import Chain, Inverse, Transform, join, sum_event, zeros
 
@@ -23,6 +24,7 @@ __all__ = [
     "join",
     "set_aside_infinite",
     "start_rows",
+    "substituted",
     "sum_event",
     "zeros",
 ]

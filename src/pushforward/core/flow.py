@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .distribution import Density, Distribution, clear_overflow, set_aside_infinite
 from .memory import Memory
+from .substituted import substituted
 from .term import Hooked, starting
 from .transform import Chain, Transform
 
@@ -233,10 +234,9 @@ class Flow(Distribution):
 
 def _on_meta(module: nn.Module, where: str, *inputs: Tensor | None):
     """The module's forward with all tensors on the meta device: shapes only."""
-    tensors = {name: t.to("meta") for name, t in [*module.named_parameters(), *module.named_buffers()]}
     try:
         with torch.no_grad():
-            return torch.func.functional_call(module, tensors, inputs)
+            return substituted(module, lambda tensor: tensor.to("meta"), *inputs, buffers=True)
     except (ValueError, RuntimeError, IndexError, TypeError) as error:
         shapes = " and context ".join(str(tuple(t.shape)) for t in inputs if t is not None)
         raise ValueError(f"Flow: {where} ({type(module).__name__}) cannot take x {shapes}: {error}") from error

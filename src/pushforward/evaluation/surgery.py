@@ -105,7 +105,8 @@ def surgery(flow: Flow, rows: Rows, *, draws: int = 0, seed: int = 0) -> Surgery
     with settled(flow, seed), torch.no_grad():
         found = [_terms(flow, at, vae, *part) for part in _batches(flow, rows)]
         z, seen, centers, reconstruction, log_q, log_p = (torch.cat(column) for column in zip(*found, strict=True))
-        log_aggregate = aggregated(vae.encoder, z, seen) if len(z) else log_q
+        own = log_q.double() - math.log(len(z))  # its own term of the mixture, which rounding must not lose
+        log_aggregate = torch.maximum(aggregated(vae.encoder, z, seen), own)
     bound = (reconstruction + log_p - log_q).double()
     extra: dict[str, Any] = {}
     if draws:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..core import Chain, Flow, join
+from ..core import Chain, Flow, join, substituted
 from ..transforms import VAE
 from .apart import Behind, has_latent
 from .likelihood import weighted_mean
@@ -28,12 +28,12 @@ class IWAE(nn.Module):
     Estimators, Tucker, Lawson, Gu, Maddison, 2018, arXiv:1810.04152; Sticking the Landing, Roeder, Wu, Duvenaud, 2017, arXiv:1703.09194.
 
     Arguments:
-        flow: a model whose one random layer is a VAE.
+        flow: a model with a VAE; for ``doubly`` the only random layer that is learned.
         draws: K.
         doubly: the doubly reparameterised gradient.
 
     Raises:
-        ValueError: a model without a random latent, no draws, or ``doubly`` for a model with other random layers.
+        ValueError: a model without a random latent, no draws, or ``doubly`` for a model with other random layers to learn.
 
     Example::
 
@@ -50,9 +50,10 @@ class IWAE(nn.Module):
             raise ValueError("IWAE: the model has no random latent; train it by train.objective=likelihood, or choose a VAE")
         if draws < 1:
             raise ValueError(f"IWAE: expected at least one draw, got {draws}")
-        random = [type(layer).__name__ for layer in flow.transform.transforms if layer.stochastic_forward]
-        if doubly and random != ["VAE"]:
-            raise ValueError(f"IWAE: doubly needs one VAE as the only random layer, got {', '.join(random)}; leave doubly out")
+        random = [layer for layer in flow.transform.transforms if layer.stochastic_forward]
+        learned = [type(layer).__name__ for layer in random if any(True for _ in layer.parameters())]
+        if doubly and learned != ["VAE"]:
+            raise ValueError(f"IWAE: doubly needs one VAE as the only learned random layer, got {', '.join(learned)}; leave doubly out")
         self.flow = flow
         self.draws, self.doubly = draws, doubly
 
@@ -65,7 +66,7 @@ class IWAE(nn.Module):
         z, log_weights = self._weighed(x, context)
         share = log_weights.detach().unflatten(0, (self.draws, rows)).softmax(0)
         log_weights = log_weights.unflatten(0, (self.draws, rows))
-        z.register_hook(lambda gradient: gradient * share.flatten().reshape(-1, *(1 for _ in z.shape[1:])))
+        z.register_hook(lambda gradient: gradient * share.to(z.dtype).reshape(-1, *(1 for _ in z.shape[1:])))
         return weighted_mean(math.log(self.draws) - log_weights.logsumexp(0), weight)
 
     def _weighed(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -78,7 +79,6 @@ class IWAE(nn.Module):
         x, ldj = before(x, context)
         given = join(x, context)
         z, _ = vae.encoder.sample_and_log_prob((), given)
-        fixed = {name: parameter.detach() for name, parameter in vae.encoder.named_parameters()}
-        log_q = torch.func.functional_call(vae.encoder, fixed, (z, given))
+        log_q = substituted(vae.encoder, torch.Tensor.detach, z, given)
         prior = Behind(self.flow, at + 1, context, []).log_prob(z)
         return z, ldj + vae.decoder.log_prob(x, join(z, context)) + prior - log_q

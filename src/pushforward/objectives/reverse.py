@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..core import Distribution
+from ..core import Distribution, substituted
 
 
 class ReverseKL(nn.Module):
@@ -71,8 +71,7 @@ class ReverseKL(nn.Module):
         """The mean over the draws and over ``context`` ``(K, *context_shape)``."""
         x, log_q, given = draws(self.flow, self.rows, context)
         if self.path:
-            fixed = {name: parameter.detach() for name, parameter in self.flow.named_parameters()}
-            log_q = torch.func.functional_call(self.flow, fixed, (x, given))
+            log_q = substituted(self.flow, torch.Tensor.detach, x, given)
         log_prob, reference = self._densities.log_prob, self._densities.reference
         target = beta * checked_log_prob(log_prob, x, given)
         if reference is not None and beta < 1:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from ..data import ImageSchema, Schema, SoundSchema, is_images, is_sounds
 from ..data.request import Request
-from ..models import IMAGE_MODELS, SOUND_MODELS
+from ..models import IMAGE_MODELS, SOUND_MODELS, TABLE_MODELS, VECTOR_MODELS
 from .image_subject import ImageSubject
 from .scored import Scored
 from .sound_subject import SoundSubject
@@ -15,6 +16,11 @@ from .table_subject import TableSubject
 
 __all__ = ["Example", "ImageSubject", "Scored", "SoundSubject", "Subject", "TableSubject", "subject_for", "subject_of"]
 
+MODELS_OF: dict[type[Subject], Mapping[str, object]] = {
+    TableSubject: VECTOR_MODELS | TABLE_MODELS,
+    ImageSubject: IMAGE_MODELS,
+    SoundSubject: SOUND_MODELS,
+}
 SUBJECTS: dict[type, type[Subject]] = {Schema: TableSubject, ImageSchema: ImageSubject, SoundSchema: SoundSubject}
 
 
@@ -46,10 +52,12 @@ def subject_for(request: Request, model: str | None) -> type[Subject]:
     kind = SoundSubject if is_sounds(source) else ImageSubject if is_images(source) else TableSubject
     if model is None:
         return kind
-    wanted = SoundSubject if model in SOUND_MODELS else ImageSubject if model in IMAGE_MODELS else TableSubject
-    if kind is wanted or (kind is TableSubject and wanted is ImageSubject):  # arrays may be either
-        return wanted
-    fitting = {SoundSubject: SOUND_MODELS, ImageSubject: IMAGE_MODELS}.get(kind)
-    remedy = f"choose one of {', '.join(fitting)}" if fitting else "give sound files"
+    wanted = [subject for subject, models in MODELS_OF.items() if model in models]
+    if kind is TableSubject and ImageSubject in wanted:  # arrays and names may be either
+        about_images = any(name not in TableSubject.reads for name in request.said() if name in ImageSubject.reads)
+        return ImageSubject if about_images or TableSubject not in wanted else TableSubject
+    if kind in wanted:
+        return kind
+    remedy = "give sound files" if kind is TableSubject else f"choose one of {', '.join(MODELS_OF[kind])}"
     others = ", or give the pixels as a table" if kind is ImageSubject else ""
-    raise ValueError(f"fit: {model} is a model of {wanted.plural}, and {request.called} holds {kind.noun}; {remedy}{others}")
+    raise ValueError(f"fit: {model} is a model of {wanted[0].plural}, and {request.called} holds {kind.noun}; {remedy}{others}")

@@ -39,6 +39,8 @@ NOT_RUN = {
     "verbs.editing.edit": A_RUN,
     "verbs.fitting.fit": MINUTES,
     "verbs.judge.evaluate": A_RUN,
+    "verbs.judge.bound_parts": A_RUN,
+    "evaluation.surgery.surgery": A_RUN,
     "verbs.paired.compare": A_RUN,
     "verbs.picturing.interpolate": A_RUN,
     "verbs.picturing.reconstruct": A_RUN,

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 import pushforward.distributions as pd
 import pushforward.likelihoods as pl
+from pushforward import options, presets, training
 from pushforward.core import Flow, Inverse
 from pushforward.models import LATENT_MODELS, iaf_vae
 from pushforward.nets import MADE, CausalNet, LadderBlock, MaskedConvNet
@@ -260,10 +261,10 @@ models = pytest.mark.parametrize("name", SMALL)
 contexts = pytest.mark.parametrize("context", [0, 2])
 
 
-def build(name: str, shape: tuple[int, ...], context: int = 0, noise: float = 0.1, levels: int = 4, **options) -> Flow:
+def build(name: str, shape: tuple[int, ...], context: int = 0, noise: float = 0.1, levels: int = 4) -> Flow:
     """A small model in float64, perturbed: what starts at zero would hide its faults."""
     torch.manual_seed(context)
-    flow = LATENT_MODELS[name.split("-")[0]](shape, levels=levels, context=context, **(SMALL[name] | options)).double()
+    flow = LATENT_MODELS[name.split("-")[0]](shape, levels=levels, context=context, **SMALL[name]).double()
     flow.initialize(images(32, levels, *shape), rows(context, 32))
     with torch.no_grad():
         for parameter in flow.parameters():
@@ -364,6 +365,24 @@ def test_log_likelihoods_under_autocast(name):
 
 def test_every_recipe_is_tested():
     assert {name.split("-")[0] for name in SMALL} == set(LATENT_MODELS)
+
+
+PRESETS = {path.stem: path for path in presets.shipped() if path.stem.startswith(("iaf_vae", "vlae"))}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_bind(name):
+    """Four lines of words, a recipe that builds at the shape of its data, and options of a bound that training knows."""
+    lines = PRESETS[name].read_text().splitlines()
+    assert [line.partition(":")[0] for line in lines[1:4]] == ["# Paper", "# Expected", "# Hardware"] and "arXiv:" in lines[1]
+    given = presets.read_preset(PRESETS[name])
+    model = given.pop("model.name")
+    recipe, train = options.parse_options(given, LATENT_MODELS[model], training.fit)
+    assert train["objective"] == "elbo" and train["patience"] == 0
+    with torch.device("meta"):
+        flow = LATENT_MODELS[model]((1, 28, 28) if "mnist" in name else (3, 32, 32), levels=2 if "binary" in name else 256, **recipe)
+    size = sum(p.numel() for p in flow.parameters())
+    assert size < 7e6 if name.endswith("_small") else 2e7 < size < 1e8
 
 
 @pytest.mark.parametrize("name", ["iaf_vae", "vlae"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-import test_ladder
 import test_pixel_models
 import torch
 from torch import nn
@@ -88,7 +87,7 @@ def test_memory_options_differ_as_they_should():
 @pytest.mark.parametrize("name", IMAGE_MODELS)
 def test_every_model_of_images_can_be_counted(name):
     """From shapes alone, with the recomputation by inverses where there are some."""
-    options = TINY[name] | {"memory": "constant"} if name in TINY else (test_pixel_models.TINY | test_ladder.SMALL)[name]
+    options = TINY[name] | {"memory": "constant"} if name in TINY else test_pixel_models.TINY[name]
     with torch.device("meta"):
         flow = IMAGE_MODELS[name]((1, 28, 28), **options).to("meta")  # type: ignore[arg-type]
         found = budget(flow, torch.zeros(2, 1, 28, 28))

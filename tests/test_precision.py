@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import pushforward.nets as pn
 from pushforward import kernels
-from pushforward.models import IMAGE_MODELS, LATENT_MODELS, glow
+from pushforward.models import IMAGE_MODELS, glow
 
 OF_THE_TESTS = {"estimate", "factor-context", "slice-context", "inverse-slice"}  # whose own nets give bfloat16 as it comes
 NETS = (nn.Linear, nn.Conv2d, pn.MADE, pn.CausalTransformer)  # what autocast is for
@@ -86,7 +86,7 @@ def test_densities_under_autocast(name):
     torch.testing.assert_close(found, expected, atol=0.1 if entry.context else 0, rtol=0)
 
 
-@pytest.mark.parametrize("name", [name for name in IMAGE_MODELS if name not in LATENT_MODELS])
+@pytest.mark.parametrize("name", IMAGE_MODELS)
 def test_log_likelihoods_under_autocast(name):
     """In float32, and as close as bfloat16 nets of three digits can be; the round trip is as exact as without."""
     torch.manual_seed(0)

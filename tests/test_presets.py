@@ -8,14 +8,13 @@ import pytest
 import torch
 
 from pushforward import options, presets, training
-from pushforward.models import IMAGE_MODELS, LATENT_MODELS, PIXEL_MODELS
+from pushforward.models import IMAGE_MODELS, PIXEL_MODELS
 
 SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32), "imagenet32": (3, 32, 32), "imagenet64": (3, 64, 64), "celeba64": (3, 64, 64)}
 PRESETS = {path.stem: path for path in presets.shipped()}
+OF_BOUNDS = {"objective", "beta", "kl_warmup", "free_bits", "draws", "doubly"}
 IMAGES = [name for name, path in PRESETS.items() if presets.read_preset(path)["model.name"] in IMAGE_MODELS]
 QUICK = {"glow_cifar10", "glow_imagenet64", "flow_pp_cifar10", "real_nvp_cifar10"}  # and the small ones; the others take a minute
-
-OF_BOUNDS = {"objective", "beta", "kl_warmup", "free_bits", "draws", "doubly"}  # of models with a random latent
 
 # Preset: what its source says, and by how much we may differ. Flow++'s nets work on squeezed images, so their ends are wider where a
 # mixture has many components, and our noise has four couplings where the code for 32 x 32 has eight.
@@ -63,10 +62,10 @@ def test_a_preset_says_what_it_is(name):
     assert lines[0].startswith("# ") and [line.partition(":")[0] for line in lines[1:4]] == ["# Paper", "# Expected", "# Hardware"]
     assert "arXiv:" in lines[1]
     model, recipe, train = settings(name)
-    assert model in PIXEL_MODELS or model in LATENT_MODELS or recipe["alpha"] == (0.0 if "mnist" in name else 0.05)
+    assert model in PIXEL_MODELS or recipe["alpha"] == (0.0 if "mnist" in name else 0.05)
     if not name.endswith("_small"):
-        left = {"every", "compile"} | (set() if model in LATENT_MODELS else OF_BOUNDS)
-        assert set(options.defaults(training.fit)) - set(train) == left, "left to the run's own length"
+        left = set(options.defaults(training.fit)) - set(train) - OF_BOUNDS
+        assert left == {"every", "compile"}, "left to the run's own length"
         assert "bits/dim" in lines[2] or "none published" in lines[2]
         assert train["steps"] * train["batch"] > 1e6 and train["patience"] == 0
 

@@ -1,7 +1,7 @@
 """The contract: Transform, Chain, Inverse, Distribution, Flow."""
 
 from .condition import Conditioned
-from .distribution import Density, Distribution, set_aside_infinite
+from .distribution import Distribution, LogDensity, set_aside_infinite
 from .flow import Flow
 from .moments import Estimate
 from .precision import full_precision
@@ -13,7 +13,7 @@ __all__ = [
     "Chain",
     "Conditioned",
     "DataDependent",
-    "Density",
+    "LogDensity",
     "Distribution",
     "Estimate",
     "Flow",

@@ -29,7 +29,7 @@ class Entry(NamedTuple):
     device: torch.device
 
 
-class Density(Protocol):
+class LogDensity(Protocol):
     """What a divergence asks of a prior."""
 
     def log_prob(self, x: Tensor, /) -> Tensor:
@@ -90,7 +90,7 @@ class Distribution(Term):
         """
         return self.draw(rows, context)[0]
 
-    def draw_and_kl(self, prior: Density, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def draw_and_kl(self, prior: LogDensity, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Draws z as :meth:`draw` and ``KL(self || prior)`` for each row: in closed form where there is one, which is where both are
         normal, else ``log q(z) - log p(z)`` of the draw.
         """

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .distribution import Density, Distribution, clear_overflow, set_aside_infinite
+from .distribution import Distribution, LogDensity, clear_overflow, set_aside_infinite
 from .memory import Memory
 from .substituted import substituted
 from .term import Hooked, starting
@@ -107,7 +107,7 @@ class Flow(Distribution):
     def center(self, rows: int, context: Tensor | None = None) -> Tensor:
         return self.transform.decode(self.base.center(rows, self.base.seen(context)), context)
 
-    def draw_and_kl(self, prior: Density, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def draw_and_kl(self, prior: LogDensity, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         if self.transform.transforms:
             return super().draw_and_kl(prior, rows, context)
         return self.base.draw_and_kl(prior, rows, self.base.seen(context))

@@ -15,7 +15,7 @@ def substituted(module: nn.Module, change: Callable[[Tensor], Tensor], *inputs: 
     A part that stands in several places is changed once. (``torch.func.functional_call`` finds such a part by each of its names, and
     leaves the substitutes in it when it restores them one after the other.)
     """
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for path, part in module.named_modules():
         own = [*part.named_parameters(recurse=False), *(part.named_buffers(recurse=False) if buffers else ())]
         tensors |= {f"{path}.{name}" if path else name: change(tensor) for name, tensor in own}

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from .. import likelihoods
-from ..core import Density, Distribution, sum_event
+from ..core import Distribution, LogDensity, sum_event
 from ..likelihoods import Likelihood
 from .normal import Normal
 
@@ -132,7 +132,7 @@ class Given(Observed):
     def center(self, rows: int, context: Tensor | None = None) -> Tensor:
         return self.likelihood.center(self.parameters_of(context))
 
-    def draw_and_kl(self, prior: Density, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def draw_and_kl(self, prior: LogDensity, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         if not (isinstance(self.likelihood, likelihoods.Normal) and isinstance(prior, Normal)):
             return super().draw_and_kl(prior, rows, context)
         h = self.parameters_of(context)

@@ -39,7 +39,7 @@ from .wavenet import wavenet
 
 VECTOR_MODELS: dict[str, Callable[..., Flow]] = {  # rows of a table, shape (D,)
     f.__name__: f
-    for f in (bnaf, gaussian, gaussian_mixture, iaf, maf, mixture_cdf, naf, nice, nsf, planar, radial, real_nvp, sos, sylvester, umnn, vae)
+    for f in (bnaf, gaussian, gaussian_mixture, iaf, maf, mixture_cdf, naf, nice, nsf, planar, radial, real_nvp, sos, sylvester, umnn)
 }
 PIXEL_MODELS: dict[str, Callable[..., Flow]] = {  # images, pixel by pixel: whole numbers, no latent
     f.__name__: f
@@ -54,16 +54,17 @@ PIXEL_MODELS: dict[str, Callable[..., Flow]] = {  # images, pixel by pixel: whol
         pixel_snail,
     )
 }
-LATENT_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (iaf_vae, vae, vlae)}  # images, through a random latent
-IMAGE_FLOWS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (flow_pp, glow, real_nvp_image)}
-IMAGE_MODELS = IMAGE_FLOWS | LATENT_MODELS | PIXEL_MODELS  # images, shape (C, H, W)
+IMAGE_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (flow_pp, glow, real_nvp_image)} | PIXEL_MODELS  # (C, H, W)
 TABLE_MODELS: dict[str, Callable[..., Flow]] = {"any_order": any_order}  # rows as they are: words, whole numbers, gaps
 SOUND_MODELS: dict[str, Callable[..., Flow]] = {"wavenet": wavenet}  # signals, shape (C, T)
-MODELS = VECTOR_MODELS | TABLE_MODELS | IMAGE_MODELS | SOUND_MODELS
+LATENT_VECTOR_MODELS: dict[str, Callable[..., Flow]] = {"vae": vae}  # bounds, by a random latent: rows
+LATENT_MODELS: dict[str, Callable[..., Flow]] = LATENT_VECTOR_MODELS | {f.__name__: f for f in (iaf_vae, vlae)}  # and images
+MODELS = VECTOR_MODELS | TABLE_MODELS | IMAGE_MODELS | SOUND_MODELS | LATENT_MODELS
 
 __all__ = [
     "IMAGE_MODELS",
     "LATENT_MODELS",
+    "LATENT_VECTOR_MODELS",
     "MODELS",
     "PIXEL_MODELS",
     "SOUND_MODELS",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_buffer_registration_hook, register_module_parameter_registration_hook
 
 from ..core import Flow
-from . import IMAGE_MODELS, MODELS, SOUND_MODELS, TABLE_MODELS, VECTOR_MODELS
+from . import IMAGE_MODELS, LATENT_MODELS, LATENT_VECTOR_MODELS, MODELS, SOUND_MODELS, TABLE_MODELS, VECTOR_MODELS
 
 if TYPE_CHECKING:
     from ..data import Schema
@@ -40,9 +40,9 @@ def build(config: Mapping[str, Mapping[str, Any]], schema: Schema | WholeSchema,
         raise ValueError(f"build: expected a model among {', '.join(MODELS)}, got {name!r}")
     shape = tuple(schema.shape)
     what, fitting = {
-        1: (f"rows of {shape[0]} columns", VECTOR_MODELS | TABLE_MODELS),
+        1: (f"rows of {shape[0]} columns", VECTOR_MODELS | TABLE_MODELS | LATENT_VECTOR_MODELS),
         2: (f"sounds of shape {shape}", SOUND_MODELS),
-        3: (f"images of shape {shape}", IMAGE_MODELS),
+        3: (f"images of shape {shape}", IMAGE_MODELS | LATENT_MODELS),
     }[len(shape)]
     if name not in fitting:
         raise ValueError(f"build: {name} is not a model of {what}; choose one of {', '.join(fitting)}")

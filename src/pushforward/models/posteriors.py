@@ -19,7 +19,7 @@ from .common import alternating, autoregressive
 
 Posterior = Literal["gaussian", "full", "planar", "radial", "sylvester", "householder", "triangular", "coupling", "iaf"]
 Prior = Literal["standard", "mixture", "real_nvp", "maf", "nsf", "nice", "bnaf", "naf", "sos", "umnn", "mixture_cdf", "planar", "sylvester"]
-HIDDEN = 320  # units of the masked nets of an IAF posterior (Sylvester flows' experiments)
+IAF_WIDTH = 320  # units of the masked nets of an IAF posterior (Sylvester flows' experiments)
 
 
 def posterior_of(
@@ -44,7 +44,7 @@ def posterior_of(
         "triangular": lambda i: _sylvester(dim, dim, "triangular", features),
         "coupling": lambda i: _coupling(dim, i, features),
         "iaf": lambda i: Inverse(
-            autoregressive(Affine(), dim, i, order="alternating", width=HIDDEN, depth=1, residual=False, context=features, net="made")
+            autoregressive(Affine(), dim, i, order="alternating", width=IAF_WIDTH, depth=1, residual=False, context=features, net="made")
         ),
     }
     count = {"gaussian": 0, "full": 1}.get(name, steps)
@@ -74,4 +74,4 @@ def _sylvester(dim: int, rank: int, kind: Literal["orthogonal", "householder", "
 def _coupling(dim: int, step: int, features: int) -> Transform:
     mask = alternating(dim, step)
     kept = sum(mask)
-    return Coupling(mask, Affine(), MLP(kept + features, 2 * (dim - kept), width=HIDDEN, depth=1))
+    return Coupling(mask, Affine(), MLP(kept + features, 2 * (dim - kept), width=IAF_WIDTH, depth=1))

@@ -74,9 +74,8 @@ class IWAE(nn.Module):
         self.flow.check(x, context)
         context = None if context is None else self.flow.embedding(context)
         layers = self.flow.transform.transforms
-        at = next(i for i, layer in enumerate(layers) if isinstance(layer, VAE))
-        before, vae = Chain(*layers[:at]), layers[at]
-        x, ldj = before(x, context)
+        at, vae = next((i, layer) for i, layer in enumerate(layers) if isinstance(layer, VAE))
+        x, ldj = Chain(*layers[:at])(x, context)
         given = join(x, context)
         z, _ = vae.encoder.sample_and_log_prob((), given)
         log_q = substituted(vae.encoder, torch.Tensor.detach, z, given)

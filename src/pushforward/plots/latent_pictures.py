@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 MOST, SHOWN = 4000, 12  # rows whose latents are drawn; images that are decoded
 
-WHERE = (
+LATENT_SPACE = (
     "Latents of {rows:,} test rows, along the two directions in which the means of their posteriors vary most: the means, draws from the "
     "posteriors, which together are the aggregated posterior, and draws from the prior. Samples start from the right: where it has mass "
     "and the middle has none, the decoder was never trained."
 )
-PARTS = (
+BOUND_PARTS = (
     "The bound of {rows:,} test rows taken apart, in nats. Information between row and latent can't be more than log n, the dotted line. "
     "The divergence of the aggregated posterior from the prior is what a better prior gains."
 )
@@ -50,11 +50,11 @@ def latent_figures(flow: Flow, rows: Rows, levels: int | None = None) -> list[Pi
     except ValueError:
         return []
     some = rows.pick(torch.randperm(len(rows))[:MOST].numpy())
-    found = [Picture("parts", "What the bound consists of", PARTS.format(rows=len(some)), parts_figure(surgery(flow, some)))]
+    found = [Picture("parts", "What the bound consists of", BOUND_PARTS.format(rows=len(some)), parts_figure(surgery(flow, some)))]
     x, context = entering(flow, some.x, some.context)
     if flow.base.context_shape is None:
         shown = planes(flow, x, context)
-        found.append(Picture("latent", "The latent space", WHERE.format(rows=len(some)), latent_plane(shown)))
+        found.append(Picture("latent", "The latent space", LATENT_SPACE.format(rows=len(some)), latent_plane(shown)))
     if levels is not None:
         few, given = x[:SHOWN], None if context is None else context[:SHOWN]
         with torch.no_grad():

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ..data import ImageSchema, Schema, SoundSchema, is_images, is_sounds
 from ..data.request import Request
-from ..models import IMAGE_MODELS, SOUND_MODELS, TABLE_MODELS, VECTOR_MODELS
+from ..models import IMAGE_MODELS, LATENT_MODELS, LATENT_VECTOR_MODELS, SOUND_MODELS, TABLE_MODELS, VECTOR_MODELS
 from .image_subject import ImageSubject
 from .scored import Scored
 from .sound_subject import SoundSubject
@@ -17,8 +17,8 @@ from .table_subject import TableSubject
 __all__ = ["Example", "ImageSubject", "Scored", "SoundSubject", "Subject", "TableSubject", "subject_for", "subject_of"]
 
 MODELS_OF: dict[type[Subject], Mapping[str, object]] = {
-    TableSubject: VECTOR_MODELS | TABLE_MODELS,
-    ImageSubject: IMAGE_MODELS,
+    TableSubject: VECTOR_MODELS | TABLE_MODELS | LATENT_VECTOR_MODELS,
+    ImageSubject: IMAGE_MODELS | LATENT_MODELS,
     SoundSubject: SOUND_MODELS,
 }
 SUBJECTS: dict[type, type[Subject]] = {Schema: TableSubject, ImageSchema: ImageSubject, SoundSchema: SoundSubject}

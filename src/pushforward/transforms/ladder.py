@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..core import Density, Distribution, join, sum_event, zeros
+from ..core import Distribution, LogDensity, join, sum_event, zeros
 from ..likelihoods import Normal
 from ..likelihoods.base import bounded
 from .autoregressive import Autoregressive
@@ -122,7 +122,7 @@ class LadderVAE(Latent):
     def generate(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         return self.decoder.sample((), self._drawn(z, context)[1])
 
-    def parts(self, x: Tensor, context: Tensor | None, prior: Density) -> Parts:
+    def parts(self, x: Tensor, context: Tensor | None, prior: LogDensity) -> Parts:
         maps, h = self._read(x, context)
         z = noise_of(maps)
         first, *others = [found.kl.unsqueeze(-1).flatten(2).sum(2) for found in maps]  # (B, Z)

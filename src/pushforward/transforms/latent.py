@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ..core import Density, Transform
+from ..core import LogDensity, Transform
 
 
 class Parts(NamedTuple):
@@ -31,5 +31,5 @@ class Latent(Transform):
     stochastic_inverse = True
 
     @abstractmethod
-    def parts(self, x: Tensor, context: Tensor | None, prior: Density) -> Parts:
+    def parts(self, x: Tensor, context: Tensor | None, prior: LogDensity) -> Parts:
         """The bound's terms, given what is behind the layer; divergences in closed form where there is one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..core import Density, Distribution, join
+from ..core import Distribution, LogDensity, join
 from .latent import Latent, Parts
 
 
@@ -73,7 +73,7 @@ class VAE(Latent):
     def generate(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         return self.decoder.sample((), join(z, context))
 
-    def parts(self, x: Tensor, context: Tensor | None, prior: Density) -> Parts:
+    def parts(self, x: Tensor, context: Tensor | None, prior: LogDensity) -> Parts:
         z, kl = self.encoder.draw_and_kl(prior, len(x), self.encoder.embedding(join(x, context)))
         return Parts(z, self.decoder.log_prob(x, join(z, context)), kl.unsqueeze(1))
 

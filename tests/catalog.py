@@ -16,6 +16,7 @@ import pushforward.nets as pn
 import pushforward.transforms as pt
 import pushforward.univariate as pu
 from pushforward.core import Chain, Distribution, Flow, Inverse, Transform
+from pushforward.nets.patches import OutOfPatches
 
 
 def gaussian(n: int, *shape: int) -> Tensor:
@@ -139,6 +140,16 @@ def noise(dim: int, context: int = 0) -> Flow:
     return Flow(pd.Normal((dim,)), pt.Elementwise(pu.Logit()), ConditionalAffine(dim + context, dim), context=dim + context)
 
 
+def ladder(iaf: bool = False, context: int = 0) -> Transform:
+    """Two latent maps (2, 2, 2) of an image (1, 4, 4)."""
+    blocks = [pn.ConvLadderBlock((2, 2, 2), width=4, topmost=topmost) for topmost in (False, True)]
+    nets = [pn.MaskedConvNet((2, 2, 2), 2, width=4, depth=0, kernel=3, context=4, in_turn=True) for _ in range(2)] if iaf else []
+    decoder = pd.Given(pl.Normal(), nn.Sequential(nn.Conv2d(4, 8, 1), OutOfPatches(2)), (1, 4, 4), context=(4, 2, 2))
+    stem = pn.LadderStem(1, 4, width=4, patch=2, context=context)
+    given = pn.MLP(context, 4, width=8) if context else None
+    return pt.LadderVAE(stem, blocks, decoder, (4, 2, 2), [pt.Autoregressive(pu.Affine(), net) for net in nets], given)
+
+
 LAYERS: dict[str, Layer] = {
     "elementwise-affine": Layer(lambda: pt.Elementwise(pu.Affine(), (3,))),
     "elementwise-additive": Layer(lambda: pt.Elementwise(pu.Additive(), (3,))),
@@ -260,6 +271,8 @@ LAYERS: dict[str, Layer] = {
     "block-autoregressive-one-feature": Layer(lambda: pt.BlockAutoregressive(1, width=5), shape=(1,), domain=wide),
     "block-autoregressive-one-feature-context": Layer(lambda: pt.BlockAutoregressive(1, width=4, context=2), shape=(1,), context=2),
     "iaf": Layer(lambda: Inverse(pt.Autoregressive(pu.Affine(), pn.MADE(3, 2, width=16, context=1))), context=1, order=(0, 1, 2)),
+    "iaf-gate": Layer(lambda: Inverse(pt.Autoregressive(pu.Gate(), pn.MADE(3, 2, width=16, context=1))), context=1, order=(0, 1, 2)),
+    "gate-image": Layer(lambda: pt.Elementwise(pu.Gate(1.0), (2, 1, 1)), shape=(2, 3, 3)),
     "autoregressive-transformer": Layer(
         lambda: pt.Autoregressive(pu.Affine(), pn.CausalTransformer(4, 2, width=8, heads=2, context=2, order=[2, 0, 3, 1])),
         (4,),
@@ -291,6 +304,11 @@ LAYERS: dict[str, Layer] = {
     "sylvester-householder-context": Layer(lambda: pt.Sylvester(3, 3, "householder", linear(2, 15)), context=2),
     "sylvester-triangular": Layer(lambda: pt.Sylvester(3, 3, "triangular", linear(2, 15)), context=2, order=(2, 1, 0)),
     "sylvester-triangular-low-rank": Layer(lambda: pt.Sylvester(3, 2, "triangular", linear(2, 8)), context=2, untouched=(2,)),
+    "sylvester-orthogonal-amortized": Layer(lambda: pt.Sylvester(3, 2, "orthogonal", linear(2, 14), amortized=True), context=2),
+    "sylvester-householder-amortized": Layer(lambda: pt.Sylvester(3, 3, "householder", linear(2, 24), amortized=True), context=2),
+    "sylvester-householder-amortized-inverse": Layer(
+        lambda: Inverse(pt.Sylvester(3, 2, "householder", linear(2, 14), amortized=True)), context=2
+    ),
     "sylvester-one-feature": Layer(lambda: pt.Sylvester(1, 1, "triangular", linear(2, 3)), shape=(1,), context=2),
     "sylvester-inverse": Layer(lambda: Inverse(pt.Sylvester(3, 2, "householder"))),
     # --- linear, reordering, normalization ---
@@ -408,6 +426,8 @@ LAYERS: dict[str, Layer] = {
     "vae": Layer(lambda: pt.VAE(normal_given(3, 2), normal_given(2, 3)), shape=(3,)),
     "vae-context": Layer(lambda: pt.VAE(normal_given(5, 2), normal_given(4, 3)), shape=(3,), context=2),
     "vae-flow": Layer(lambda: pt.VAE(Flow(normal_given(3, 2), pt.LULinear(2), context=3), normal_given(2, 3)), shape=(3,)),
+    "ladder": Layer(lambda: ladder(), shape=(1, 4, 4)),
+    "ladder-iaf-context": Layer(lambda: ladder(iaf=True, context=2), shape=(1, 4, 4), context=2),
     # --- likelihoods given a context, causal nets over space ---
     "slice-given": Layer(
         lambda: pt.Slice(2, pd.Given(pl.Laplace(), linear(4, 4), (2,), context=4)), shape=(4,), context=2, untouched=(0, 1)

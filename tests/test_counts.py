@@ -11,7 +11,7 @@ from pushforward import likelihoods, nets, univariate
 
 USUAL = {"channels": 4, "degree": 4, "dim": 4, "factor": 2, "inputs": 4, "kernel": 3, "levels": 4, "outputs": 4, "params": 2, "patch": 2,
          "rank": 2, "shape": (1, 4, 4), "size": 3, "squares": 2, "units": 3, "width": 8, "bins": 4, "components": 3, "heads": 2,
-         "cells": 4, "codes": 4, "scales": 1, "columns": [pf.transforms.Support()],
+         "latent": (2, 4, 4), "cells": 4, "codes": 4, "scales": 1, "columns": [pf.transforms.Support()],
          "coarse": pf.distributions.Causal(likelihoods.Bernoulli(), nets.MaskedConvNet((1, 2, 2), 1, width=4), (1, 2, 2)),
          "net": lambda inputs, outputs: nets.ResNet(inputs, outputs, width=4, depth=1)}  # fmt: skip
 SIGNAL = {"shape": (1, 4)}  # of nets over time
@@ -20,7 +20,9 @@ CLASSES = {
     name: thing
     for room in ROOMS
     for name, thing in vars(room).items()
-    if inspect.isclass(thing) and thing.__module__.startswith(f"{room.__name__}.") and name not in ("Autoregressive", "Causal", "Prefix")
+    if inspect.isclass(thing)
+    and thing.__module__.startswith(f"{room.__name__}.")
+    and name not in ("Autoregressive", "Causal", "LadderVAE", "Prefix")
 }
 
 

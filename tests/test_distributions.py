@@ -54,6 +54,7 @@ BASES = {
     "student": Base(lambda: pd.StudentT((2,), 6.0), lambda: pd.StudentT((1,), 6.0), -40.0, 40.0),
     "student-learnable": Base(lambda: pd.StudentT((2,), 5.0, learnable=True), lambda: pd.StudentT((1,), 5.0, learnable=True), -60.0, 60.0),
     "mixture": Base(lambda: pd.GaussianMixture((2,), 3), lambda: pd.GaussianMixture((1,), 3)),
+    "diagonal-mixture": Base(lambda: pd.DiagonalMixture((2,), 3), lambda: pd.DiagonalMixture((1,), 3)),
     "conditional": Base(
         lambda: pd.Given(pl.Normal(), net(4), (2,), context=3), lambda: pd.Given(pl.Normal(), net(2), (1,), context=3), context=3
     ),

@@ -18,6 +18,7 @@ SMALL = {"width": 16, "depth": 1}
 OPTIONS = {
     "abs_flow": {"steps": 2, "bins": 4},
     "gaussian_mixture": {"components": 3},
+    "iaf-gate": {"steps": 2, "gate": True},
     "naf": {"steps": 2, "units": 4},
     "naf-dense": {"steps": 2, "units": 3, "kind": "dense"},
     "nice": {"steps": 3},
@@ -39,12 +40,14 @@ OPTIONS = {
     "radial-sampling": {"steps": 2, "direction": "sampling"},
     "sylvester": {"steps": 3},
     "sylvester-sampling": {"steps": 2, "kind": "orthogonal", "rank": 2, "direction": "sampling"},
+    "sylvester-amortized": {"steps": 2, "rank": 2, "direction": "sampling", "amortized": True},
     "sylvester-triangular": {"steps": 3, "kind": "triangular", "rank": 2},
     "maf-residual": {"steps": 2, "residual": True},
     "maf-transformer": {"steps": 2, "net": "transformer", "order": "random"},
 }
 NAMES = [
     *VECTOR_MODELS,
+    "iaf-gate",
     "naf-dense",
     "nsf-coupling",
     "nsf-linear",
@@ -57,6 +60,7 @@ NAMES = [
     "planar-sampling",
     "radial-sampling",
     "sylvester-sampling",
+    "sylvester-amortized",
     "sylvester-triangular",
 ]
 

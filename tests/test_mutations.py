@@ -24,10 +24,12 @@ FILE_JUDGES = {  # of what has tests in a file of its own
     "apart": "test_elbo.py",
     "elbo": "test_elbo.py",
     "iwae": "test_elbo.py",
+    "ladder": "test_ladder.py",
     "multiscale": "test_multiscale.py",
     "quantize": "test_any_order.py",
     "sequence": "test_sound_distillation.py",
     "vae": "test_vae.py",
+    "vamp": "test_priors.py",
 }
 PAIRS = {
     "forward",

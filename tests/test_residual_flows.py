@@ -23,8 +23,18 @@ LAYERS: dict[str, Maker] = {
     "sylvester-orthogonal": lambda dim, net=None: Sylvester(dim, dim, "orthogonal", net),
     "sylvester-householder": lambda dim, net=None: Sylvester(dim, (dim + 1) // 2, "householder", net),
     "sylvester-triangular": lambda dim, net=None: Sylvester(dim, dim, "triangular", net),
+    "sylvester-orthogonal-amortized": lambda dim, net=None: Sylvester(dim, (dim + 1) // 2, "orthogonal", net, amortized=True),
+    "sylvester-householder-amortized": lambda dim, net=None: Sylvester(dim, dim, "householder", net, amortized=True),
 }
-PARAMS = {"planar": 7, "radial": 5, "sylvester-orthogonal": 15, "sylvester-householder": 8, "sylvester-triangular": 15}  # of dim 3
+PARAMS = {
+    "planar": 7,
+    "radial": 5,
+    "sylvester-orthogonal": 15,
+    "sylvester-householder": 8,
+    "sylvester-triangular": 15,
+    "sylvester-orthogonal-amortized": 14,
+    "sylvester-householder-amortized": 24,
+}  # of dim 3
 
 layers = pytest.mark.parametrize("name", LAYERS)
 
@@ -106,13 +116,14 @@ def test_starts_as_identity(name):
     torch.testing.assert_close(LAYERS[name](3)(x), (x, torch.zeros(8)), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("kind", ["orthogonal", "householder", "triangular"])
+@pytest.mark.parametrize("kind", ["orthogonal", "householder", "triangular", "orthogonal-amortized", "householder-amortized"])
 def test_sylvester_determinant_identity(kind):
     """``det(I_D + Q R H S Q^T) = det(I_M + H S R)``, the Jacobian in full against the triangular one of the layer."""
-    layer = strong(Sylvester(6, 3, kind), 2.0)
+    kind, _, own = kind.partition("-")
+    layer = strong(Sylvester(6, 3, kind, amortized=bool(own)), 2.0)
     x = torch.randn(20, 6, dtype=torch.float64)
-    outer, inner, _, bias = layer._unpack(layer.h(x, None))
-    q = torch.eye(6, 3, dtype=torch.float64) if kind == "triangular" else layer._frame()
+    outer, inner, _, bias, q = layer._unpack(layer.h(x, None))
+    q = torch.eye(6, 3, dtype=torch.float64) if kind == "triangular" else q.reshape(6, 3)
     torch.testing.assert_close(q.mT @ q, torch.eye(3, dtype=torch.float64), atol=1e-14, rtol=0)
     assert not outer[0].tril(-1).any() and not inner[0].tril(-1).any()
     bend = torch.tanh(x @ q @ inner[0].mT + bias)
@@ -127,7 +138,7 @@ def test_sylvester_determinant_identity(kind):
 def test_planar_is_sylvester_of_rank_one(gain):
     """With u parallel to w: Q = w / |w|, S = |w|, R = the length of v along w, before either is steered."""
     planar, sylvester = Planar(4).double(), Sylvester(4, 1, "householder").double()
-    q = nn.init.normal_(sylvester.frame.vectors) is None or sylvester._frame()[:, 0].detach()
+    q = nn.init.normal_(sylvester.frame.vectors) is None or sylvester._unpack(sylvester.h(torch.zeros(1, 4)))[4][:, 0].detach()
     length, bound = 0.8, sylvester.bound
     raw = torch.tensor([gain, length], dtype=torch.float64)
     with torch.no_grad():
@@ -232,6 +243,7 @@ def test_triangular_layers_reach_every_feature():
         (lambda: Sylvester(3, 4), "rank"),
         (lambda: Sylvester(3, 2, "round"), "kind"),
         (lambda: Sylvester(3, 2, bound=0.0), "bound"),
+        (lambda: Sylvester(3, 2, "triangular", amortized=True), "the Q of kind 'triangular' is fixed"),
         (lambda: Planar(3)(torch.zeros(2, 4)), r"Planar: expected x of shape \(B, 3\), got \(2, 4\)"),
         (lambda: Radial(3)(torch.zeros(2, 3, 1)), "Radial: expected x"),
         (lambda: Sylvester(3, 2, net=nn.Linear(2, 8))(torch.zeros(2, 3)), "Sylvester: expected a context"),

@@ -89,6 +89,7 @@ WITH_PARAMETERS = {
     "unconstrained-monotonic": lambda: pu.UnconstrainedMonotonic(4, 8, bound=3.0),
     "linear-tails": lambda: pu.LinearTails(pu.SumOfSquares(), 3.0),
     "affine": pu.Affine,
+    "gate": pu.Gate,
 }
 
 

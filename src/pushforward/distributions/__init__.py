@@ -4,6 +4,7 @@ from .adapter import FromTorch
 from .any_order import AnyOrder
 from .beta import Beta
 from .causal import Causal
+from .diagonal_mixture import DiagonalMixture
 from .given import Free, Given
 from .logistic import Logistic
 from .mixture import GaussianMixture
@@ -11,11 +12,13 @@ from .multiscale import Multiscale
 from .normal import Normal
 from .student import StudentT
 from .uniform import Uniform
+from .vamp import PseudoInputs, VampPrior
 
 __all__ = [
     "AnyOrder",
     "Beta",
     "Causal",
+    "DiagonalMixture",
     "Free",
     "FromTorch",
     "GaussianMixture",
@@ -23,6 +26,8 @@ __all__ = [
     "Logistic",
     "Multiscale",
     "Normal",
+    "PseudoInputs",
     "StudentT",
     "Uniform",
+    "VampPrior",
 ]

@@ -14,6 +14,7 @@ from .gaussian import gaussian
 from .gaussian_mixture import gaussian_mixture
 from .glow import glow
 from .iaf import iaf
+from .iaf_vae import iaf_vae
 from .image_transformer import image_transformer
 from .made_image import made_image
 from .maf import maf
@@ -36,6 +37,7 @@ from .sos import sos
 from .sylvester import sylvester
 from .umnn import umnn
 from .vae import vae
+from .vlae import vlae
 from .wavenet import wavenet
 
 VECTOR_MODELS: dict[str, Callable[..., Flow]] = {  # rows of a table, shape (D,)
@@ -77,7 +79,7 @@ IMAGE_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (flow_pp,
 TABLE_MODELS: dict[str, Callable[..., Flow]] = {"any_order": any_order}  # rows as they are: words, whole numbers, gaps
 SOUND_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (parallel_wavenet, wavenet)}  # signals, shape (C, T)
 LATENT_VECTOR_MODELS: dict[str, Callable[..., Flow]] = {"vae": vae}  # bounds, by a random latent: rows
-LATENT_MODELS: dict[str, Callable[..., Flow]] = LATENT_VECTOR_MODELS | {}  # and images
+LATENT_MODELS: dict[str, Callable[..., Flow]] = LATENT_VECTOR_MODELS | {f.__name__: f for f in (iaf_vae, vlae)}  # and images
 MODELS = VECTOR_MODELS | TABLE_MODELS | IMAGE_MODELS | SOUND_MODELS | LATENT_MODELS
 
 __all__ = [
@@ -98,6 +100,7 @@ __all__ = [
     "gaussian_mixture",
     "glow",
     "iaf",
+    "iaf_vae",
     "image_transformer",
     "made_image",
     "maf",
@@ -120,5 +123,6 @@ __all__ = [
     "sylvester",
     "umnn",
     "vae",
+    "vlae",
     "wavenet",
 ]

@@ -8,11 +8,12 @@ from typing import Literal
 from torch import nn
 
 from .. import likelihoods
-from ..core import Flow, Inverse, Transform
-from ..distributions import GaussianMixture, Given, Normal
+from ..core import Chain, Flow, Inverse, Transform
+from ..distributions import DiagonalMixture, Given, Normal
 from ..nets import MLP
 from ..nets.mlp import linear
-from ..transforms import Coupling, Planar, Radial, RowTriangular, Sylvester
+from ..transforms import Coupling, Planar, Radial, Reverse, RowTriangular, Sylvester
+from ..transforms.sylvester import sylvester_numbers
 from ..univariate import Affine
 from .common import alternating, autoregressive
 
@@ -57,14 +58,17 @@ def prior_of(name: Prior, dim: int, *, components: int, steps: int | None) -> Fl
     if name == "standard":
         return Flow(Normal((dim,)))
     if name == "mixture":
-        return Flow(GaussianMixture((dim,), components))
+        return Flow(DiagonalMixture((dim,), components))
     from . import VECTOR_MODELS  # which has the VAE among them
 
     return VECTOR_MODELS[name]((dim,), **({} if steps is None else {"steps": steps}))
 
 
 def _sylvester(dim: int, rank: int, kind: Literal["orthogonal", "householder", "triangular"], features: int) -> Transform:
-    return Inverse(Sylvester(dim, min(rank, dim), kind, linear(features, min(rank, dim) ** 2 + 2 * min(rank, dim), zero=True)))
+    rank, amortized = min(rank, dim), kind != "triangular"
+    net = linear(features, sylvester_numbers(dim, rank, amortized), zero=True)
+    layer = Sylvester(dim, rank, kind, net, amortized=amortized)
+    return Inverse(layer if amortized else Chain(layer, Reverse(dim)))
 
 
 def _coupling(dim: int, step: int, features: int) -> Transform:

@@ -8,7 +8,7 @@ from torch import nn
 
 from ..core import Chain, Flow, Transform
 from ..transforms import Permute, Sylvester
-from ..transforms.sylvester import Kind
+from ..transforms.sylvester import Kind, sylvester_numbers
 from .common import vector
 from .planar import Direction, amortized_flow
 from .recipe import recipe
@@ -22,6 +22,7 @@ def sylvester(
     rank: int = 16,
     kind: Kind = "householder",
     direction: Direction = "density",
+    amortized: bool = False,
     width: int = 64,
     depth: int = 2,
     context: int = 0,
@@ -47,6 +48,7 @@ def sylvester(
         rank: planes of a layer, at most one for each feature.
         kind: of the matrix Q, "orthogonal", "householder" or "triangular".
         direction: which way is fast and analytic, "density" to fit data, "sampling" for reverse KL and posteriors.
+        amortized: with a context, the matrix Q of each row is read from it too, as in the paper; not for "triangular".
         width: hidden units of the nets that read the context.
         depth: their hidden layers.
         context: numbers to condition on, 0 for none.
@@ -70,7 +72,8 @@ def sylvester(
     order = [*range(rank, dim), *reversed(range(rank))]
 
     def make(net: nn.Module | None) -> Transform:
-        layer = Sylvester(dim, rank, kind, net)
+        layer = Sylvester(dim, rank, kind, net, amortized=amortized)
         return Chain(layer, Permute(order)) if kind == "triangular" else layer
 
-    return amortized_flow(shape, [make] * steps, rank**2 + 2 * rank, direction=direction, width=width, depth=depth, context=context)
+    params = sylvester_numbers(dim, rank, amortized)
+    return amortized_flow(shape, [make] * steps, params, direction=direction, width=width, depth=depth, context=context)

@@ -8,6 +8,7 @@ from .gated import GatedConvNet
 from .gated_masked_conv import GatedMaskedConvNet
 from .gated_mlp import GatedMLP
 from .image_transformer import ImageTransformer
+from .ladder import ConvLadderBlock, LadderBlock, LadderStem
 from .made import MADE
 from .masked_conv import MaskedConvNet
 from .mlp import MLP, ResidualMLP
@@ -27,12 +28,15 @@ __all__ = [
     "CausalAttention",
     "CausalNet",
     "CausalTransformer",
+    "ConvLadderBlock",
     "ConvNet",
     "Flattened",
     "GatedConvNet",
     "GatedMLP",
     "GatedMaskedConvNet",
     "ImageTransformer",
+    "LadderBlock",
+    "LadderStem",
     "MADE",
     "MLP",
     "Masked",

@@ -27,11 +27,10 @@ class Patches(nn.Module):
     def __init__(self, net: nn.Module, patch: int = 2):
         super().__init__()
         check_counts("Patches", patch=patch)
-        self.net, self.into = net, IntoPatches(patch)
+        self.net, self.into, self.out_of = net, IntoPatches(patch), OutOfPatches(patch)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.net(self.into(x))
-        return F.pixel_shuffle(h, self.into.patch) if len(h) else h.reshape(0, h.shape[1] // self.into.patch**2, *x.shape[2:])
+        return self.out_of(self.net(self.into(x)))
 
 
 class IntoPatches(nn.Module):
@@ -46,3 +45,17 @@ class IntoPatches(nn.Module):
             return F.pixel_unshuffle(x, self.patch)
         channels, height, width = x.shape[1:]  # torch would leave them as they are
         return x.reshape(0, channels * self.patch**2, height // self.patch, width // self.patch)
+
+
+class OutOfPatches(nn.Module):
+    """The opposite of :class:`IntoPatches`, ``(B, C patch^2, H, W) -> (B, C, H patch, W patch)``; of no rows, too."""
+
+    def __init__(self, patch: int):
+        super().__init__()
+        self.patch = patch
+
+    def forward(self, h: Tensor) -> Tensor:
+        if len(h):
+            return F.pixel_shuffle(h, self.patch)
+        channels, height, width = h.shape[1:]  # torch has no gradient of nothing
+        return h.reshape(0, channels // self.patch**2, height * self.patch, width * self.patch)

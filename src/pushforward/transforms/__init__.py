@@ -15,6 +15,7 @@ from .elementwise import Elementwise
 from .emerging import CausalConv, EmergingConv
 from .factor import Factor
 from .gaps import Gaps
+from .ladder import LadderVAE
 from .latent import Latent
 from .linear import LULinear
 from .marginals import Marginals
@@ -59,6 +60,7 @@ __all__ = [
     "Gaps",
     "Householder",
     "LULinear",
+    "LadderVAE",
     "Latent",
     "Marginals",
     "MatrixExp",

@@ -28,14 +28,14 @@ def unmix(z: Tensor, inverse: Tensor, bias: Tensor) -> Tensor:
 
 
 def solve_triangular(rows: Tensor, matrix: Tensor, upper: bool) -> Tensor:
-    """x with ``x matrix = rows``, ``(N, D)``. An exported graph holds the D steps, as ONNX has no operator for them."""
+    """x with ``x matrix = rows``, ``(*batch, N, D)``. An exported graph holds the D steps, as ONNX has no operator for them."""
     if not torch.compiler.is_exporting():
         return torch.linalg.solve_triangular(matrix, rows, upper=upper, left=False)
-    solved = list(rows.split(1, 1))
-    for j in range(rows.shape[1]) if upper else reversed(range(rows.shape[1])):
-        solved[j] = rows[:, j, None] / matrix[j, j]
-        rows = rows - solved[j] * matrix[j]
-    return torch.cat(solved, 1)
+    solved = list(rows.split(1, -1))
+    for j in range(rows.shape[-1]) if upper else reversed(range(rows.shape[-1])):
+        solved[j] = rows[..., j, None] / matrix[..., j, j, None, None]
+        rows = rows - solved[j] * matrix[..., j, None, :]
+    return torch.cat(solved, -1)
 
 
 def per_row(x: Tensor, log_det: Tensor) -> Tensor:

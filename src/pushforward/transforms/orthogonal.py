@@ -52,13 +52,7 @@ class Householder(Transform):
 
     def matrix(self) -> Tensor:
         """Q: ``(D, D)``."""
-        # a common factor of v cancels, so it is taken out as a constant: squares of tiny and huge entries stay finite
-        largest = self.vectors.detach().abs().amax(1, keepdim=True)
-        v = self.vectors / largest.clamp_min(torch.finfo(largest.dtype).tiny)  # (K, D), |v|^2 >= 1 unless v = 0
-        gram = v @ v.mT
-        s = gram.triu(1) + (gram.diagonal() / 2).clamp_min(0.25).diag()
-        identity = torch.eye(self.dim, dtype=v.dtype, device=v.device)
-        return identity - solve_triangular(v.mT, s, upper=True) @ v
+        return reflections(self.vectors)
 
     @full_precision
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -121,3 +115,24 @@ class Orthogonal(Transform):
 
     def extra_repr(self) -> str:
         return str(self.weight.shape[0])
+
+
+def reflections(vectors: Tensor) -> Tensor:
+    """``H_1 ... H_K`` of the vectors ``(*batch, K, D)``, ``(*batch, D, D)``; one of exact zeros reflects nothing."""
+    # a common factor of v cancels, so it is taken out as a constant: squares of tiny and huge entries stay finite
+    largest = vectors.detach().abs().amax(-1, keepdim=True)
+    v = vectors / largest.clamp_min(torch.finfo(largest.dtype).tiny)  # |v|^2 >= 1 unless v = 0
+    gram = v @ v.mT
+    s = gram.triu(1) + (gram.diagonal(dim1=-2, dim2=-1) / 2).clamp_min(0.25).diag_embed()
+    identity = torch.eye(v.shape[-1], dtype=v.dtype, device=v.device)
+    return identity - solve_triangular(v.mT, s, upper=True) @ v
+
+
+def orthonormal(columns: Tensor) -> Tensor:
+    """The Q of ``columns = Q R`` with a positive diagonal of R, ``(*batch, D, M)``: a smooth function, whatever LAPACK's signs are.
+
+    Exact to rounding however close to dependent the columns are, as the log-determinant of a Sylvester layer needs it. The iteration of its
+    paper for the nearest orthogonal matrix, ``Q (1 + (1 - Q^T Q) / 2)``, takes the more rounds the smaller the least singular value.
+    """
+    q, r = torch.linalg.qr(columns)
+    return q * torch.where(r.diagonal(dim1=-2, dim2=-1) < 0, -1.0, 1.0).unsqueeze(-2)

@@ -1,7 +1,7 @@
 """Monotone scalar maps, with no parameters of their own."""
 
 from .activations import Exp, LeakyReLU, Log, Logit, Sigmoid, Softplus, Tanh
-from .affine import Additive, Affine
+from .affine import Additive, Affine, Gate
 from .base import Univariate
 from .bernstein import Bernstein
 from .compose import Compose
@@ -25,6 +25,7 @@ __all__ = [
     "DeepSigmoidal",
     "DenseSigmoidal",
     "Exp",
+    "Gate",
     "GaussianMixtureCDF",
     "LeakyReLU",
     "LinearSpline",

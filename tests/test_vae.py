@@ -6,6 +6,7 @@ import copy
 import math
 from itertools import pairwise
 
+import pytest
 import torch
 from torch import nn
 from vaes import LATENT, D, affine, close, gaussian, linear_gaussian, perturbed, rows, small
@@ -15,7 +16,7 @@ from pushforward.core import Flow, Inverse
 from pushforward.nets import MADE
 from pushforward.objectives import ELBO
 from pushforward.objectives.apart import taken_apart
-from pushforward.transforms import VAE, Autoregressive
+from pushforward.transforms import VAE, Autoregressive, LULinear, Permute, RowTriangular
 from pushforward.univariate import Affine
 
 
@@ -42,6 +43,32 @@ def test_more_draws_tighten_the_bound():
         assert (difference.mean(0) > 3 * difference.std(0) / math.sqrt(len(difference))).all()
     assert (ladder[-1].mean(0) < law.log_prob(x)).all()
     close(model.log_prob(x, samples=20_000).detach(), law.log_prob(x), 0.02)
+
+
+@pytest.mark.parametrize("context", [0, 2])
+def test_many_draws_are_those_of_repeated_rows(context):
+    """The encoder's net reads each row once; the numbers are the same."""
+    passes = []
+    trunk = nn.Sequential(nn.Linear(D + context, 8), nn.Tanh())
+    trunk.register_forward_hook(lambda module, inputs, out: passes.append(len(out)))
+    encoder = Flow(gaussian(8, LATENT), RowTriangular(LATENT, nn.Linear(8, 3)), context=D + context, embed=trunk)
+    model = perturbed(
+        Flow(
+            pd.Normal((LATENT,)),
+            Permute(range(D)),
+            VAE(encoder, gaussian(LATENT + context, D)),
+            LULinear(LATENT),
+            shape=(D,),
+            context=context,
+        )
+    ).double()
+    x, c = rows(6), torch.randn(6, context, dtype=torch.float64) if context else None
+    torch.manual_seed(0)
+    expected = model.log_prob(x.repeat(7, 1), None if c is None else c.repeat(7, 1)).unflatten(0, (7, 6)).logsumexp(0) - math.log(7)
+    passes.clear()
+    torch.manual_seed(0)
+    close(model.log_prob(x, c, samples=7), expected)
+    assert passes == [6]
 
 
 def test_samples_have_the_law_of_the_model():

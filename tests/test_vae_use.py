@@ -22,7 +22,7 @@ from pushforward.transforms import VAE, Dequantize
 # --- the recipe ---
 
 POSTERIORS = ["gaussian", "full", "planar", "radial", "sylvester", "householder", "triangular", "coupling", "iaf"]
-PRIORS = ["standard", "mixture", "real_nvp", "maf", "nsf"]
+PRIORS = ["standard", "mixture", "vamp", "real_nvp", "maf", "nsf"]
 TINY = {"latent": 3, "width": 8, "depth": 1, "posterior_steps": 2, "components": 2, "rank": 2, "maps": 4, "blocks": 1}
 
 
@@ -34,7 +34,7 @@ def test_posteriors(posterior):
 
 @pytest.mark.parametrize("prior", PRIORS)
 def test_priors(prior):
-    steps = {} if prior in ("standard", "mixture") else {"prior_steps": 1}
+    steps = {} if prior in ("standard", "mixture", "vamp") else {"prior_steps": 1}
     check(vae((1, 4, 4), levels=5, prior=prior, **steps, **TINY), 5)
 
 

@@ -7,7 +7,7 @@ from .moments import Estimate
 from .precision import full_precision
 from .substituted import substituted
 from .term import DataDependent, Hooked, start_rows
-from .transform import Chain, Inverse, Transform, join, sum_event, zeros
+from .transform import Chain, Inverse, Transform, copies, join, sum_event, zeros
 
 __all__ = [
     "Chain",
@@ -22,6 +22,7 @@ __all__ = [
     "Transform",
     "full_precision",
     "join",
+    "copies",
     "set_aside_infinite",
     "start_rows",
     "substituted",

@@ -12,7 +12,7 @@ from .distribution import Distribution, LogDensity, clear_overflow, set_aside_in
 from .memory import Memory
 from .substituted import substituted
 from .term import Hooked, starting
-from .transform import Chain, Transform
+from .transform import Chain, Transform, copies, zeros
 
 STARTING = 4096  # rows that the base's nets start from, at most
 
@@ -89,15 +89,24 @@ class Flow(Distribution):
         elif self.stochastic_forward and self.estimate:
             raise ValueError("Flow: samples > 1 is undefined for a model that is both a bound and an estimate")
         else:
-            x = x.repeat(samples, *(1 for _ in self.shape))
-            context = None if context is None else context.repeat(samples, *(1 for _ in context.shape[1:]))
-            terms = self._log_prob(x, context).unflatten(0, (samples, infinite.shape[0]))
+            terms = self._draws(x, context, samples).unflatten(0, (samples, infinite.shape[0]))
             log_prob = terms.logsumexp(0) - math.log(samples) if self.stochastic_forward else terms.mean(0)
         return clear_overflow(log_prob, rows).masked_fill(infinite, -torch.inf)
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         z, ldj = self.transform(x, context)
         return self.base.log_prob(z, self.base.seen(context)) + ldj
+
+    def _draws(self, x: Tensor, context: Tensor | None, samples: int) -> Tensor:
+        """:meth:`_log_prob` of copies of x, ``(samples * B,)``: what comes before the first random layer is done once."""
+        layers = list(self.transform.transforms)
+        at = next((i for i, layer in enumerate(layers) if layer.stochastic_forward or layer.estimate), len(layers))
+        before, rest = Chain(*layers[:at], memory=self.transform.memory), Chain(*layers[at + 1 :], memory=self.transform.memory)
+        x, ldj = before(x, context)
+        x, step = layers[at].draws(x, context, samples) if at < len(layers) else (copies(x, samples), zeros(copies(x, samples)))
+        context = None if context is None else copies(context, samples)
+        z, last = rest(x, context)
+        return self.base.log_prob(z, self.base.seen(context)) + copies(ldj, samples) + step + last
 
     def draw(self, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         z, log_prob = self._draw_base(rows, context)

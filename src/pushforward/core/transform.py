@@ -52,6 +52,10 @@ class Transform(Term):
         """Latent to data: ``(x, ldj)`` with the contribution of this direction (minus that of forward)."""
         raise NotImplementedError(f"{type(self).__name__} does not define inverse")
 
+    def draws(self, x: Tensor, context: Tensor | None, samples: int) -> tuple[Tensor, Tensor]:
+        """:meth:`forward` of ``samples`` copies of x, one copy of all rows after the other; what x alone decides is done once."""
+        return self.forward(copies(x, samples), None if context is None else copies(context, samples))
+
     def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """z of x, deterministic where the layer has a natural choice and cheap where only ldj is dear."""
         return self.forward(x, context)[0]
@@ -181,6 +185,11 @@ class Inverse(Transform):
 def zeros(x: Tensor) -> Tensor:
     """A log-det of zero for each row, in float32 or better: ``(B, ...) -> (B,)``."""
     return x.new_zeros(x.shape[0], dtype=torch.promote_types(x.dtype, torch.float32))
+
+
+def copies(x: Tensor, samples: int) -> Tensor:
+    """``samples`` copies of all rows, one after the other: ``(B, ...) -> (samples * B, ...)``."""
+    return x.repeat(samples, *(1 for _ in x.shape[1:]))
 
 
 def sum_event(x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from .. import likelihoods
 from ..core import Chain, Distribution, Flow, join
 from ..distributions import Given
+from ..distributions.vamp import log_prob_at_each
 from ..objectives.apart import Behind
 from ..transforms import VAE
 from .likelihood import entering, log_likelihood, settled
@@ -153,8 +154,7 @@ def aggregated(encoder: Distribution, z: Tensor, seen: Tensor) -> Tensor:
     step = max(1, BLOCK // (len(seen) * z[0].numel()))
     parts = []
     for some in z.split(step):
-        pairs = inner.log_prob(some.repeat_interleave(len(seen), 0), seen.repeat(len(some), *(1 for _ in seen.shape[1:])))
-        parts.append(pairs.double().unflatten(0, (len(some), len(seen))).logsumexp(1))
+        parts.append(log_prob_at_each(inner, some, seen).double().logsumexp(1))
     return torch.cat(parts) - math.log(len(seen))
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal
+
+from torch import nn
 
 from ..core import Flow
 from ..distributions import Causal
 from ..likelihoods import Bernoulli, Categorical, DiscretizedLogisticMixture, Likelihood
-from ..nets import CausalNet
+from ..nets import CausalNet, GatedMLP
 from .images import image
 from .sounds import finest
 
@@ -45,3 +48,10 @@ def causal_image(
     """A flow without layers over ``p(x) = prod_i p(x_i | x_{<i})``, with ``net(params, in_turn)`` for its parameters."""
     likelihood, in_turn = spread(image(shape)[0], levels, pixel, components, tied=tied)
     return Flow(Causal(likelihood, net(likelihood.params, in_turn), shape, context), context=context)
+
+
+def causal_decoder(net: CausalNet, likelihood: Likelihood, shape: Sequence[int], maps: int, *, inputs: int, width: int, depth: int) -> Flow:
+    """``p(x|z)`` by a causal net whose context is a map of ``maps`` channels, which gated layers make of the ``inputs`` numbers of z."""
+    place = (maps, *shape[1:])
+    embed = nn.Sequential(GatedMLP(inputs, math.prod(place), width=width, depth=depth), nn.Unflatten(1, place))
+    return Flow(Causal(likelihood, net, shape, place), context=inputs, embed=embed)

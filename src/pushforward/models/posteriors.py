@@ -18,7 +18,9 @@ from ..univariate import Affine
 from .common import alternating, autoregressive
 
 Posterior = Literal["gaussian", "full", "planar", "radial", "sylvester", "householder", "triangular", "coupling", "iaf"]
-Prior = Literal["standard", "mixture", "real_nvp", "maf", "nsf", "nice", "bnaf", "naf", "sos", "umnn", "mixture_cdf", "planar", "sylvester"]
+Prior = Literal[
+    "standard", "mixture", "vamp", "real_nvp", "maf", "nsf", "nice", "bnaf", "naf", "sos", "umnn", "mixture_cdf", "planar", "sylvester"
+]
 IAF_WIDTH = 320  # units of the masked nets of an IAF posterior (Sylvester flows' experiments)
 
 

@@ -10,11 +10,11 @@ from torch import nn
 
 from .. import likelihoods
 from ..core import Distribution, Flow
-from ..distributions import Causal, Given
+from ..distributions import Given, PseudoInputs, VampPrior
 from ..nets import GatedMLP, MaskedConvNet, Row
 from ..transforms import VAE
 from .images import image
-from .pixels import spread
+from .pixels import causal_decoder, spread
 from .posteriors import Posterior, Prior, posterior_of, prior_of
 from .recipe import recipe
 
@@ -51,13 +51,14 @@ def vae(
 
     References: Auto-Encoding Variational Bayes, Kingma, Welling, 2013, arXiv:1312.6114; posteriors: Rezende, Mohamed, 2015,
     arXiv:1505.05770 (planar, radial), van den Berg et al., 2018, arXiv:1803.05649 (Sylvester), Kingma et al., 2016, arXiv:1606.04934
-    (IAF); PixelVAE: Gulrajani et al., 2016, arXiv:1611.05013; nets: Tomczak, Welling, 2017, arXiv:1705.07120.
+    (IAF); PixelVAE: Gulrajani et al., 2016, arXiv:1611.05013; VampPrior and nets: Tomczak, Welling, 2017, arXiv:1705.07120.
 
     Arguments:
         shape: of an image, ``(C, H, W)``, or of a row, ``(D,)``.
         levels: the pixels of an image are whole numbers ``0..levels-1``.
         latent: numbers of z.
-        prior: "standard", a learned "mixture" of Gaussians, or a recipe of vectors such as "real_nvp", "maf", "nsf".
+        prior: "standard", a learned "mixture" of Gaussians, "vamp", a mixture of the encoder's own posteriors, or a recipe of vectors such
+            as "real_nvp", "maf", "nsf".
         posterior: "gaussian" (diagonal), "full" (its covariance), or layers behind a diagonal one: "planar", "radial", "sylvester",
             "householder" and "triangular" (Sylvester's three kinds), "coupling", "iaf".
         decoder: numbers that are "independent" given z, or a "pixel_cnn" that reads z as well (images only). Two levels are bits, more are
@@ -67,13 +68,14 @@ def vae(
         posterior_steps: layers of a flow posterior.
         prior_steps: layers of a flow prior; by default what its recipe takes.
         rank: of Sylvester's layers.
-        components: of the mixture.
+        components: of a mixture, or pseudo-inputs of "vamp".
         maps: channels of the PixelCNN.
         blocks: its residual blocks.
         context: numbers to condition on, 0 for none.
 
     Raises:
-        ValueError: the shape is no image's or row's; "pixel_cnn" for rows; an option is not of the kind that its annotation says.
+        ValueError: the shape is no image's or row's; "pixel_cnn" for rows, "vamp" with a context; an option is not of the kind that its
+            annotation says.
 
     Example::
 
@@ -81,24 +83,24 @@ def vae(
         torch.Size([2])
     """
     rows = len(shape) == 1
-    channels = shape[0] if rows else image(shape)[0]
+    if rows and decoder == "pixel_cnn":
+        raise ValueError("vae: a decoder pixel_cnn is for images; rows take decoder=independent")
+    if context and prior == "vamp":
+        raise ValueError("vae: the pseudo-inputs of prior=vamp have no context; choose another prior, such as mixture")
+    channels, inputs, nets = shape[0] if rows else image(shape)[0], latent + context, {"width": width, "depth": depth}
     reading = Row(shape) if rows else Row(shape, 2 / levels, 1 / levels - 1)
-    trunk = nn.Sequential(reading, GatedMLP(reading.width + context, width=width, depth=depth))
+    pseudo = PseudoInputs(shape, components, None if rows else (0.0, levels - 1.0)) if prior == "vamp" else None
+    trunk = nn.Sequential(*([] if pseudo is None else [pseudo]), reading, GatedMLP(reading.width + context, **nets))
     joined = (channels + context, *shape[1:])
     encoder = posterior_of(posterior, latent, trunk=trunk, features=width, context=joined, steps=posterior_steps, rank=rank)
     likelihood, in_turn = (likelihoods.Normal(), False) if rows else spread(channels, levels, "auto", 1, few=2, tied=decoder == "pixel_cnn")
-    seen: Distribution
+    decode: Distribution
     if decoder == "pixel_cnn":
-        if rows:
-            raise ValueError("vae: a decoder pixel_cnn is for images; rows take decoder=independent")
-        place = nn.Sequential(
-            GatedMLP(latent + context, maps * math.prod(shape[1:]), width=width, depth=depth), nn.Unflatten(1, (maps, *shape[1:]))
-        )
         net = MaskedConvNet(shape, likelihood.params, width=maps, depth=blocks, context=maps, in_turn=in_turn)
-        seen = Flow(Causal(likelihood, net, shape, (maps, *shape[1:])), context=latent + context, embed=place)
+        decode = causal_decoder(net, likelihood, shape, maps, inputs=inputs, **nets)
     else:
         outputs = (likelihood.params * channels, *shape[1:])
-        net_of_z = nn.Sequential(GatedMLP(latent + context, math.prod(outputs), width=width, depth=depth), nn.Unflatten(1, outputs))
-        seen = Given(likelihood, net_of_z, shape, context=latent + context)
-    before = prior_of(prior, latent, components=components, steps=prior_steps)
-    return Flow(before.base, VAE(encoder, seen), *before.transform.transforms, shape=shape, context=context or None)
+        net_of_z = nn.Sequential(GatedMLP(inputs, math.prod(outputs), **nets), nn.Unflatten(1, outputs))
+        decode = Given(likelihood, net_of_z, shape, inputs)
+    before = Flow(VampPrior(encoder, pseudo)) if pseudo is not None else prior_of(prior, latent, components=components, steps=prior_steps)
+    return Flow(before.base, VAE(encoder, decode), *before.transform.transforms, shape=shape, context=context)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from torch import nn
 
 from ..core import Flow
-from ..distributions import Causal, Given
+from ..distributions import Given
 from ..likelihoods import Normal
 from ..nets import GatedMLP, MaskedConvNet, Row
 from ..nets.mlp import linear
 from ..transforms import VAE
 from .images import image
 from .maf import maf
-from .pixels import spread
+from .pixels import causal_decoder, spread
 from .recipe import recipe
 
 
@@ -72,8 +71,7 @@ def vlae(
     trunk = nn.Sequential(reading, GatedMLP(reading.width + context, width=width, depth=depth))
     base = Given(Normal(), linear(width, 2 * latent), (latent,), context=width)
     encoder = Flow(base, context=(channels + context, *sites), embed=trunk)
-    place = nn.Sequential(GatedMLP(latent + context, maps * math.prod(sites), width=width, depth=depth), nn.Unflatten(1, (maps, *sites)))
     net = MaskedConvNet(shape, likelihood.params, width=maps + maps % 2, depth=0, kernel=2 * window + 1, context=maps, in_turn=in_turn)
-    decoder = Flow(Causal(likelihood, net, shape, (maps, *sites)), context=latent + context, embed=place)
+    decoder = causal_decoder(net, likelihood, shape, maps, inputs=latent + context, width=width, depth=depth)
     prior = maf((latent,), steps=prior_steps, width=prior_width, depth=1)
     return Flow(prior.base, VAE(encoder, decoder), *prior.transform.transforms, shape=shape, context=context)

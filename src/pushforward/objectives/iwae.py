@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..core import Chain, Flow, join, substituted
+from ..core import Chain, Flow, copies, join, substituted
 from ..transforms import VAE
 from .apart import Behind, has_latent
 from .likelihood import weighted_mean
@@ -61,9 +61,7 @@ class IWAE(nn.Module):
         if not (self.doubly and self.training):
             return weighted_mean(-self.flow.log_prob(x, context, samples=self.draws), weight)
         rows = len(x)
-        x = x.repeat(self.draws, *(1 for _ in x.shape[1:]))
-        context = None if context is None else context.repeat(self.draws, *(1 for _ in context.shape[1:]))
-        z, log_weights = self._weighed(x, context)
+        z, log_weights = self._weighed(copies(x, self.draws), None if context is None else copies(context, self.draws))
         share = log_weights.detach().unflatten(0, (self.draws, rows)).softmax(0)
         log_weights = log_weights.unflatten(0, (self.draws, rows))
         z.register_hook(lambda gradient: gradient * share.to(z.dtype).reshape(-1, *(1 for _ in z.shape[1:])))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..core import Distribution, LogDensity, join
+from ..core import Distribution, LogDensity, copies, join
 from .latent import Latent, Parts
 
 
@@ -59,6 +59,11 @@ class VAE(Latent):
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         z, log_q = self.encoder.sample_and_log_prob((), join(x, context))
         return z, self.decoder.log_prob(x, join(z, context)) - log_q
+
+    def draws(self, x: Tensor, context: Tensor | None, samples: int) -> tuple[Tensor, Tensor]:
+        seen = copies(self.encoder.embedding(join(x, context)), samples)
+        z, log_q = self.encoder.draw(len(seen), seen)
+        return z, self.decoder.log_prob(copies(x, samples), join(z, None if context is None else copies(context, samples))) - log_q
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x, log_p = self.decoder.sample_and_log_prob((), join(z, context))

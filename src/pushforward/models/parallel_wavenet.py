@@ -20,7 +20,7 @@ def parallel_wavenet(
     *,
     levels: int = 256,
     steps: int = 4,
-    width: int = 24,
+    width: int = 32,
     depth: int = 8,
     cycles: int = 1,
     noise: Literal["normal", "logistic"] = "normal",

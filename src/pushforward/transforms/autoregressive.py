@@ -56,7 +56,7 @@ class Autoregressive(Transform):
         return kernels.masked(lambda x, *numbers: plain(x, net.compute(x, *numbers)), x, net.given, net.weights, kind, whole, inverse=False)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        if z.is_meta:  # shapes only, and one pass has the same ones
+        if z.device.type == "meta":  # shapes only, and one pass has the same ones
             return self.forward(z, context)
         if (kind := self._kind()) is None or (net := self.net.masked(context)) is None:
             return self._unrolled(z, context)

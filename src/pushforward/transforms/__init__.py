@@ -40,8 +40,8 @@ from .triangular import Triangular
 from .vae import VAE
 
 __all__ = [
-    "Abs",
     "VAE",
+    "Abs",
     "ActNorm",
     "Atoms",
     "Augment",

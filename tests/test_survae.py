@@ -186,6 +186,16 @@ def test_learned_signs_share_what_random_ones_halve():
         close(log_p.logsumexp(0), even.log_prob(points[0]) + 3 * math.log(2))
 
 
+def test_what_is_natural_is_not_drawn():
+    """``encode`` and ``decode`` take the center of what is drawn otherwise."""
+    net = nn.Linear(2, 2)
+    layer, z = pt.Abs(pd.Given(pl.Bernoulli(), net, (2,), context=2)), torch.rand(50, 2)
+    assert torch.equal(layer.decode(z), torch.where(net(z) > 0, z, -z))
+    assert torch.equal(pt.Abs().decode(z), z) and torch.equal(pt.Sort().decode(z), z)
+    noise = pd.Given(pl.Normal(), nn.Linear(2, 4), (2,), context=2)
+    torch.testing.assert_close(pt.Augment(noise).encode(z)[:, 2:], noise.net(z)[:, :2])
+
+
 # --- bounds ---
 
 
@@ -265,6 +275,10 @@ REFUSED = [
     (lambda: pt.Gaps(Chain(), 3)(torch.randn(2, 3, 4)), "Gaps: expected numbers .* with a coordinate 3"),
     (lambda: pt.MaxPool2d(pd.Normal((3, 1, 1)))(torch.randn(2, 1, 3, 2)), "MaxPool2d: expected .* even sides, got .*; crop or pad"),
     (lambda: pt.MaxPool2d(pd.Normal((3, 1, 1))).inverse(torch.randn(2, 1)), r"MaxPool2d: expected \(B, C, H, W\), got \(2, 1\)"),
+    (
+        lambda: pt.Augment(Flow(pd.Normal((2,)), pt.StochasticPermutation())),
+        "Augment: expected noise of kind 'exact', got 'bound'",
+    ),
     (lambda: pt.Augment(pd.Normal((1, 2)))(torch.randn(2, 3)), "Augment: noise of shape .* does not fit x"),
     (lambda: pt.Augment(pd.Normal((2,))).inverse(torch.randn(2, 2)), "Augment: expected more than the 2 channels of the noise"),
     (lambda: pt.Reshape((6,), (2, 2)), "Reshape: expected two shapes of as many numbers"),

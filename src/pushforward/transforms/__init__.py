@@ -41,8 +41,8 @@ from .triangular import Triangular
 from .vae import VAE
 
 __all__ = [
-    "Abs",
     "VAE",
+    "Abs",
     "ActNorm",
     "Atoms",
     "Augment",

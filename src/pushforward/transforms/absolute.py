@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from ..core import Distribution, Transform, join, zeros
-from .surjections import draw_given, log_prob_given
+from .surjections import center_given, draw_given, log_prob_given
 
 
 class Abs(Transform):
     r"""Drops the signs, ``z = |x|``; ``ldj = log p(signs | |x|)``: ``-D log 2`` if they are drawn at random, else given by a decoder.
 
     The inverse draws them. Without a decoder the density is symmetric in each of the D numbers, and ``decode`` takes all signs positive;
-    with one, it may be symmetric or anti-symmetric in any way that the decoder can say. Exact, if the decoder's density is. Shapes: any,
-    kept. Cost O(D), and that of the decoder.
+    with one, it may be symmetric or anti-symmetric in any way that the decoder can say, and ``decode`` takes the decoder's center. Exact,
+    if the decoder's density is. Shapes: any, kept. Cost O(D), and that of the decoder.
 
     z lives on the half-line, and so must what stands behind: a base there (``Free(likelihoods.HalfNormal(), shape)``), or a bijection to
     the whole line next (``Inverse(Elementwise(Softplus()))``, ``Elementwise(Log())``). A normal base directly behind would keep all but
@@ -54,7 +54,7 @@ class Abs(Transform):
         return torch.where(signs > 0.5, z, -z), -log_prob
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        return z if self.decoder is None else self.inverse(z, context)[0]
+        return z if self.decoder is None else torch.where(center_given(self.decoder, z, context) > 0.5, z, -z)
 
     def initialize(self, x: Tensor, context: Tensor | None = None, inverse: bool = False) -> None:
         if self.decoder is not None and not inverse:  # there the decoder draws what it would start from

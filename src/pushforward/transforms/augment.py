@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..core import Distribution, Transform, join
-from .surjections import draw_given, log_prob_given
+from .surjections import center_given, draw_given, log_prob_given
 
 
 class Augment(Transform):
@@ -14,7 +14,8 @@ class Augment(Transform):
 
     ``log p(x) >= E_q[log p(x, e) - log q(e|x)]``, with equality for ``q = p(e|x)``: a flow of more dimensions than the data has, which
     can part what it could not tear in place. The inverse of :class:`Slice`. A bound; ``flow.log_prob(x, samples=K)`` is tighter. Start q
-    near the base, a standard normal. Shapes: ``(B, C, *space) -> (B, C + E, *space)``. Cost: that of q, and a copy of x.
+    near the base, a standard normal. ``encode`` takes its center. Shapes: ``(B, C, *space) -> (B, C + E, *space)``. Cost: that of q, and
+    a copy of x.
 
     References: as a layer: SurVAE Flows, Nielsen, Jaini, Hoogeboom, Winther, Welling, 2020, arXiv:2007.02731; Augmented Normalizing
     Flows, Huang, Dinh, Courville, 2020, arXiv:2002.07101; VFlow, Chen, Lu, Chenli, Zhu, Tian, 2020, arXiv:2002.09741.
@@ -23,7 +24,7 @@ class Augment(Transform):
         noise: q, of shape ``(E, *space)``; if it takes a context, that is x joined with the context.
 
     Raises:
-        ValueError: the noise is of another space than x, or z has no channels but those of the noise.
+        ValueError: noise whose own density is no exact one, or of another space than x; or z has no channels but those of the noise.
 
     Example::
 
@@ -36,6 +37,8 @@ class Augment(Transform):
 
     def __init__(self, noise: Distribution):
         super().__init__()
+        if noise.kind != "exact":
+            raise ValueError(f"Augment: expected noise of kind 'exact', got {noise.kind!r}: a bound on log q stands on the wrong side")
         self.noise = noise
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -45,6 +48,9 @@ class Augment(Transform):
             )
         e, log_q = draw_given(self.noise, x, context)
         return torch.cat([x, e.to(x.dtype)], 1), -log_q
+
+    def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        return torch.cat([x, center_given(self.noise, x, context).to(x.dtype)], 1)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x, e = self._apart(z)

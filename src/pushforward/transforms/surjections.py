@@ -65,3 +65,9 @@ def draw_given(decoder: Distribution, known: Tensor, context: Tensor | None) -> 
     """A draw of the decoder for each row of what is known, and its log density."""
     seen = decoder.seen(join(known, context))
     return decoder.sample_and_log_prob((known.shape[0],) if seen is None else (), seen)
+
+
+def center_given(decoder: Distribution, known: Tensor, context: Tensor | None) -> Tensor:
+    """A typical value of the decoder for each row of what is known, without noise; a draw where it has no natural choice."""
+    seen = decoder.seen(join(known, context))
+    return decoder.center(known.shape[0], None if seen is None else decoder.embedding(seen))

@@ -110,13 +110,13 @@ def parts_figure(found: Surgery) -> Figure:
     )
     left = 0.0
     for name, size, colour in parts:
-        ax.barh(0, size, left=left, color=colour, height=0.5)
-        ax.text(left + size / 2, 0.42, f"{name}\n{size:.2f}", ha="center", va="bottom", fontsize=9, color=colour)
+        ax.barh(0, size, left=left, color=colour, height=0.5, label=f"{name} {size:.2f}")
         if name == "mutual information":
             ax.plot([left + found.cap] * 2, [-0.33, 0.33], ":", color=INK, linewidth=1.2)
             ax.text(left + found.cap, -0.36, f"log n = {found.cap:.2f}", ha="center", va="top", fontsize=8, color=SOFT)
         left += size
-    ax.set_ylim(-0.75, 1.15)
+    ax.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 0.9), fontsize=9)
+    ax.set_ylim(-0.75, 0.5)
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     ax.set_xlabel(f"nats: together minus the bound, {-found.bound:.2f}")

@@ -69,10 +69,8 @@ def main() -> None:
     for prior in ("standard", "real_nvp"):
         found[prior] = [(beta, trained(beta, chosen.seconds, prior)) for beta in BETAS]
         for beta, part in found[prior]:
-            rate = f"{part.mutual_information + part.marginal_kl:6.2f} = {part.mutual_information:5.2f} + {part.marginal_kl:5.2f}"
-            print(
-                f"{prior:9} beta {beta:4g}: distortion {-part.reconstruction:6.2f}, rate {rate} (information, marginal); bound {part.bound:.2f}"
-            )
+            rate = f"{part.mutual_information:5.2f} + {part.marginal_kl:5.2f} (information, marginal divergence)"
+            print(f"{prior:9} beta {beta:4g}: distortion {-part.reconstruction:6.2f}, rate {rate}; bound {part.bound:.2f}")
     save(draw(found), chosen.out / "rate_distortion.png")
 
 

@@ -95,6 +95,13 @@ def test_a_fit_of_images(run):
     assert pf.sample(run.path, 5).shape == (5, 1, 8, 8)
 
 
+def test_the_latent_is_a_room(run, tmp_path):
+    """Paths, returns and temperatures go through it, and what does not come back is said to be lost."""
+    assert pf.interpolate(run.path, steps=4).images.shape[1:] == (4, 1, 8, 8)
+    assert "% of the pixels came back as others: the latent of this model does not hold all of them" in pf.reconstruct(run.path).words()
+    assert pf.sample(run.path, 3, temperature=0.5).shape == (3, 1, 8, 8)
+
+
 def test_parts_from_the_command_line(run, capsys):
     assert stopped(["evaluate", str(run.path), "--parts", "--samples", "20", "--json"]) == 0
     parts = json.loads(capsys.readouterr().out)["parts"]

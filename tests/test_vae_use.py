@@ -32,10 +32,10 @@ def test_posteriors(posterior):
     check(vae((1, 4, 4), levels=2, posterior=posterior, **TINY), 2)
 
 
-@pytest.mark.parametrize("prior", PRIORS)
-def test_priors(prior):
+@pytest.mark.parametrize(("prior", "context"), [(prior, 0) for prior in PRIORS] + [(prior, 2) for prior in PRIORS if prior != "vamp"])
+def test_priors(prior, context):
     steps = {} if prior in ("standard", "mixture", "vamp") else {"prior_steps": 1}
-    check(vae((1, 4, 4), levels=5, prior=prior, **steps, **TINY), 5)
+    check(vae((1, 4, 4), levels=5, prior=prior, context=context, **steps, **TINY), 5, context)
 
 
 def test_decoders_and_contexts():

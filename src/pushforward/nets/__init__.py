@@ -22,6 +22,7 @@ from .sites import SiteHead, SiteNet
 from .subset import SubsetNet
 from .transformer import CausalTransformer
 from .two_streams import ShiftedConvNet
+from .velocity import TimeMLP, VelocityNet
 from .wavenet import WaveNet
 
 __all__ = [
@@ -52,5 +53,7 @@ __all__ = [
     "SiteNet",
     "SnailNet",
     "SubsetNet",
+    "TimeMLP",
+    "VelocityNet",
     "WaveNet",
 ]

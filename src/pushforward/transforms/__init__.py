@@ -8,6 +8,7 @@ from .autoregressive import Autoregressive
 from .block_autoregressive import BlockAutoregressive
 from .cast import Cast
 from .columns import Columns
+from .continuous import Continuous
 from .conv1x1 import Conv1x1
 from .coupling import Coupling
 from .dequantize import Dequantize
@@ -51,6 +52,7 @@ __all__ = [
     "Cast",
     "CausalConv",
     "Columns",
+    "Continuous",
     "Conv1x1",
     "Coupling",
     "Dequantize",

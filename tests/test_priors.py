@@ -92,6 +92,7 @@ def test_pseudo_inputs_start_from_rows():
     flow, u, _ = model()
     x = torch.randint(2, (3, PIXELS)).float()
     flow.initialize(x)
+    assert torch.equal(u(x), x)
     torch.testing.assert_close(u.rows()[:3], x.clamp(0.02, 0.98))
     assert (u.rows()[3:] != u.rows()[:2]).all() and (u.rows()[3:] - x[:2]).abs().max() < 0.2
     (gradient,) = torch.autograd.grad(flow.log_prob(x).sum(), u.v)

@@ -24,7 +24,7 @@ from pushforward.data import load
 from pushforward.distributions import Normal
 from pushforward.models import IMAGE_MODELS, MODELS, VECTOR_MODELS, maf, real_nvp
 from pushforward.models.build import build
-from pushforward.objectives import MaximumLikelihood
+from pushforward.objectives import ELBO, MaximumLikelihood
 from pushforward.training import Run, fit
 from pushforward.training.checkpoint import Checkpoint
 from pushforward.training.display import Display
@@ -160,7 +160,7 @@ def test_the_option_and_the_runs_configuration(data, tmp_path):
     assert Checkpoint.load(run.state).counters.compiled == "no"
 
 
-def one_graph(objective: MaximumLikelihood, x: Tensor, context: Tensor | None) -> None:
+def one_graph(objective: nn.Module, x: Tensor, context: Tensor | None, *more: Tensor) -> None:
     """Loss and gradient, compiled in one graph, are as without; a second batch needs no other code."""
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
@@ -173,7 +173,7 @@ def one_graph(objective: MaximumLikelihood, x: Tensor, context: Tensor | None) -
             found = []
             for call in (objective, compiled):
                 torch.manual_seed(turn)
-                loss = call(rows, given, None)
+                loss = call(rows, given, None, *more)
                 found.append((loss, *torch.autograd.grad(loss, parameters)))
             for a, b in zip(*found, strict=True):
                 torch.testing.assert_close(b, a, atol=1e-4, rtol=1e-3)
@@ -194,6 +194,18 @@ def test_recipes_of_tables_are_one_graph(data, name):
     x, context = data.train.x[:16], data.train.context[:16]
     flow.initialize(x, context)
     one_graph(MaximumLikelihood(flow).train(), x, context)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("posterior", ["gaussian", "coupling"])
+def test_the_bound_is_one_graph(data, posterior):
+    """With a weight that warms up, of a VAE with a prior of couplings."""
+    torch.manual_seed(0)
+    model = {"name": "vae", "latent": 4, "width": 16, "prior": "real_nvp", "prior_steps": 2, "posterior": posterior}
+    flow = build({"model": model}, data.schema)
+    x, context = data.train.x[:16], data.train.context[:16]
+    flow.initialize(x, context)
+    one_graph(ELBO(flow, warmup=0.5).train(), x, context, torch.tensor(0.2))
 
 
 TINY_IMAGES: dict[str, dict[str, object]] = {

@@ -32,10 +32,10 @@ def test_posteriors(posterior):
     check(vae((1, 4, 4), levels=2, posterior=posterior, **TINY), 2)
 
 
-@pytest.mark.parametrize("prior", PRIORS)
-def test_priors(prior):
+@pytest.mark.parametrize(("prior", "context"), [(prior, 0) for prior in PRIORS] + [(prior, 2) for prior in PRIORS if prior != "vamp"])
+def test_priors(prior, context):
     steps = {} if prior in ("standard", "mixture", "vamp") else {"prior_steps": 1}
-    check(vae((1, 4, 4), levels=5, prior=prior, **steps, **TINY), 5)
+    check(vae((1, 4, 4), levels=5, prior=prior, context=context, **steps, **TINY), 5, context)
 
 
 def test_decoders_and_contexts():
@@ -93,6 +93,13 @@ def test_a_fit_of_images(run):
     x = torch.zeros(2, 1, 8, 8)
     assert back.flow.kind == "bound" and back.flow.encode(x).shape == (2, 3)
     assert pf.sample(run.path, 5).shape == (5, 1, 8, 8)
+
+
+def test_the_latent_is_a_room(run, tmp_path):
+    """Paths, returns and temperatures go through it, and what does not come back is said to be lost."""
+    assert pf.interpolate(run.path, steps=4).images.shape[1:] == (4, 1, 8, 8)
+    assert "% of the pixels came back as others: the latent of this model does not hold all of them" in pf.reconstruct(run.path).words()
+    assert pf.sample(run.path, 3, temperature=0.5).shape == (3, 1, 8, 8)
 
 
 def test_parts_from_the_command_line(run, capsys):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..core import Chain, Flow, Inverse, Transform
 from ..evaluation import entering, settled
-from ..transforms import Quantize
+from ..transforms import Latent, Quantize
 from ..univariate import RationalQuadratic, Univariate
 
 LARGEST = 128  # dimension up to which log-dets are compared with autograd's: D rows in one backward pass for each row
@@ -243,7 +243,7 @@ def log_det(function: Callable[..., tuple[Tensor, Tensor]], x: Tensor, context: 
 
 
 def _summarize(check: LayerCheck, layer: Transform, recorders: list[Recorder], ldj: Tensor, x: Tensor) -> None:
-    if isinstance(layer, Quantize):
+    if isinstance(layer, Quantize | Latent):
         check.slopes = None
         return
     used = [r for r in recorders if r.points]

@@ -9,7 +9,7 @@ from ..core import Flow, Inverse
 from ..distributions import Causal
 from ..likelihoods import Bernoulli
 from ..nets import MADE
-from ..transforms import Abs, ActNorm, Elementwise
+from ..transforms import Abs, Elementwise
 from ..univariate import Softplus
 from .common import vector
 from .nsf import nsf
@@ -31,11 +31,11 @@ def abs_flow(
 ) -> Flow:
     """Flow of absolute values, for symmetric data: what it learns of one side it knows of all (Nielsen et al., 2020, arXiv:2007.02731).
 
-    ``log p(x) = log p_nsf(softplus^-1(|y|)) + log|det| + log p(signs of y given |y|)`` with ``y = exp(s) x + b`` around a centre that is
-    learnt. With ``signs="random"`` the last term is ``-D log 2``, and the density is symmetric in each number; "learned", an
-    autoregressive model says which signs go with which values: symmetric in some ways, anti-symmetric in others (a checkerboard). Rows
-    ``(B, D)``. Density as of :func:`nsf`, exact and normalized, as the half-line is led onto the line; samples as of :func:`nsf`, and D
-    steps for learned signs.
+    ``log p(x) = log p_nsf(softplus^-1(|x|)) + log|det| + log p(signs of x given |x|)``. With ``signs="random"`` the last term is
+    ``-D log 2``, and the density is symmetric in each number; "learned", an autoregressive model says which signs go with which values:
+    symmetric in some ways, anti-symmetric in others (a checkerboard). Symmetric about 0: standardize first (``fit`` does), and it is
+    about the mean. Rows ``(B, D)``. Density as of :func:`nsf`, exact and normalized, as the half-line is led onto the line; samples as of
+    :func:`nsf`, and D steps for learned signs.
 
     Caveats: |x| can't be told from x: there is no way back from z to the row it came from. Data that are not symmetric lose by
     random signs what the signs say, up to D log 2 nats.
@@ -51,7 +51,7 @@ def abs_flow(
         bins: pieces of a spline.
         bound: half the width of the interval on which splines bend.
         width: hidden units of the residual nets.
-        depth: their blocks.
+        depth: their blocks; the net of the signs has one more.
         context: numbers to condition on, 0 for none.
 
     Raises:
@@ -66,7 +66,7 @@ def abs_flow(
     """
     dim, decoder = vector(shape), None
     if signs == "learned":
-        net = MADE(dim, 1, width=width, depth=depth, context=dim + context, residual=True)
+        net = MADE(dim, 1, width=width, depth=depth + 1, context=dim + context, residual=True)
         decoder = Causal(Bernoulli(), net, shape, context=dim + context)
     flow = nsf(shape, mechanism=mechanism, steps=steps, bins=bins, bound=bound, width=width, depth=depth, marginals=16, context=context)
-    return flow.prepend(ActNorm(dim), Abs(decoder), Inverse(Elementwise(Softplus())))
+    return flow.prepend(Abs(decoder), Inverse(Elementwise(Softplus())))

@@ -55,15 +55,17 @@ def posterior_of(
     return Flow(base, *layers, context=context, embed=trunk)
 
 
-def prior_of(name: Prior, dim: int, *, components: int, steps: int | None) -> Flow:
-    """p(z): a base and layers. Recipes of vectors go by their names, with their own settings but for the number of ``steps``."""
+def prior_of(name: Prior, dim: int, *, components: int, steps: int | None, context: int) -> Flow:
+    """p(z): a base and layers. Recipes of vectors go by their names, with their own settings but for the number of ``steps``, and read the
+    context.
+    """
     if name == "standard":
         return Flow(Normal((dim,)))
     if name == "mixture":
         return Flow(DiagonalMixture((dim,), components))
     from . import VECTOR_MODELS  # which has the VAE among them
 
-    return VECTOR_MODELS[name]((dim,), **({} if steps is None else {"steps": steps}))
+    return VECTOR_MODELS[name]((dim,), context=context, **({} if steps is None else {"steps": steps}))
 
 
 def _sylvester(dim: int, rank: int, kind: Literal["orthogonal", "householder", "triangular"], features: int) -> Transform:

@@ -102,5 +102,7 @@ def vae(
         outputs = (likelihood.params * channels, *shape[1:])
         net_of_z = nn.Sequential(GatedMLP(inputs, math.prod(outputs), **nets), nn.Unflatten(1, outputs))
         decode = Given(likelihood, net_of_z, shape, inputs)
-    before = Flow(VampPrior(encoder, pseudo)) if pseudo is not None else prior_of(prior, latent, components=components, steps=prior_steps)
+    if pseudo is not None:
+        return Flow(VampPrior(encoder, pseudo), VAE(encoder, decode), shape=shape)
+    before = prior_of(prior, latent, components=components, steps=prior_steps, context=context)
     return Flow(before.base, VAE(encoder, decode), *before.transform.transforms, shape=shape, context=context)

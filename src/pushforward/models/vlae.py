@@ -73,5 +73,5 @@ def vlae(
     encoder = Flow(base, context=(channels + context, *sites), embed=trunk)
     net = MaskedConvNet(shape, likelihood.params, width=maps + maps % 2, depth=0, kernel=2 * window + 1, context=maps, in_turn=in_turn)
     decoder = causal_decoder(net, likelihood, shape, maps, inputs=latent + context, width=width, depth=depth)
-    prior = maf((latent,), steps=prior_steps, width=prior_width, depth=1)
+    prior = maf((latent,), steps=prior_steps, width=prior_width, depth=1, context=context)
     return Flow(prior.base, VAE(encoder, decoder), *prior.transform.transforms, shape=shape, context=context)

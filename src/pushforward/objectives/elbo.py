@@ -58,6 +58,6 @@ class ELBO(nn.Module):
         reconstruction, groups = taken_apart(self.flow, x, context)
         if not self.training:
             return weighted_mean(sum(groups) - reconstruction, weight)
-        beta = self.beta * (min(1.0, float(progress) / self.warmup) if self.warmup else 1.0)
+        beta = self.beta * torch.as_tensor(progress).div(self.warmup).clamp(max=1.0) if self.warmup else self.beta
         kl = torch.stack([weighted_mean(group, weight) for group in groups])
         return beta * kl.clamp_min(self.free_bits).sum() - weighted_mean(reconstruction, weight)

@@ -95,7 +95,7 @@ class RowBatches(Batches):
         size = self.batch // self.processes.count
         own = slice(self.processes.rank * size, (self.processes.rank + 1) * size)
         batch = self._take(step, own)
-        return (*batch, progress) if self._tell else batch
+        return (*batch, torch.tensor(progress)) if self._tell else batch  # a number would be compiled anew in each step
 
     def begin(self, flow: Flow) -> None:
         """The layers' data-dependent start, from the whole first batch, the same on every process."""

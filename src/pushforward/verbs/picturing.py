@@ -90,6 +90,7 @@ class Reconstructed:
         x, back: the images that are shown, and what came back of them, ``(n, C, H, W)``.
         levels: values of a pixel.
         scales: their finest scales drawn anew, if that was asked for.
+        lossy: the latent holds less than the images, so that they need not come back.
     """
 
     checked: int
@@ -100,6 +101,7 @@ class Reconstructed:
     back: np.ndarray
     levels: int
     scales: Strip | None
+    lossy: bool = False
 
     def figure(self) -> Figure:
         """Images, what came back, and the difference; or the strip of scales."""
@@ -107,6 +109,10 @@ class Reconstructed:
 
     def words(self) -> str:
         """The figures in a sentence."""
+        if self.lossy:
+            share = self.wrong / (self.checked * self.x[0].size)
+            lost = "came back as others: the latent of this model does not hold all of them"
+            return f"of {self.checked:,} images {share:.1%} of the pixels {lost}"
         return (
             f"{self.exact:,} of {self.checked:,} images came back exactly, with {self.wrong:,} wrong pixels; "
             f"the largest difference is {self.error:g} of {self.levels} levels"
@@ -155,7 +161,17 @@ def reconstruct(
     shown = chosen("reconstruct", first, numbers)
     back = whole(found.x[torch.tensor(numbers, device=found.x.device)], schema.levels)
     scales = _scales(run, schema, shown, back, temperature, seed) if resample else None
-    result = Reconstructed(len(first), found.error, found.wrong, found.exact, shown.x.numpy(), back, schema.levels, scales)
+    result = Reconstructed(
+        len(first),
+        found.error,
+        found.wrong,
+        found.exact,
+        shown.x.numpy(),
+        back,
+        schema.levels,
+        scales,
+        run.flow.transform.stochastic_inverse,
+    )
     if out is not None:
         plots.save(result.figure(), out)
     return result

@@ -84,7 +84,7 @@ def test_vamp_draws_components_at_random():
         means = net(u.rows())[:, 0]
         nearest = (prior.sample((4000,))[:, 0, None] - means).abs().argmin(1)
     shares = torch.bincount(nearest, minlength=K) / 4000
-    assert (shares - 1 / K).abs().max() < 0.03 and (nearest.diff() != 0).double().mean() > 0.7
+    assert (shares - 1 / K).abs().max() < 0.03 and abs((nearest.diff() != 0).double().mean() - 0.8) < 0.05
 
 
 def test_pseudo_inputs_start_from_rows():

@@ -55,6 +55,7 @@ PIXEL_MODELS: dict[str, Callable[..., Flow]] = {  # images, pixel by pixel: whol
 IMAGE_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (flow_pp, glow, real_nvp_image)} | PIXEL_MODELS  # (C, H, W)
 TABLE_MODELS: dict[str, Callable[..., Flow]] = {"any_order": any_order}  # rows as they are: words, whole numbers, gaps
 SOUND_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (parallel_wavenet, wavenet)}  # signals, shape (C, T)
+TAUGHT_MODELS = ("parallel_wavenet",)  # by a teacher alone: their density of data takes a step a number and layer
 MODELS = VECTOR_MODELS | TABLE_MODELS | IMAGE_MODELS | SOUND_MODELS
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "PIXEL_MODELS",
     "SOUND_MODELS",
     "TABLE_MODELS",
+    "TAUGHT_MODELS",
     "VECTOR_MODELS",
     "any_order",
     "bnaf",

@@ -283,7 +283,7 @@ class Linear(CausalNet):
 
 @pytest.mark.slow
 def test_a_process_that_is_known():
-    """Within 0.02 nats a sample of an AR(2) process, whose neighbours' correlation of .83 is worth 1.3 nats a sample."""
+    """Within 0.005 nats a sample of an AR(2) process, which independent samples of its deviation would miss by 1.1."""
     torch.manual_seed(0)
     length = 200
     teacher = Flow(Causal(Normal(1 + math.log(256)), Linear(), (1, length)), *amplitudes(256))
@@ -303,4 +303,4 @@ def test_a_process_that_is_known():
         schedule.step()
     with torch.no_grad():
         found = objective.divergence(200).double() / length
-    assert start > 0.5 and -1e-6 < float(found.mean()) < 0.02, (start, float(found.mean()))
+    assert start > 0.5 and -1e-6 < float(found.mean()) < 0.005, (start, float(found.mean()))

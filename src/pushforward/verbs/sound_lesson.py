@@ -25,6 +25,7 @@ from .resuming import untrained
 from .runs import data_of, keep_results
 
 STUDENT = "parallel_wavenet"
+POWER = 1.0  # weight of the power spectra: the divergence alone leads to the quietest sounds that a teacher finds likely
 DRAWN, AT_A_TIME = 64, 8  # sounds of the student by which the divergence is estimated; in a pass
 STEPPED = 2**17  # samples of all windows whose likelihood under the student is told, which takes a step for each time
 CLOSE_TO_TEACHER = 0.05  # nats per sample from its teacher, up to which a student is said to stand in for it
@@ -61,7 +62,7 @@ class SoundLesson(Lesson):
             raise ValueError("distill: kl is about rows, and of sounds the divergence is all there is to learn from; leave it out")
         if power is not None and not 0 <= power < math.inf:
             raise ValueError(f"distill: expected a weight of the power spectra of 0 or more, got {power:g}")
-        return {"rows": rows, "power": power or 0.0}
+        return {"rows": rows, "power": POWER if power is None else power}
 
     def objective(self, flow: Flow, settings: dict[str, Any]) -> SequenceDistillation:
         return SequenceDistillation(flow, self.teacher.flow, power=settings["power"])

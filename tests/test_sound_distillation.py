@@ -13,6 +13,7 @@ from torch import Tensor
 import pushforward as pf
 from pushforward.cli import main
 from pushforward.core import Flow
+from pushforward.data import Rows
 from pushforward.distributions import Causal
 from pushforward.likelihoods import DiscretizedLogisticMixture, Normal
 from pushforward.models import parallel_wavenet, wavenet
@@ -145,6 +146,14 @@ def test_smoothed_is_a_density_through_the_probabilities():
     torch.testing.assert_close(likelihood.smoothed(inner, h), likelihood.log_prob(inner, h))
     grid = torch.linspace(-3000, 3000, 600_001, dtype=torch.float64).view(-1, 1)
     assert float(likelihood.smoothed(grid, h).exp().sum()) * 0.01 == pytest.approx(1, abs=1e-6)
+
+
+def test_the_doctor_knows_what_has_a_normal_latent():
+    """A student of normal noise; not one of logistic noise, nor a teacher, whose amplitudes are no latents."""
+    student, teacher = pair("normal", "normal")
+    for flow, words in ((student, "sounds have mean"), (teacher, ""), (pair("normal", "logistic")[0], "")):
+        texts = [finding.text for finding in pf.doctor.diagnose(flow, Rows(torch.randint(32, (9, 1, T)))).findings]
+        assert any(words in text for text in texts) and (words or not any("latents" in text for text in texts))
 
 
 @pytest.mark.parametrize("levels", [16, 4096, 65536])

@@ -153,8 +153,8 @@ def diagnose(
         one = None if context is None or flow.context_shape is None else context[0]
         report.normalization = check_normalized(flow, one, seed=seed)
         found += of_mass(report.normalization)
-    if pictures and not flow.base.support.is_discrete:
-        found += of_images(steps.z, len(x))
+    if pictures and isinstance(flow.base, Normal):
+        found += of_images(steps.z, len(x), "images" if x.dim() == 4 else "sounds")
     if x.dim() == 4 and isinstance(flow.base, Causal):
         report.reads = _field(flow, x, context)
         found.append(report.reads.finding())

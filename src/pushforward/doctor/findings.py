@@ -102,15 +102,15 @@ def of_latent(latent: dict[str, Any], rows: int) -> list[Finding]:
     return found
 
 
-def of_images(z: Tensor, rows: int) -> list[Finding]:
-    """The latents of a few images as a whole, and what was not looked at."""
+def of_images(z: Tensor, rows: int, what: str = "images") -> list[Finding]:
+    """The latents of a few images or sounds as a whole, and what was not looked at."""
     found = []
     if z.numel() and z.isfinite().all():
         mean, std = z.double().mean().item(), z.double().std().item()
-        text = f"the latents of {rows:,} images have mean {mean:.2f} and deviation {std:.2f}"
+        text = f"the latents of {rows:,} {what} have mean {mean:.2f} and deviation {std:.2f}"
         odd = abs(mean) > 0.1 or abs(math.log(max(std, 1e-12))) > 0.2
         found.append(Finding("warn" if odd else "ok", text + (", away from 0 and 1: the fit is not finished" if odd else "")))
-    text = f"images: {rows:,} of them were looked at; each latent dimension by itself and odd columns were left out, as they need many rows"
+    text = f"{what}: {rows:,} of them were looked at; each latent dimension by itself and odd columns were left out, as they need many rows"
     return [*found, Finding("ok", text)]
 
 

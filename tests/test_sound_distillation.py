@@ -217,12 +217,12 @@ def taught(tones, path, *options, **given):
 
 @pytest.fixture(scope="module")
 def teacher(tones, tmp_path_factory):
-    """Of normals, given labels, at ten bits."""
-    return taught(tones, tmp_path_factory.mktemp("runs") / "teacher", "model.level=normal", context="label", bits=10)
+    """Of normals, given labels, at sixteen bits."""
+    return taught(tones, tmp_path_factory.mktemp("runs") / "teacher", "model.level=normal", context="label", bits=16)
 
 
 def test_a_student_from_the_command_line(teacher, tones, tmp_path, capsys):
-    """Distil, compare, sample into a file, evaluate, resume; contexts reach it; ten bits come back from config.toml."""
+    """Distil, compare, sample into a file, evaluate, resume; contexts reach it; sixteen bits come back from the files."""
     with pytest.raises(SystemExit) as end:
         main(["distill", str(teacher.path), "--to", "iaf", "--power", "0.1", *TINY, "model.steps=2", "train.batch=8"])
     out, err = capsys.readouterr()

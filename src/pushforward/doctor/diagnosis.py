@@ -19,8 +19,21 @@ from ..data.doubts import doubts, warnings_among
 from ..data.kinds import Integer, Real
 from ..distributions import AnyOrder, Causal, Normal
 from ..evaluation import Calibration, calibration, entering, settled
+from ..evaluation.surgery import active_units
 from .field import ReceptiveField, receptive_field
-from .findings import Finding, of_calibration, of_good_layers, of_images, of_latent, of_layer, of_lost_rows, of_mass, of_orders, of_whole
+from .findings import (
+    Finding,
+    of_active,
+    of_calibration,
+    of_good_layers,
+    of_images,
+    of_latent,
+    of_layer,
+    of_lost_rows,
+    of_mass,
+    of_orders,
+    of_whole,
+)
 from .normalized import Normalization, check_normalized
 from .walk import LayerCheck, spread, walk
 
@@ -155,6 +168,8 @@ def diagnose(
         found += of_mass(report.normalization)
     if pictures and isinstance(flow.base, Normal):
         found += of_images(steps.z, len(x), "images" if x.dim() == 4 else "sounds")
+    with settled(flow, seed):
+        found += of_active(active_units(flow, *entering(flow, x, context)))
     if x.dim() == 4 and isinstance(flow.base, Causal):
         report.reads = _field(flow, x, context)
         found.append(report.reads.finding())

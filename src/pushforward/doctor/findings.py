@@ -53,6 +53,17 @@ def of_layer(check: LayerCheck) -> list[Finding]:
     return found
 
 
+def of_active(units: tuple[int, int] | None) -> list[Finding]:
+    """Whether the latent of a VAE says anything of the rows."""
+    if units is None:
+        return []
+    active, count = units
+    if active:
+        return [Finding("ok", f"{active} of {count} latents are active: the means of the others are the same for all rows")]
+    text = f"none of the {count} latents is active: the posterior of every row is the same, and the decoder does without it; warm the"
+    return [Finding("warn", f"{text} divergence up (train.kl_warmup=0.3), leave bits free (train.free_bits=0.1), or weaken the decoder")]
+
+
 def of_lost_rows(layers: list[LayerCheck], rows: int) -> list[Finding]:
     """The first layer that gives a non-finite value, on the way to the latents and on the way to data."""
     found = []

@@ -84,7 +84,7 @@ def test_vamp_draws_components_at_random():
         means = net(u.rows())[:, 0]
         nearest = (prior.sample((4000,))[:, 0, None] - means).abs().argmin(1)
     shares = torch.bincount(nearest, minlength=K) / 4000
-    assert (shares - 1 / K).abs().max() < 0.03 and (nearest.diff() != 0).double().mean() > 0.7
+    assert (shares - 1 / K).abs().max() < 0.03 and abs((nearest.diff() != 0).double().mean() - 0.8) < 0.05
 
 
 def test_pseudo_inputs_start_from_rows():
@@ -92,6 +92,7 @@ def test_pseudo_inputs_start_from_rows():
     flow, u, _ = model()
     x = torch.randint(2, (3, PIXELS)).float()
     flow.initialize(x)
+    assert torch.equal(u(x), x)
     torch.testing.assert_close(u.rows()[:3], x.clamp(0.02, 0.98))
     assert (u.rows()[3:] != u.rows()[:2]).all() and (u.rows()[3:] - x[:2]).abs().max() < 0.2
     (gradient,) = torch.autograd.grad(flow.log_prob(x).sum(), u.v)

@@ -13,6 +13,7 @@ from torch import Tensor
 import pushforward as pf
 from pushforward.cli import main
 from pushforward.core import Flow
+from pushforward.data import Rows
 from pushforward.distributions import Causal
 from pushforward.likelihoods import DiscretizedLogisticMixture, Normal
 from pushforward.models import parallel_wavenet, wavenet
@@ -147,6 +148,14 @@ def test_smoothed_is_a_density_through_the_probabilities():
     assert float(likelihood.smoothed(grid, h).exp().sum()) * 0.01 == pytest.approx(1, abs=1e-6)
 
 
+def test_the_doctor_knows_what_has_a_normal_latent():
+    """A student of normal noise; not one of logistic noise, nor a teacher, whose amplitudes are no latents."""
+    student, teacher = pair("normal", "normal")
+    for flow, words in ((student, "sounds have mean"), (teacher, ""), (pair("normal", "logistic")[0], "")):
+        texts = [finding.text for finding in pf.doctor.diagnose(flow, Rows(torch.randint(32, (9, 1, T)))).findings]
+        assert any(words in text for text in texts) and (words or not any("latents" in text for text in texts))
+
+
 @pytest.mark.parametrize("levels", [16, 4096, 65536])
 def test_a_scale_may_be_as_fine_as_a_level(levels):
     """Of normals and of mixtures: a bin of sixteen bits is no hundredth of the narrowest of them."""
@@ -208,12 +217,12 @@ def taught(tones, path, *options, **given):
 
 @pytest.fixture(scope="module")
 def teacher(tones, tmp_path_factory):
-    """Of normals, given labels, at ten bits."""
-    return taught(tones, tmp_path_factory.mktemp("runs") / "teacher", "model.level=normal", context="label", bits=10)
+    """Of normals, given labels, at sixteen bits."""
+    return taught(tones, tmp_path_factory.mktemp("runs") / "teacher", "model.level=normal", context="label", bits=16)
 
 
 def test_a_student_from_the_command_line(teacher, tones, tmp_path, capsys):
-    """Distil, compare, sample into a file, evaluate, resume; contexts reach it; ten bits come back from config.toml."""
+    """Distil, compare, sample into a file, evaluate, resume; contexts reach it; sixteen bits come back from the files."""
     with pytest.raises(SystemExit) as end:
         main(["distill", str(teacher.path), "--to", "iaf", "--power", "0.1", *TINY, "model.steps=2", "train.batch=8"])
     out, err = capsys.readouterr()
@@ -283,7 +292,7 @@ class Linear(CausalNet):
 
 @pytest.mark.slow
 def test_a_process_that_is_known():
-    """Within 0.02 nats a sample of an AR(2) process, whose neighbours' correlation of .83 is worth 1.3 nats a sample."""
+    """Within 0.005 nats a sample of an AR(2) process, which independent samples of its deviation would miss by 1.1."""
     torch.manual_seed(0)
     length = 200
     teacher = Flow(Causal(Normal(1 + math.log(256)), Linear(), (1, length)), *amplitudes(256))
@@ -303,4 +312,4 @@ def test_a_process_that_is_known():
         schedule.step()
     with torch.no_grad():
         found = objective.divergence(200).double() / length
-    assert start > 0.5 and -1e-6 < float(found.mean()) < 0.02, (start, float(found.mean()))
+    assert start > 0.5 and -1e-6 < float(found.mean()) < 0.005, (start, float(found.mean()))

@@ -216,6 +216,7 @@ REFUSED = [
     (["fit", "TONES", "--context", "speaker"], "there is no label 'speaker'"),
     (["fit", "TONES", "--sound", "path"], "names a column of a table"),
     (["fit", "moons", "--sound", "path"], "can't read moons"),
+    (["fit", "TONES", "--model", "parallel_wavenet"], "learns from a teacher, not from data"),
     (["fit", "TONES", "--gray"], "gray is about images, and these are sounds"),
     (["fit", "moons", "--window", "3"], "window is about sounds, and this is a table"),
     (["sample", "RUN", "-n", "1"], "sounds need a place to go"),

@@ -14,6 +14,7 @@ import pushforward.distributions as pd
 from pushforward.cli import main
 from pushforward.core import Flow
 from pushforward.data import Rows
+from pushforward.doctor import diagnose
 from pushforward.evaluation import surgery
 from pushforward.models import nice, vae
 from pushforward.objectives import ELBO, choose_objective
@@ -100,6 +101,15 @@ def test_the_latent_is_a_room(run, tmp_path):
     assert pf.interpolate(run.path, steps=4).images.shape[1:] == (4, 1, 8, 8)
     assert "% of the pixels came back as others: the latent of this model does not hold all of them" in pf.reconstruct(run.path).words()
     assert pf.sample(run.path, 3, temperature=0.5).shape == (3, 1, 8, 8)
+
+
+def test_the_doctor_counts_active_latents(run):
+    """And warns of a posterior that is the same for every row."""
+    flow, rows = pf.load(run.path).flow, Rows(torch.randint(17, (40, 1, 8, 8)).to(torch.uint8))
+    assert any("of 3 latents are active" in finding.text for finding in diagnose(flow, rows).findings)
+    with torch.no_grad():
+        flow.transform.transforms[0].encoder.base.net.weight.zero_()
+    assert any("none of the 3 latents is active" in f.text and f.severity == "warn" for f in diagnose(flow, rows).findings)
 
 
 def test_parts_from_the_command_line(run, capsys):

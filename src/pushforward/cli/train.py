@@ -165,7 +165,7 @@ def distill_command(
     ] = None,
     rows: Annotated[int, typer.Option(metavar="N", min=20, help="Samples of the teacher to learn from; of sounds, windows.")] = 50_000,
     power: Annotated[
-        float | None, typer.Option(metavar="WEIGHT", min=0, help="Sounds: of the distance of power spectra in the loss.", show_default="0")
+        float | None, typer.Option(metavar="WEIGHT", min=0, help="Sounds: of the distance of power spectra in the loss.", show_default="1")
     ] = None,
     time_limit: Annotated[str | None, typer.Option(metavar="TIME", help="Of training: 90s, 2m, 1h30m.")] = None,
     seed: Annotated[int, seed_option("samples, weights and order")] = 0,

@@ -19,8 +19,21 @@ from ..data.doubts import doubts, warnings_among
 from ..data.kinds import Integer, Real
 from ..distributions import AnyOrder, Causal, Normal
 from ..evaluation import Calibration, calibration, entering, settled
+from ..evaluation.surgery import active_units
 from .field import ReceptiveField, receptive_field
-from .findings import Finding, of_calibration, of_good_layers, of_images, of_latent, of_layer, of_lost_rows, of_mass, of_orders, of_whole
+from .findings import (
+    Finding,
+    of_active,
+    of_calibration,
+    of_good_layers,
+    of_images,
+    of_latent,
+    of_layer,
+    of_lost_rows,
+    of_mass,
+    of_orders,
+    of_whole,
+)
 from .normalized import Normalization, check_normalized
 from .walk import LayerCheck, spread, walk
 
@@ -153,8 +166,10 @@ def diagnose(
         one = None if context is None or flow.context_shape is None else context[0]
         report.normalization = check_normalized(flow, one, seed=seed)
         found += of_mass(report.normalization)
-    if pictures and not flow.base.support.is_discrete:
-        found += of_images(steps.z, len(x))
+    if pictures and isinstance(flow.base, Normal):
+        found += of_images(steps.z, len(x), "images" if x.dim() == 4 else "sounds")
+    with settled(flow, seed):
+        found += of_active(active_units(flow, *entering(flow, x, context)))
     if x.dim() == 4 and isinstance(flow.base, Causal):
         report.reads = _field(flow, x, context)
         found.append(report.reads.finding())

@@ -53,6 +53,17 @@ def of_layer(check: LayerCheck) -> list[Finding]:
     return found
 
 
+def of_active(units: tuple[int, int] | None) -> list[Finding]:
+    """Whether the latent of a VAE says anything of the rows."""
+    if units is None:
+        return []
+    active, count = units
+    if active:
+        return [Finding("ok", f"{active} of {count} latents are active: the means of the others are the same for all rows")]
+    text = f"none of the {count} latents is active: the posterior of every row is the same, and the decoder does without it; warm the"
+    return [Finding("warn", f"{text} divergence up (train.kl_warmup=0.3), leave bits free (train.free_bits=0.1), or weaken the decoder")]
+
+
 def of_lost_rows(layers: list[LayerCheck], rows: int) -> list[Finding]:
     """The first layer that gives a non-finite value, on the way to the latents and on the way to data."""
     found = []
@@ -102,15 +113,15 @@ def of_latent(latent: dict[str, Any], rows: int) -> list[Finding]:
     return found
 
 
-def of_images(z: Tensor, rows: int) -> list[Finding]:
-    """The latents of a few images as a whole, and what was not looked at."""
+def of_images(z: Tensor, rows: int, what: str = "images") -> list[Finding]:
+    """The latents of a few images or sounds as a whole, and what was not looked at."""
     found = []
     if z.numel() and z.isfinite().all():
         mean, std = z.double().mean().item(), z.double().std().item()
-        text = f"the latents of {rows:,} images have mean {mean:.2f} and deviation {std:.2f}"
+        text = f"the latents of {rows:,} {what} have mean {mean:.2f} and deviation {std:.2f}"
         odd = abs(mean) > 0.1 or abs(math.log(max(std, 1e-12))) > 0.2
         found.append(Finding("warn" if odd else "ok", text + (", away from 0 and 1: the fit is not finished" if odd else "")))
-    text = f"images: {rows:,} of them were looked at; each latent dimension by itself and odd columns were left out, as they need many rows"
+    text = f"{what}: {rows:,} of them were looked at; each latent dimension by itself and odd columns were left out, as they need many rows"
     return [*found, Finding("ok", text)]
 
 

@@ -136,12 +136,26 @@ def the_vae(flow: Flow) -> tuple[int, VAE]:
     Raises:
         ValueError: there is none, or another random layer beside it.
     """
-    layers = list(flow.transform.transforms)
-    random = [i for i, layer in enumerate(layers) if layer.stochastic_forward]
-    if len(random) != 1 or not isinstance(layers[random[0]], VAE):
-        names = ", ".join(type(layers[i]).__name__ for i in random) or "none"
+    if (found := find_vae(flow)) is None:
+        names = ", ".join(type(layer).__name__ for layer in flow.transform.transforms if layer.stochastic_forward) or "none"
         raise ValueError(f"parts of the bound: expected a model with one VAE as its only random layer, got {names}; fit --model vae")
-    return random[0], layers[random[0]]  # type: ignore[return-value]
+    return found
+
+
+def find_vae(flow: Flow) -> tuple[int, VAE] | None:
+    """As :func:`the_vae`; None where there is none, or another random layer beside it."""
+    random = [(i, layer) for i, layer in enumerate(flow.transform.transforms) if layer.stochastic_forward]
+    (at, layer) = random[0] if len(random) == 1 else (0, None)
+    return (at, layer) if isinstance(layer, VAE) else None
+
+
+@torch.no_grad()
+def active_units(flow: Flow, x: Tensor, context: Tensor | None = None) -> tuple[int, int] | None:
+    """How many latents of a VAE are active on rows as they enter it, ``(active, all)``: of the others every row has the same mean."""
+    if find_vae(flow) is None:
+        return None
+    centers = posterior_draws(flow, x, context)[1].double().flatten(1)
+    return int((centers.var(0) > ACTIVE).sum()), centers.shape[1]
 
 
 def aggregated(encoder: Distribution, z: Tensor, seen: Tensor) -> Tensor:

@@ -81,6 +81,7 @@ SOUND_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (parallel
 LATENT_VECTOR_MODELS: dict[str, Callable[..., Flow]] = {"vae": vae}  # bounds, by a random latent: rows
 LATENT_MODELS: dict[str, Callable[..., Flow]] = LATENT_VECTOR_MODELS | {f.__name__: f for f in (iaf_vae, vlae)}  # and images
 MODELS = VECTOR_MODELS | TABLE_MODELS | IMAGE_MODELS | SOUND_MODELS | LATENT_MODELS
+TAUGHT_MODELS = ("parallel_wavenet",)  # by a teacher alone: their density of data takes a step a number and layer
 
 __all__ = [
     "IMAGE_MODELS",
@@ -90,6 +91,7 @@ __all__ = [
     "PIXEL_MODELS",
     "SOUND_MODELS",
     "TABLE_MODELS",
+    "TAUGHT_MODELS",
     "VECTOR_MODELS",
     "abs_flow",
     "any_order",

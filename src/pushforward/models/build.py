@@ -50,10 +50,10 @@ def build(config: Mapping[str, Mapping[str, Any]], schema: Schema | WholeSchema,
         options["levels"] = cast("WholeSchema", schema).levels
     if most is None:
         return _assemble(name, options, schema)
-    largest = max((value for value in options.values() if isinstance(value, int)), default=0)
+    largest = max((value for key, value in options.items() if isinstance(value, int) and key != "levels"), default=0)
     if largest > max(most, USUAL):
         raise ValueError(f"build: an option of {largest:,} makes a flow of more than {most:,} numbers")
-    if largest > USUAL:  # first where tensors take no room
+    if max(largest, options.get("levels", 0)) > USUAL:  # first where tensors take no room; of levels there may be many and no tensor
         with _bounded(most), torch.device("meta"):
             _assemble(name, options, schema)
     with _bounded(most):

@@ -35,7 +35,7 @@ def parallel_wavenet(
     Sampling takes ``steps`` passes. The log-likelihood of other sounds takes ``steps`` times T steps; of the levels it is a lower bound,
     by uniform dequantization.
 
-    Caveats: training by maximum likelihood goes the slow way; to fit data take :func:`wavenet` and distil it.
+    Caveats: maximum likelihood would go the slow way; to fit data take :func:`wavenet` and distil it.
 
     References: Parallel WaveNet: Fast High-Fidelity Speech Synthesis, van den Oord et al., 2017, arXiv:1711.10433; with normal noise,
     ClariNet, Ping, Peng, Chen, 2018, arXiv:1807.07281. Departures: scales within ``exp(+-5)``; a constant scale behind the layers, which

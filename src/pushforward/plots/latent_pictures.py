@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..core import Chain, Flow
 from ..evaluation import Surgery, entering, surgery
-from ..evaluation.surgery import posterior_draws, the_vae
+from ..evaluation.surgery import find_vae, posterior_draws, the_vae
 from .board import strips
 from .picture import Picture
 from .style import DATA, DATA_MAP, INK, MODEL, MODEL_MAP, SOFT, THIRD, figure, style
@@ -45,9 +45,7 @@ BACK = "Test images, and what is decoded from the means of their posteriors: wha
 
 def latent_figures(flow: Flow, rows: Rows, levels: int | None = None) -> list[Picture]:
     """Of a model whose one random layer is a VAE, none of others; ``levels`` of images. Draws come from the global generator."""
-    try:
-        the_vae(flow)
-    except ValueError:
+    if find_vae(flow) is None:
         return []
     some = rows.pick(torch.randperm(len(rows))[:MOST].numpy())
     found = [Picture("parts", "What the bound consists of", BOUND_PARTS.format(rows=len(some)), parts_figure(surgery(flow, some)))]

@@ -56,7 +56,7 @@ def subject_for(request: Request, model: str | None) -> type[Subject]:
     if kind is TableSubject and ImageSubject in wanted:  # arrays and names may be either
         about_images = any(name not in TableSubject.reads for name in request.said() if name in ImageSubject.reads)
         return ImageSubject if about_images or TableSubject not in wanted else TableSubject
-    if kind in wanted:
+    if kind in wanted or not wanted:  # a name that nothing has is told with those that there are
         return kind
     remedy = "give sound files" if kind is TableSubject else f"choose one of {', '.join(MODELS_OF[kind])}"
     others = ", or give the pixels as a table" if kind is ImageSubject else ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import options as signature
 from ..data import Data
-from ..models import MODELS
+from ..models import MODELS, TAUGHT_MODELS
 from ..presets import read_preset
 from ..subjects import subject_of
 from ..words import nearest
@@ -41,6 +41,8 @@ def chosen_model(model: str | None, preset: str | Path | None, options: Sequence
     name = model or preset_model or "nsf"
     if name not in MODELS:
         raise ValueError(f"unknown model {name!r}{nearest(name, MODELS) or ';'} the models are {', '.join(MODELS)}")
+    if name in TAUGHT_MODELS:
+        raise ValueError(f"fit: {name} learns from a teacher, not from data; fit wavenet with model.level=mixture, then distill it")
     if preset_model is not None and name != preset_model:
         raise ValueError(f"preset {preset}: is for the model {preset_model}, not {name}; leave one of the two out")
     settings = {k: v for k, v in settings.items() if k not in ("train.seed", "train.time_limit")}

@@ -56,7 +56,8 @@ def distill(
         rows: samples of the teacher to learn from, at most so many as hold 8 million numbers; of sounds, windows of the data, for their
             contexts and spectra.
         kl: of rows, weight of the teacher's density in the loss (:class:`Distillation`).
-        power: of sounds, weight of the distance of power spectra in the loss (:class:`SequenceDistillation`), 0 by default.
+        power: of sounds, weight of the distance of power spectra in the loss (:class:`SequenceDistillation`), 1 by default: with 0 a
+            student may keep to the quietest sounds that its teacher finds likely.
         time_limit: of training, in seconds or as "2m"; the schedule is fitted to it.
         seed: of samples, initial weights and order of rows.
         overwrite: replace a run that is there.

@@ -8,6 +8,7 @@ from ..core import Flow
 from .abs_flow import abs_flow
 from .any_order import any_order
 from .bnaf import bnaf
+from .ffjord import ffjord
 from .flow_pp import flow_pp
 from .gated_pixel_cnn import gated_pixel_cnn
 from .gaussian import gaussian
@@ -45,6 +46,7 @@ VECTOR_MODELS: dict[str, Callable[..., Flow]] = {  # rows of a table, shape (D,)
     for f in (
         abs_flow,
         bnaf,
+        ffjord,
         gaussian,
         gaussian_mixture,
         iaf,
@@ -96,6 +98,7 @@ __all__ = [
     "abs_flow",
     "any_order",
     "bnaf",
+    "ffjord",
     "flow_pp",
     "gated_pixel_cnn",
     "gaussian",

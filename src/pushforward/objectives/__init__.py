@@ -3,6 +3,7 @@
 from .choice import Objective, choose_objective
 from .distillation import Distillation
 from .elbo import ELBO
+from .flow_matching import FlowMatching
 from .iwae import IWAE
 from .likelihood import MaximumLikelihood
 from .reverse import ReverseKL
@@ -12,6 +13,7 @@ __all__ = [
     "ELBO",
     "IWAE",
     "Distillation",
+    "FlowMatching",
     "MaximumLikelihood",
     "Objective",
     "ReverseKL",

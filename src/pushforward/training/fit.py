@@ -10,6 +10,7 @@ from torch import nn
 
 from ..core import Flow
 from ..objectives import ELBO, Objective, choose_objective
+from ..objectives.flow_matching import Pairing
 from .batches import RowBatches, RowValidation
 from .gradient import Compile
 from .history import History
@@ -45,6 +46,7 @@ def fit(
     free_bits: float = 0.0,
     draws: int = 5,
     doubly: bool = False,
+    pairing: Pairing = "independent",
     time_limit: float | None = None,
     seed: int = 0,
     loss: nn.Module | None = None,
@@ -86,6 +88,7 @@ def fit(
         free_bits: of "elbo", nats of each group of latents that cost nothing.
         draws: of "iwae", K.
         doubly: of "iwae", the doubly reparameterised gradient.
+        pairing: of "flow_matching" (:class:`~pushforward.objectives.FlowMatching`), "independent" or "optimal".
         time_limit: seconds, start-up and validations included; the schedule is fitted to it.
         seed: of rows and random numbers.
         loss: a module ``(x, context, weight) -> loss`` that holds the flow, in place of the objective.
@@ -114,7 +117,9 @@ def fit(
     processes = Processes()
     dtype = flow.entry.dtype
     if loss is None:
-        loss = choose_objective(flow, objective, beta=beta, kl_warmup=kl_warmup, free_bits=free_bits, draws=draws, doubly=doubly)
+        loss = choose_objective(
+            flow, objective, beta=beta, kl_warmup=kl_warmup, free_bits=free_bits, draws=draws, doubly=doubly, pairing=pairing
+        )
     batches = RowBatches(train, batch, seed, processes, dtype, flip, initialize, isinstance(loss, ELBO) and loss.warmup > 0)
     validate = RowValidation(valid, seed, processes, dtype, flow.passes)
     return optimize(

@@ -30,7 +30,7 @@ def ffjord(
     activation: Activation = "tanh",
     context: int = 0,
 ) -> Flow:
-    """FFJORD: points carried from data to noise by a free velocity, a net of space and time (Grathwohl et al., 2018, arXiv:1810.01367).
+    """FFJORD: points carried from data to noise by a velocity, any net of space and time (Grathwohl et al., 2018, arXiv:1810.01367).
 
     ``dz/dt = f(z, t, context)``, ``log p(x) = log N(z(1)) + int tr(df/dz) dt``. Rows ``(B, D)``. Density and samples take ``steps`` steps of
     the solver, 4 evaluations of the net each; in training the trace is an estimate by random probes, in evaluation exact. Train it by its

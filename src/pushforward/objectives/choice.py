@@ -27,7 +27,8 @@ def choose_objective(
     doubly: bool = False,
     pairing: Pairing = "independent",
 ) -> nn.Module:
-    """:class:`MaximumLikelihood`, :class:`ELBO`, :class:`IWAE` or :class:`FlowMatching` of a flow; "auto" takes the bound for models with a random latent.
+    """The loss of that name: :class:`MaximumLikelihood`, :class:`ELBO`, :class:`IWAE` or :class:`FlowMatching`; "auto" takes the bound for
+    models with a random latent, else the likelihood.
 
     Raises:
         ValueError: another name, an option that is none of this objective's, or a model that it is not for.

@@ -1,0 +1,179 @@
+"""Continuous flows: exact traces, estimates, both directions, rows by themselves, costs along the way, and flow matching."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from pushforward.core import Flow
+from pushforward.distributions import Normal
+from pushforward.models import ffjord
+from pushforward.nets import TimeMLP, VelocityNet
+from pushforward.objectives import FlowMatching, choose_objective
+from pushforward.objectives.flow_matching import nearest
+from pushforward.transforms import ActNorm, Continuous
+from pushforward.transforms.integrate import TABLEAUS, integrate
+
+D = 4
+
+
+def net(size: float = 0.4, **options) -> TimeMLP:
+    torch.manual_seed(0)
+    made = TimeMLP(D, width=16, **options).double()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.copy_(size * torch.randn_like(parameter))
+    return made
+
+
+def rows(n: int = 5, seed: int = 0) -> Tensor:
+    return torch.randn(n, D, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def slogdet(function, x: Tensor) -> Tensor:
+    jacobians = [torch.autograd.functional.jacobian(lambda row: function(row[None])[0], row) for row in x]
+    return torch.linalg.slogdet(torch.stack(jacobians))[1]
+
+
+@pytest.mark.parametrize("solver", TABLEAUS)
+def test_solvers_have_their_order(solver):
+    """Twice the steps, 2^4 or 2^2 times less error, in z and in an integral along the way."""
+
+    def field(t: float, z: Tensor, full: bool) -> tuple[Tensor, ...]:
+        return (z * math.cos(3 * t), z[:, 0].square())[: 1 + full]
+
+    z = torch.ones(1, 1, dtype=torch.float64)
+    t = torch.linspace(0, 1, 20_001, dtype=torch.float64)
+    exact = (torch.sin(torch.tensor(3.0, dtype=torch.float64)) / 3).exp(), torch.trapezoid((2 * torch.sin(3 * t) / 3).exp(), t)
+    errors = []
+    for steps in (16, 32):
+        found = integrate(field, z, (torch.zeros(1, dtype=torch.float64),), start=0.0, end=1.0, steps=steps, solver=solver)
+        errors.append([float((got.flatten()[0] - right).abs()) for got, right in zip(found, exact, strict=True)])
+    order = 4 if solver == "rk4" else 2
+    for coarse, fine in zip(*errors, strict=True):
+        assert 0.8 * 2**order < coarse / fine < 1.25 * 2**order
+
+
+@pytest.mark.parametrize("time", ["concat", "squash"])
+@pytest.mark.parametrize("activation", ["tanh", "softplus", "swish"])
+def test_products_of_the_dense_net(time, activation):
+    """Written out, they are those of forward differentiation."""
+    made, x, v = net(time=time, activation=activation), rows(), torch.randn(3, 5, D, dtype=torch.float64)
+    for found, expected in zip(made.products(x, 0.3, None, v), VelocityNet.products(made, x, 0.3, None, v), strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-12)
+
+
+def test_the_exact_trace_is_the_log_determinant():
+    """To 1e-8, with steps so fine that the solver's own error is below 1e-9; and there and back cancels."""
+    layer, x = Continuous(net(), (D,), steps=32, trace="exact"), rows()
+    z, ldj = layer(x)
+    torch.testing.assert_close(ldj, slogdet(lambda row: layer(row)[0], x), atol=1e-8, rtol=1e-8)
+    back, other = layer.inverse(z)
+    torch.testing.assert_close(back, x, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(other, -ldj, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(layer.encode(x), z, atol=1e-12, rtol=1e-12)
+    torch.testing.assert_close(layer.decode(z), back, atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.parametrize("noise", ["rademacher", "gaussian"])
+def test_probes_are_unbiased(noise):
+    """Their mean is within 4 standard errors of the exact one, their variance falls with their number, and signs have less of it."""
+    made, x = net(), rows(3)
+    exact = Continuous(made, (D,), steps=4, trace="exact")(x)[1]
+    spread = []
+    with torch.no_grad():
+        for probes in (1, 4):
+            layer = Continuous(made, (D,), steps=4, probes=probes, noise=noise)
+            draws = torch.stack([layer(x)[1] for _ in range(1500)])
+            assert ((draws.mean(0) - exact).abs() < 4 * draws.std(0) / math.sqrt(1500)).all()
+            spread.append(draws.var(0).mean())
+    assert 3 < spread[0] / spread[1] < 5.3
+
+
+def test_a_flow_is_an_estimate_in_training_and_exact_in_evaluation():
+    layer = Continuous(net(), (D,), steps=4)
+    flow = Flow(Normal((D,)).double(), layer)
+    assert flow.kind == "estimate" and flow.eval().kind == "exact" and flow.train().kind == "estimate"
+    layer.exact_up_to = D - 1
+    assert flow.eval().kind == "estimate"
+    assert layer.evaluations == 16
+
+
+def test_the_ways_have_costs():
+    """Of a constant velocity ``|f|^2``, of a linear one the squared norm of its matrix; and ends may differ."""
+
+    class Linear(VelocityNet):
+        def __init__(self, matrix: Tensor, shift: Tensor):
+            super().__init__()
+            self.matrix, self.shift = matrix, shift
+
+        def forward(self, z: Tensor, t: float | Tensor, context: Tensor | None = None) -> Tensor:
+            return z @ self.matrix.mT + self.shift
+
+    matrix, shift = 0.3 * torch.randn(D, D, dtype=torch.float64), torch.randn(D, dtype=torch.float64)
+    still = Continuous(Linear(0 * matrix, shift), (D,), trace="exact").course(rows())
+    torch.testing.assert_close(still.kinetic, shift.square().sum().expand(5))
+    moved = Continuous(Linear(matrix, shift), (D,), trace="exact").course(rows(), end=0.5)
+    torch.testing.assert_close(moved.jacobian, (0.5 * matrix.square().sum()).expand(5))
+    torch.testing.assert_close(moved.ldj, (0.5 * matrix.trace()).expand(5))
+    torch.testing.assert_close(moved.z, rows() @ torch.linalg.matrix_exp(0.5 * matrix).mT + _shifted(matrix, shift), atol=1e-7, rtol=1e-7)
+
+
+def _shifted(matrix: Tensor, shift: Tensor) -> Tensor:
+    """``int_0^.5 exp(s A) b ds`` = A^-1 (exp(A / 2) - 1) b."""
+    return torch.linalg.solve(matrix, (torch.linalg.matrix_exp(0.5 * matrix) - torch.eye(D, dtype=torch.float64)) @ shift)
+
+
+# --- flow matching ---
+
+
+def test_noise_of_the_least_distance_within_contexts():
+    """The assignment is the best of all permutations, and none leads to another context."""
+    y, e = rows(5), rows(5, 1)
+    best = min(
+        (sum(float((y[i] - e[j]).square().sum()) for i, j in enumerate(order)) for order in _permutations(5)),
+    )
+    found = nearest(y, e, None)
+    assert sorted(found.tolist()) == list(range(5))
+    assert abs(float((y - e[found]).square().sum()) - best) < 1e-9
+    context = torch.tensor([[0.0], [1.0], [0.0], [1.0], [2.0]])
+    found = nearest(y, e, context)
+    assert sorted(found.tolist()) == list(range(5)) and torch.equal(context[found], context)
+
+
+def _permutations(n: int):
+    from itertools import permutations
+
+    return permutations(range(n))
+
+
+def test_flow_matching_learns_a_shift():
+    """In evaluation the loss is the likelihood by the solver, which falls; layers before are left alone."""
+    torch.manual_seed(0)
+    flow = ffjord((2,), width=32, depth=2)
+    x = 0.5 * torch.randn(512, 2) + torch.tensor([2.0, -1.0])
+    flow.initialize(x)
+    loss = choose_objective(flow, "flow_matching", pairing="optimal")
+    before = loss.eval()(x).item()
+    optimizer = torch.optim.Adam([p for p in flow.parameters()], lr=1e-2)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss.train()(x[torch.randint(512, (64,))]).backward()
+        assert all(p.grad is None for p in flow.transform.transforms[0].parameters())
+        optimizer.step()
+    assert loss.eval()(x).item() < before + 0.05
+    with pytest.raises(ValueError, match="flow matching: expected a normal base behind one Continuous layer, got ActNorm"):
+        FlowMatching(Flow(Normal((2,)), ActNorm(2)))
+
+
+def test_contexts_reach_the_velocity():
+    flow = ffjord((2,), width=16, depth=2, context=3).eval()
+    with torch.no_grad():
+        for parameter in flow.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    x, c = torch.randn(4, 2), torch.randn(4, 3)
+    assert (flow.log_prob(x, c) - flow.log_prob(x, c.roll(1, 0))).abs().min() > 1e-4
+    assert flow.sample(3, c).shape == (3, 4, 2)

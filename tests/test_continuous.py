@@ -13,7 +13,7 @@ from pushforward.distributions import Normal
 from pushforward.models import ffjord
 from pushforward.nets import TimeMLP, VelocityNet
 from pushforward.objectives import FlowMatching, choose_objective
-from pushforward.objectives.flow_matching import nearest
+from pushforward.objectives.flow_matching import assigned
 from pushforward.transforms import ActNorm, Continuous
 from pushforward.transforms.integrate import TABLEAUS, integrate
 
@@ -136,11 +136,11 @@ def test_noise_of_the_least_distance_within_contexts():
     best = min(
         (sum(float((y[i] - e[j]).square().sum()) for i, j in enumerate(order)) for order in _permutations(5)),
     )
-    found = nearest(y, e, None)
+    found = assigned(y, e, None)
     assert sorted(found.tolist()) == list(range(5))
     assert abs(float((y - e[found]).square().sum()) - best) < 1e-9
     context = torch.tensor([[0.0], [1.0], [0.0], [1.0], [2.0]])
-    found = nearest(y, e, context)
+    found = assigned(y, e, context)
     assert sorted(found.tolist()) == list(range(5)) and torch.equal(context[found], context)
 
 
@@ -158,7 +158,7 @@ def test_flow_matching_learns_a_shift():
     flow.initialize(x)
     loss = choose_objective(flow, "flow_matching", pairing="optimal")
     before = loss.eval()(x).item()
-    optimizer = torch.optim.Adam([p for p in flow.parameters()], lr=1e-2)
+    optimizer = torch.optim.Adam(flow.parameters(), lr=1e-2)
     for _ in range(60):
         optimizer.zero_grad()
         loss.train()(x[torch.randint(512, (64,))]).backward()

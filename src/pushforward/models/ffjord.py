@@ -32,9 +32,9 @@ def ffjord(
 ) -> Flow:
     """FFJORD: points carried from data to noise by a velocity, any net of space and time (Grathwohl et al., 2018, arXiv:1810.01367).
 
-    ``dz/dt = f(z, t, context)``, ``log p(x) = log N(z(1)) + int tr(df/dz) dt``. Rows ``(B, D)``. Density and samples take ``steps`` steps of
-    the solver, 4 evaluations of the net each; in training the trace is an estimate by random probes, in evaluation exact. Train it by its
-    likelihood, or without a solver by ``train.objective=flow_matching``.
+    ``dz/dt = f(z, t, context)``, ``log p(x) = log N(z(1)) + int tr(df/dz) dt``. Rows ``(B, D)``. Density and samples take ``steps`` steps
+    of the solver, 4 evaluations of the net each; in training the trace is an estimate by random probes, in evaluation exact. Train it by
+    its likelihood, or without a solver by ``train.objective=flow_matching``.
 
     Caveats: steps are as many whatever the data; where velocities grow steep, figures and samples need more than training took:
     ``doctor`` compares with half of them.

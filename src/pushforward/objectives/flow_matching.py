@@ -69,13 +69,13 @@ class FlowMatching(nn.Module):
             y = Chain(*before)(x, given)[0]
         e = torch.randn_like(y)
         if self.pairing == "optimal":
-            e = e.index_select(0, nearest(y, e, context))
+            e = e.index_select(0, assigned(y, e, context))
         t = torch.rand(len(y), *(1 for _ in y.shape[1:]), dtype=y.dtype, device=y.device)
         velocity = layer.net((1 - t) * y + t * e, t.flatten(), given)
         return weighted_mean((velocity - (e - y)).square().flatten(1).mean(1), weight)
 
 
-def nearest(y: Tensor, e: Tensor, context: Tensor | None) -> Tensor:
+def assigned(y: Tensor, e: Tensor, context: Tensor | None) -> Tensor:
     """Which e each y takes, one to one, so that the squared distances add up to the least, among rows of equal contexts."""
     from scipy.optimize import linear_sum_assignment
 

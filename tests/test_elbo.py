@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from vaes import LATENT, D, close, gaussian, linear_gaussian, perturbed, rows, small
 
+import pushforward.distributions as pd
+import pushforward.likelihoods as pl
 from pushforward.core import Flow, Inverse
 from pushforward.data import Rows
 from pushforward.evaluation import surgery
@@ -142,10 +144,11 @@ def test_mutual_information_saturates_at_log_n():
 
 
 def test_the_aggregated_posterior_is_the_exact_mixture():
-    """Against densities of all pairs; for normal posteriors by matrix products, for a flow's by its density."""
+    """Against densities of all pairs; for normal posteriors by matrix products, for others by their density."""
     plain = gaussian(D, LATENT)
     flow = Flow(gaussian(8, LATENT), Inverse(RowTriangular(LATENT, nn.Linear(8, 3))), context=D, embed=nn.Linear(D, 8))
-    for encoder in (perturbed(plain.double()), perturbed(flow.double())):
+    other = pd.Given(pl.Laplace(), nn.Linear(D, 2 * LATENT), (LATENT,), context=D)
+    for encoder in (perturbed(plain.double()), perturbed(flow.double()), perturbed(other.double())):
         x, z = rows(40), rows(7, 1)[:, :LATENT]
         with torch.no_grad():
             pairs = torch.stack([encoder.log_prob(z[i : i + 1].expand(40, -1), x).logsumexp(0) for i in range(7)]) - math.log(40)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -127,15 +127,22 @@ MUTANTS = {name: (path, edit) for room in ROOMS for path in sorted((PACKAGE / ro
 def judge(folder: Path, room: str = "", file: str = "") -> tuple[int, str]:
     """The tests over the copy of the package in that folder: 0 if all pass, 1 if one fails, else an accident; and what they printed.
 
-    The laws of log-dets come first, which notice most mutants, then the file's and the room's own tests.
+    The laws of log-dets come first, of what is called like the file and then of all; then the file's and the room's own tests.
     """
     names = sorted(OWN_JUDGES.get(room, JUDGES), key=lambda name: name != f"test_{room}.py")
     names = [*([FILE_JUDGES[file]] if file in FILE_JUDGES else []), *names]
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=line", "-k"]
+    quick, stages = "not one_graph and not torch_func", []
     if "test_laws.py" in names:
-        names = ["test_laws.py::test_ldj_cancels", "test_laws.py::test_ldj_is_slogdet", *names]
-    tests = [str(ROOT / "tests" / name) for name in names if (ROOT / "tests" / name.split("::")[0]).exists()]
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", "not one_graph and not torch_func", "--tb=line"]
-    return verdict(folder, [*options, *tests], ROOT)
+        laws = ["test_laws.py::test_ldj_cancels", "test_laws.py::test_ldj_is_slogdet"]
+        names = [*laws, *names]
+        stages = [[*options, f"{file.replace('_', '-')} and {quick}", *_found(laws)]] if file else []
+    return verdict(folder, [*stages, [*options, quick, *_found(names)]], ROOT)
+
+
+def _found(names: Sequence[str]) -> list[str]:
+    """The tests of these names that there are."""
+    return [str(ROOT / "tests" / name) for name in names if (ROOT / "tests" / name.split("::")[0]).exists()]
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +156,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("room", ["", *OWN_JUDGES])
 def test_the_copy_itself_passes(room, folder):
     (folder / "test_where.py").write_text("import pushforward\n\ndef test_where():\n    raise SystemExit(pushforward.__file__)\n")
-    assert str(folder / "pushforward") in verdict(folder, ["-q", "-p", "no:cacheprovider", str(folder / "test_where.py")], folder)[1]
+    assert str(folder / "pushforward") in verdict(folder, [["-q", "-p", "no:cacheprovider", str(folder / "test_where.py")]], folder)[1]
     status, printed = judge(folder, room)
     assert status == 0, printed[-2000:]
 

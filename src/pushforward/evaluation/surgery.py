@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..data import Rows
 
 ACTIVE = 0.01  # variance of a unit's mean over the rows, above which it is active (Burda et al.)
-PAIRS, FEWEST = 2**22, 512  # densities of a flow posterior that are asked for; rows at least
+MOST = 2048  # rows of a posterior whose n^2 densities have to be asked for one by one
 BLOCK = 2**22  # numbers in a block of pairs
 GAP_ROWS = 200  # rows of which the posterior gap is measured
 
@@ -75,8 +75,8 @@ def surgery(flow: Flow, rows: Rows, *, draws: int = 0, seed: int = 0) -> Surgery
     q_agg is the exact mixture over all n encoders, the row's own included: an estimate from a batch would cap I at the logarithm of
     its size. I is at most ``log n`` in any case.
 
-    Cost: ``n^2 D`` multiplications for normal posteriors. Of flow posteriors, which are asked for the density of n given latents in
-    each of n rows, some 2,000 rows are taken at most.
+    Cost: ``n^2 D`` multiplications for normal posteriors. Of others, which are asked for the density of n given latents in each of
+    n rows, 2,048 rows are taken at most.
 
     References: ELBO surgery, Hoffman, Johnson, 2016 (workshop); active units: Burda, Grosse, Salakhutdinov, 2015, arXiv:1509.00519.
 
@@ -98,11 +98,9 @@ def surgery(flow: Flow, rows: Rows, *, draws: int = 0, seed: int = 0) -> Surgery
     at, vae = the_vae(flow)
     if not len(rows):
         raise ValueError("surgery: expected at least one row, got none; check the split")
-    normal = isinstance(_without_layers(vae.encoder), Given)
-    most = len(rows) if normal else max(FEWEST, math.isqrt(PAIRS))
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
-    if most < len(rows):
-        rows = rows.pick(order[:most].sort().values.numpy())
+    if _normal(vae.encoder) is None and len(rows) > MOST:
+        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
+        rows = rows.pick(order[:MOST].sort().values.numpy())
     with settled(flow, seed), torch.no_grad():
         found = [_terms(flow, at, vae, *part) for part in _batches(flow, rows)]
         z, seen, centers, reconstruction, log_q, log_p = (torch.cat(column) for column in zip(*found, strict=True))
@@ -124,7 +122,7 @@ def surgery(flow: Flow, rows: Rows, *, draws: int = 0, seed: int = 0) -> Surgery
         marginal_kl=float((log_aggregate - log_p.double()).mean()),
         stderr=float(bound.std()) / math.sqrt(len(bound)),
         cap=math.log(len(z)),
-        active=int((centers.double().flatten(1).var(0) > ACTIVE).sum()),
+        active=_active(centers),
         units=z[0].numel(),
         **extra,
     )
@@ -154,29 +152,36 @@ def active_units(flow: Flow, x: Tensor, context: Tensor | None = None) -> tuple[
     """How many latents of a VAE are active on rows as they enter it, ``(active, all)``: of the others every row has the same mean."""
     if find_vae(flow) is None:
         return None
-    centers = posterior_draws(flow, x, context)[1].double().flatten(1)
-    return int((centers.var(0) > ACTIVE).sum()), centers.shape[1]
+    centers = posterior_draws(flow, x, context)[1]
+    return _active(centers), centers[0].numel()
+
+
+def _active(centers: Tensor) -> int:
+    """How many numbers of the centers ``(n, *shape)`` vary over the rows."""
+    return int((centers.double().flatten(1).var(0) > ACTIVE).sum())
 
 
 def aggregated(encoder: Distribution, z: Tensor, seen: Tensor) -> Tensor:
     """``log 1/n sum_j q(z_i | x_j)`` of each z, float64 ``(M,)``, from what the encoder makes of the n rows ``(n, ...)``, in blocks."""
-    bare = _without_layers(encoder)
-    if isinstance(bare, Given) and isinstance(bare.likelihood, likelihoods.Normal):
-        return _aggregated_normal(bare, z, seen)
-    assert isinstance(encoder, Flow)
-    inner = Flow(encoder.base, *encoder.transform.transforms, shape=encoder.shape, context=seen.shape[1:])
+    if (normal := _normal(encoder)) is not None:
+        return _aggregated_normal(*normal, z, seen)
+    if isinstance(encoder, Flow):  # without its embedding, which has been
+        encoder = Flow(encoder.base, *encoder.transform.transforms, shape=encoder.shape, context=seen.shape[1:])
     step = max(1, BLOCK // (len(seen) * z[0].numel()))
-    parts = []
-    for some in z.split(step):
-        parts.append(log_prob_at_each(inner, some, seen).double().logsumexp(1))
-    return torch.cat(parts) - math.log(len(seen))
+    found = [log_prob_at_each(encoder, some, seen).double().logsumexp(1) for some in z.split(step)]
+    return torch.cat(found) - math.log(len(seen))
 
 
-def _aggregated_normal(encoder: Given, z: Tensor, seen: Tensor) -> Tensor:
+def _normal(encoder: Distribution) -> tuple[Given, likelihoods.Normal] | None:
+    """The encoder without its embedding, and its likelihood, if that is a normal one with no layers behind it."""
+    bare = encoder.base if isinstance(encoder, Flow) and not encoder.transform.transforms else encoder
+    return (bare, bare.likelihood) if isinstance(bare, Given) and isinstance(bare.likelihood, likelihoods.Normal) else None
+
+
+def _aggregated_normal(encoder: Given, likelihood: likelihoods.Normal, z: Tensor, seen: Tensor) -> Tensor:
     """By two matrix products: ``-1/2 sum_d (z - mu)^2 / sigma^2`` opened up, in float64 since large terms cancel."""
     h = encoder.parameters_of(seen).double().flatten(2)
-    assert isinstance(encoder.likelihood, likelihoods.Normal)
-    mean, log_scale = encoder.likelihood.moments(h)
+    mean, log_scale = likelihood.moments(h)
     precision, z = (-2 * log_scale).exp(), z.double().flatten(1)
     middle = z.mean(0)
     mean, z = mean - middle, z - middle
@@ -186,11 +191,6 @@ def _aggregated_normal(encoder: Given, z: Tensor, seen: Tensor) -> Tensor:
         square = some.square() @ precision.mT - 2 * some @ (mean * precision).mT + constant
         parts.append((-0.5 * square).logsumexp(1))
     return torch.cat(parts) - math.log(len(seen))
-
-
-def _without_layers(encoder: Distribution) -> Distribution:
-    """The base of a flow without layers."""
-    return encoder.base if isinstance(encoder, Flow) and not encoder.transform.transforms else encoder
 
 
 def _batches(flow: Flow, rows: Rows, size: int = 256) -> list[tuple[Tensor, Tensor | None]]:

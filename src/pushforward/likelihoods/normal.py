@@ -48,7 +48,7 @@ class Normal(Likelihood):
 
     def draw(self, h: Tensor) -> Tensor:
         mean, s = self.moments(h)
-        return mean + torch.randn_like(mean) * s.exp()
+        return torch.addcmul(mean, torch.randn_like(mean), s.exp())
 
     def cdf(self, x: Tensor, h: Tensor) -> Tensor:
         mean, s = self.moments(h)

@@ -63,7 +63,7 @@ def prior_of(name: Prior, dim: int, *, components: int, steps: int | None, conte
         return Flow(Normal((dim,)))
     if name == "mixture":
         return Flow(DiagonalMixture((dim,), components))
-    from . import VECTOR_MODELS  # which has the VAE among them
+    from . import VECTOR_MODELS  # whose file imports this one
 
     return VECTOR_MODELS[name]((dim,), context=context, **({} if steps is None else {"steps": steps}))
 

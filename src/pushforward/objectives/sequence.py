@@ -15,6 +15,7 @@ from ..likelihoods import DiscretizedLogisticMixture, Likelihood
 from ..likelihoods import Normal as NormalLikelihood
 from ..transforms import ActNorm, Autoregressive
 from ..univariate import Affine
+from .likelihood import weighted_mean
 
 NOISE_ENTROPY = {Normal: 0.5 * math.log(2 * math.pi * math.e), Logistic: 2.0}  # of the noise, in nats a number
 PIECE = 512  # samples of a piece whose power spectrum is taken
@@ -76,7 +77,7 @@ class SequenceDistillation(nn.Module):
         """The loss with as many sounds of the student as there are rows, at their contexts; a mean, with weights if given."""
         made, kl, gap = self._terms(len(x), context)
         loss = (kl if gap is None else kl + self.closeness * gap.square()).flatten(1).mean(1)
-        loss = loss.mean() if weight is None else (weight * loss).sum() / weight.sum()
+        loss = weighted_mean(loss, weight)
         if self.power:
             with torch.no_grad():
                 for layer in list(self.student.transform.transforms)[: self.shared]:

@@ -56,8 +56,6 @@ class Autoregressive(Transform):
         return kernels.masked(lambda x, *numbers: plain(x, net.compute(x, *numbers)), x, net.given, net.weights, kind, whole, inverse=False)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        if z.device.type == "meta":  # shapes only, and one pass has the same ones
-            return self.forward(z, context)
         if (kind := self._kind()) is None or (net := self.net.masked(context)) is None:
             return self._unrolled(z, context)
         whole = kernels.MaskedLayout(net.order, net.ends, net.residual)
@@ -71,6 +69,8 @@ class Autoregressive(Transform):
         return self.univariate.forward(x, self._offset(h.to(x.dtype).reshape(x.shape[0], self.univariate.params, *x.shape[1:])))
 
     def _unrolled(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        if z.device.type == "meta":  # shapes only, and one pass has the same ones
+            return self.forward(z, context)
         columns = self.net.positions(z).permute(2, 0, 1).contiguous().unbind()  # (B, c) each
         slopes: list[Tensor] = []
 

@@ -82,17 +82,19 @@ class StochasticPermutation(Transform):
     stochastic_inverse = True
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        order = torch.rand_like(coordinate("StochasticPermutation", 0, x)).argsort(-1)
-        return ordered(x, order), zeros(x)
+        return self._shuffled(x), zeros(x)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return self.forward(z)
+        return self._shuffled(z), zeros(z)
 
     def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         return x
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         return z
+
+    def _shuffled(self, x: Tensor) -> Tensor:
+        return ordered(x, torch.rand_like(coordinate("StochasticPermutation", 0, x)).argsort(-1))
 
 
 def coordinate(who: str, key: int, x: Tensor) -> Tensor:

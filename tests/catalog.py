@@ -99,7 +99,7 @@ class ConditionalAffine(Transform):
 
 
 class NoisyTrace(Transform):
-    """``z = exp(A) x`` with Hutchinson's estimate of ``log|det| = trace A``: an estimate, of which no layer of the package has one yet."""
+    """``z = exp(A) x`` with Hutchinson's estimate of ``log|det| = trace A``: the simplest estimate."""
 
     estimate = True
 
@@ -311,6 +311,27 @@ LAYERS: dict[str, Layer] = {
     ),
     "sylvester-one-feature": Layer(lambda: pt.Sylvester(1, 1, "triangular", linear(2, 3)), shape=(1,), context=2),
     "sylvester-inverse": Layer(lambda: Inverse(pt.Sylvester(3, 2, "householder"))),
+    # --- continuous time ---
+    "continuous": Layer(
+        lambda: pt.Continuous(pn.TimeMLP(3, width=8, depth=1), (3,), steps=8, trace="exact"), tolerance=1e-6, why="the solver's own error"
+    ),
+    "continuous-context": Layer(
+        lambda: pt.Continuous(
+            pn.TimeMLP(3, width=8, depth=1, context=2, time="squash", activation="swish"), (3,), steps=8, trace="exact"
+        ),
+        context=2,
+        tolerance=1e-6,
+        why="the solver's own error",
+    ),
+    "continuous-one-feature": Layer(
+        lambda: pt.Continuous(pn.TimeMLP(1, width=8, depth=1), (1,), steps=8, trace="exact"),
+        (1,),
+        tolerance=1e-6,
+        why="the solver's own error",
+    ),
+    "continuous-estimate": Layer(
+        lambda: pt.Continuous(pn.TimeMLP(3, width=8, depth=1), (3,), steps=8), tolerance=1e-6, why="the solver's own error"
+    ),
     # --- linear, reordering, normalization ---
     "actnorm": Layer(lambda: pt.ActNorm(3)),
     "actnorm-image": Layer(lambda: pt.ActNorm(2), shape=(2, 3, 3)),

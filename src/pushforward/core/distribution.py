@@ -52,11 +52,6 @@ class Distribution(Term):
         self.context_shape = Size([context] if isinstance(context, int) else context) if context else None
 
     @property
-    def passes(self) -> int:
-        """How many passes of its nets a density takes, beside one in training: what validation costs."""
-        return 1
-
-    @property
     def kind(self) -> str:
         """What ``log_prob`` returns: ``"exact"``, ``"bound"`` (on average below) or ``"estimate"`` (unbiased noise)."""
         if self.stochastic_forward:

@@ -69,10 +69,6 @@ class Flow(Distribution):
         self.embed = embed
         self._check_layers()
 
-    @property
-    def passes(self) -> int:
-        return self.base.passes
-
     def log_prob(self, x: Tensor, context: Tensor | None = None, samples: int = 1) -> Tensor:
         """Log density in nats, ``(B, *shape) -> (B,)``.
 

@@ -49,6 +49,16 @@ class Term(Hooked):
         """The log-likelihood is noisy but unbiased."""
         return any(term.estimate for term in terms(self))
 
+    @property
+    def how(self) -> tuple[str, ...]:
+        """What a figure has to say of the way to it, such as a solver and its steps; now, in evaluation or in training."""
+        return tuple(dict.fromkeys(words for term in terms(self) for words in term.how))
+
+    @property
+    def passes(self) -> int:
+        """How many passes of the nets a log-likelihood takes, beside one in training: what validation costs."""
+        return max((term.passes for term in terms(self)), default=1)
+
 
 def terms(module: nn.Module) -> Iterator[Term]:
     """The outermost terms within a module."""

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ..core import Distribution, Flow
 from ..questions import answers_exactly, questions
-from ..transforms import Dequantize
 from .scores import Score, summarize
 
 if TYPE_CHECKING:
@@ -65,8 +64,9 @@ def evaluate(
     log_prob = log_likelihood(flow, rows, samples=samples, batch=batch, seed=seed) if terms is None else terms.sum(1)
     dim = math.prod(flow.shape)
     options: dict[str, Any] = {"schema": schema, "weight": rows.weight, "train_seconds": train_seconds}
-    options["how"] = dequantization(flow) if rows.x.dim() == 4 and flow.kind == "bound" else ""
-    return summarize(name, log_prob, terms, kind=flow.kind, samples=samples, dim=dim, **options)
+    with settled(flow, seed):
+        options |= {"kind": flow.kind, "how": "; ".join(flow.how)}
+    return summarize(name, log_prob, terms, samples=samples, dim=dim, **options)
 
 
 def log_likelihood(flow: Distribution, rows: Rows, *, samples: int = 1, batch: int = 4096, seed: int = 0) -> Tensor:
@@ -115,14 +115,6 @@ def _log_prob(flow: Distribution, x: Tensor, context: Tensor | None, samples: in
     if flow.kind == "estimate":
         return (weight * torch.stack(parts)).sum(0)
     return (weight.log() + torch.stack(parts)).logsumexp(0)
-
-
-def dequantization(flow: torch.nn.Module) -> str:
-    """How whole numbers become continuous ones in a flow, in words; empty if they do not."""
-    found = next((m for m in flow.modules() if isinstance(m, Dequantize)), None)
-    if found is None:
-        return ""
-    return "uniform dequantization" if found.noise is None else "variational dequantization"
 
 
 def entering(flow: Distribution, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None]:

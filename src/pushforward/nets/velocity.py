@@ -28,15 +28,16 @@ class VelocityNet(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
 
     def products(self, z: Tensor, t: float | Tensor, context: Tensor | None, v: Tensor) -> tuple[Tensor, Tensor]:
-        """f, and ``(df/dz) v`` for each of K vectors v ``(K, B, *shape)``; by forward differentiation."""
-
-        def at(z: Tensor) -> Tensor:
-            return self(z, t, context)
-
-        def along(u: Tensor) -> tuple[Tensor, Tensor]:
-            return torch.func.jvp(at, (z,), (u,))
-
-        return torch.func.vmap(along, out_dims=(None, 0), randomness="same")(v)
+        """f, and of each of K vectors v ``(K, B, *shape)`` the product ``(df/dz)^T v`` or ``(df/dz) v``, whichever is the cheaper:
+        their products with v are the same number, and their squares add up to the same over all unit vectors.
+        """
+        graph = torch.is_grad_enabled()
+        with torch.enable_grad():
+            z = z if z.requires_grad else z.detach().requires_grad_()
+            f = self(z, t, context)
+            keep = [graph or i + 1 < len(v) for i in range(len(v))]
+            products = [torch.autograd.grad(f, z, u, create_graph=graph, retain_graph=kept)[0] for u, kept in zip(v, keep, strict=True)]
+        return (f if graph else f.detach()), torch.stack(products)
 
 
 class TimeMLP(VelocityNet):

@@ -94,6 +94,16 @@ class Continuous(Transform):
         return self.trace == "hutchinson" and (self.training or math.prod(self.shape) > self.exact_up_to)
 
     @property
+    def how(self) -> tuple[str, ...]:
+        probes = f", {self.probes} probe{'s' * (self.probes > 1)}" if self.estimate else ""
+        return (f"{self.solver}, {self.steps} steps, {self.evaluations} evaluations of the net{probes}",)
+
+    @property
+    def passes(self) -> int:
+        dim = math.prod(self.shape)
+        return 1 if self.trace == "exact" or dim > self.exact_up_to else math.ceil((1 + dim) / (1 + self.probes))
+
+    @property
     def evaluations(self) -> int:
         """Of the net in one pass."""
         return self.steps * (4 if self.solver == "rk4" else 2)
@@ -110,7 +120,7 @@ class Continuous(Transform):
     def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         return self._carried(z, context, 1.0, 0.0)
 
-    def course(self, x: Tensor, context: Tensor | None = None, end: float = 1.0) -> Course:
+    def course(self, x: Tensor, context: Tensor | None = None, end: float | Tensor = 1.0) -> Course:
         """:meth:`forward` with what the way costs, up to another end of time if asked: what an objective may hold against it."""
         return self._moved(x, context, 0.0, end)
 
@@ -122,7 +132,7 @@ class Continuous(Transform):
 
         return integrate(field, x, (), start=start, end=end, steps=self.steps, solver=self.solver)[0]
 
-    def _moved(self, x: Tensor, context: Tensor | None, start: float, end: float) -> Course:
+    def _moved(self, x: Tensor, context: Tensor | None, start: float, end: float | Tensor) -> Course:
         self._check(x)
         probes = self._probes(x)
 

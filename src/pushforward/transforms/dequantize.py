@@ -58,6 +58,10 @@ class Dequantize(Transform):
         held = [] if noise is None else [t for t in [*noise.parameters(), *noise.buffers()] if t.is_floating_point()]
         self.register_buffer("like", torch.empty(0, dtype=held[0].dtype if held else None), persistent=False)  # x may be float64
 
+    @property
+    def how(self) -> tuple[str, ...]:
+        return ("uniform dequantization" if self.noise is None else "variational dequantization",)
+
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         eps = torch.finfo(x.dtype).eps
         if self.noise is None:

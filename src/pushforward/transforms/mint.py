@@ -138,14 +138,14 @@ class Mint(Transform):
             moving = moving & unsettled.flatten(1).any(1, keepdim=True)
         return x, sweeps.squeeze(1)
 
-    def _passed(self, x: Tensor, taps: Taps, given: Tensor | None) -> Units:
+    def _passed(self, x: Tensor, taps: Taps, given: Tensor | None) -> Hidden:
         first = self._product(x, taps.dense[0], self.biases[0])
         first = first if given is None else first + given
         second = self._product(F.elu(first), taps.dense[1], self.biases[1])
         last = self._product(F.elu(second), taps.dense[2], self.biases[2])
         hidden = [h.unflatten(1, (self.width, self.shape[0])) for h in (first, second)]
         slope = taps.least + slopes(*hidden, taps.centres)
-        return Units(last + taps.least * x, slope, *hidden)
+        return Hidden(last + taps.least * x, slope, *hidden)
 
     def _product(self, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         if h.dim() == 2:
@@ -201,7 +201,7 @@ class Taps(NamedTuple):
     rise: Tensor
 
 
-class Units(NamedTuple):
+class Hidden(NamedTuple):
     """One pass: z, its slopes, and what enters the hidden units, ``(B, L, C, *space)``."""
 
     z: Tensor
@@ -234,7 +234,7 @@ def slopes(first: Tensor, second: Tensor, centres: Centres) -> Tensor:
     return (outer * mixed_units(two, inner)).sum(1)
 
 
-def alone(x: Tensor, passed: Units, taps: Taps) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+def alone(x: Tensor, passed: Hidden, taps: Taps) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """The map of each number by itself while what all others give stays: ``x -> (z, log dz/dx)``."""
     one, two, three = taps.centres
     first = passed.first - one * x.unsqueeze(1)

@@ -143,9 +143,8 @@ class Mint(Transform):
         first = first if given is None else first + given
         second = self._product(F.elu(first), taps.dense[1], self.biases[1])
         last = self._product(F.elu(second), taps.dense[2], self.biases[2])
-        hidden = [h.unflatten(1, (self.width, self.shape[0])) for h in (first, second)]
-        slope = taps.least + slopes(*hidden, taps.centres)
-        return Hidden(last + taps.least * x, slope, *hidden)
+        first, second = (h.unflatten(1, (self.width, self.shape[0])) for h in (first, second))
+        return Hidden(last + taps.least * x, taps.least + slopes(first, second, taps.centres), first, second)
 
     def _product(self, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         if h.dim() == 2:

@@ -18,6 +18,7 @@ SMALL = {
     "glow-qr": {"scales": 1, "steps": 2, "width": 8, "mixing": "qr"},
     "glow-emerging": {"scales": 1, "steps": 2, "width": 8, "mixing": "emerging"},
     "glow-periodic": {"scales": 1, "steps": 2, "width": 8, "mixing": "periodic"},
+    "mintnet_image": {"scales": 1, "steps": 1, "width": 4},
     "real_nvp_image": {"scales": 2, "width": 4, "depth": 1},
     "real_nvp_image-patches": {"scales": 1, "width": 4, "depth": 1, "patch": 2},
     "real_nvp_image-good": {"partition": "good", "width": 4, "depth": 1},

@@ -109,7 +109,9 @@ def test_few_rows(name, context, rows):
     assert drawn.numel() == x.numel() and density.numel() == rows
 
 
-@models
+@pytest.mark.parametrize(  # where rows are mapped over, MintNet makes all sweeps, one for each number of an image
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "mintnet_image" else name for name in MODELS]
+)
 @pytest.mark.filterwarnings("ignore:There is a performance drop", "ignore:`torch.jit.script`")  # of torch, about itself
 def test_torch_func(name):
     """vmap, vmap of grad, jacrev and jvp of log_prob, encode and decode say what plain calls say."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import re
 
@@ -19,6 +20,7 @@ OPTIONS = {
     "abs_flow": {"steps": 2, "bins": 4},
     "gaussian_mixture": {"components": 3},
     "iaf-gate": {"steps": 2, "gate": True},
+    "mintnet": {"steps": 1, "width": 4},
     "naf": {"steps": 2, "units": 4},
     "naf-dense": {"steps": 2, "units": 3, "kind": "dense"},
     "nice": {"steps": 3},
@@ -75,7 +77,9 @@ contexts = pytest.mark.parametrize("context", [0, 2])
 def build(name: str, dim: int, context: int = 0) -> Flow:
     """A small perturbed model in float64."""
     torch.manual_seed(dim + context)
-    flow = MODELS[name.split("-")[0]]((dim,), context=context, **(SMALL | OPTIONS.get(name, {}))).double()
+    recipe = MODELS[name.split("-")[0]]
+    small = {key: value for key, value in SMALL.items() if key in inspect.signature(recipe).parameters}
+    flow = recipe((dim,), context=context, **(small | OPTIONS.get(name, {}))).double()
     with torch.no_grad():
         for parameter in flow.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))

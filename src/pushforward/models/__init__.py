@@ -19,6 +19,8 @@ from .iaf_vae import iaf_vae
 from .image_transformer import image_transformer
 from .made_image import made_image
 from .maf import maf
+from .mintnet import mintnet
+from .mintnet_image import mintnet_image
 from .mixture_cdf import mixture_cdf
 from .multiscale_pixel_cnn import multiscale_pixel_cnn
 from .naf import naf
@@ -51,6 +53,7 @@ VECTOR_MODELS: dict[str, Callable[..., Flow]] = {  # rows of a table, shape (D,)
         gaussian_mixture,
         iaf,
         maf,
+        mintnet,
         mixture_cdf,
         naf,
         nice,
@@ -77,7 +80,9 @@ PIXEL_MODELS: dict[str, Callable[..., Flow]] = {  # images, pixel by pixel: whol
         pixel_snail,
     )
 }
-IMAGE_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (flow_pp, glow, real_nvp_image)} | PIXEL_MODELS  # (C, H, W)
+IMAGE_MODELS: dict[str, Callable[..., Flow]] = {
+    f.__name__: f for f in (flow_pp, glow, mintnet_image, real_nvp_image)
+} | PIXEL_MODELS  # (C, H, W)
 TABLE_MODELS: dict[str, Callable[..., Flow]] = {"any_order": any_order}  # rows as they are: words, whole numbers, gaps
 SOUND_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (parallel_wavenet, wavenet)}  # signals, shape (C, T)
 LATENT_VECTOR_MODELS: dict[str, Callable[..., Flow]] = {"vae": vae}  # bounds, by a random latent: rows
@@ -109,6 +114,8 @@ __all__ = [
     "image_transformer",
     "made_image",
     "maf",
+    "mintnet",
+    "mintnet_image",
     "mixture_cdf",
     "multiscale_pixel_cnn",
     "naf",

@@ -23,6 +23,7 @@ from .marginals import Marginals
 from .masks import checkerboard, half_channels, half_plane
 from .matrix_exp import MatrixExp
 from .max_pool import MaxPool2d
+from .mint import Mint
 from .orthogonal import Householder, Orthogonal
 from .partition import Support
 from .periodic import PeriodicConv
@@ -67,6 +68,7 @@ __all__ = [
     "Marginals",
     "MatrixExp",
     "MaxPool2d",
+    "Mint",
     "Orthogonal",
     "PeriodicConv",
     "Permute",

@@ -170,6 +170,47 @@ def test_flow_matching_learns_a_shift():
         FlowMatching(Flow(Normal((2,)), ActNorm(2)))
 
 
+def test_prices_of_the_way():
+    """Added in training alone; a time that differs from batch to batch; and refused without a continuous layer."""
+    torch.manual_seed(0)
+    flow, x = Flow(Normal((D,)).double(), ActNorm(D).double(), Continuous(net(), (D,), trace="exact")), rows()
+    loss = choose_objective(flow, kinetic=0.5, jacobian=0.25)
+    layer = flow.transform.transforms[1]
+    course = layer.course(x)
+    expected = -flow(x) + (0.5 * course.kinetic + 0.25 * course.jacobian) / D
+    torch.testing.assert_close(loss(x), expected.mean(), atol=1e-12, rtol=1e-12)
+    torch.testing.assert_close(loss.eval()(x), -flow(x).mean())
+    spread = choose_objective(flow, end_spread=0.5)
+    ends = torch.stack([spread(x) for _ in range(20)])
+    assert ends.std() > 1e-3 and (layer.course(x, end=0.5).z - x).norm() < (course.z - x).norm()
+    with pytest.raises(ValueError, match="expected a Continuous layer, got ActNorm; choose ffjord"):
+        choose_objective(Flow(Normal((2,)), ActNorm(2)), kinetic=0.1)
+    with pytest.raises(ValueError, match="spread in"):
+        choose_objective(flow, end_spread=1.0)
+    with pytest.raises(ValueError, match=r"train.kinetic is an option of train.objective=likelihood, but the objective is flow_matching"):
+        choose_objective(flow, "flow_matching", kinetic=0.1)
+
+
+@pytest.mark.parametrize("options", [{"steps": 0}, {"probes": -1}, {"exact_up_to": -1}, {"steps": 2.5}])
+def test_counts_are_counts(options):
+    with pytest.raises((ValueError, TypeError)):
+        Continuous(net(), (D,), **options)
+
+
+@pytest.mark.parametrize("options", [{"solver": "euler"}, {"trace": "none"}, {"noise": "uniform"}])
+def test_words_are_checked(options):
+    with pytest.raises(ValueError, match=f"Continuous: {next(iter(options))} must be one of"):
+        Continuous(net(), (D,), **options)
+
+
+def test_figures_say_how():
+    layer = Continuous(net(), (D,), steps=4, probes=2)
+    flow = Flow(Normal((D,)).double(), layer)
+    assert flow.how == ("rk4, 4 steps, 16 evaluations of the net, 2 probes",)
+    assert flow.eval().how == ("rk4, 4 steps, 16 evaluations of the net",)
+    assert flow.passes == 2  # (1 + 4 vectors) beside (1 + 2)
+
+
 def test_contexts_reach_the_velocity():
     flow = ffjord((2,), width=16, depth=2, context=3).eval()
     with torch.no_grad():

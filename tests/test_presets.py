@@ -12,7 +12,7 @@ from pushforward.models import IMAGE_MODELS, PIXEL_MODELS
 
 SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32), "imagenet32": (3, 32, 32), "imagenet64": (3, 64, 64), "celeba64": (3, 64, 64)}
 PRESETS = {path.stem: path for path in presets.shipped()}
-OF_BOUNDS = {"objective", "beta", "kl_warmup", "free_bits", "draws", "doubly"}
+OF_OBJECTIVES = {"objective", "beta", "kl_warmup", "free_bits", "draws", "doubly", "pairing", "kinetic", "jacobian", "end_spread"}
 IMAGES = [name for name, path in PRESETS.items() if presets.read_preset(path)["model.name"] in IMAGE_MODELS]
 QUICK = {"glow_cifar10", "glow_imagenet64", "flow_pp_cifar10", "real_nvp_cifar10"}  # and the small ones; the others take a minute
 
@@ -67,7 +67,7 @@ def test_a_preset_says_what_it_is(name):
     model, recipe, train = settings(name)
     assert model in PIXEL_MODELS or recipe["alpha"] == (0.0 if "mnist" in name else 0.05)
     if not name.endswith("_small"):
-        left = set(options.defaults(training.fit)) - set(train) - OF_BOUNDS
+        left = set(options.defaults(training.fit)) - set(train) - OF_OBJECTIVES
         assert left == {"every", "compile"}, "left to the run's own length"
         assert "bits/dim" in lines[2] or "none published" in lines[2]
         assert train["steps"] * train["batch"] > 1e6 and train["patience"] == 0

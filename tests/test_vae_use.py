@@ -130,7 +130,7 @@ def test_refusals():
         ({"name": "elbo"}, "no random latent"),
         ({"name": "iwae"}, "no random latent"),
         ({"beta": 2.0}, "train.beta is an option of train.objective=elbo, but the objective is likelihood"),
-        ({"name": "other"}, "expected objective auto, likelihood, elbo or iwae"),
+        ({"name": "other"}, "expected objective auto, likelihood, elbo, iwae or flow_matching"),
     ):
         with pytest.raises(ValueError, match=words):
             choose_objective(flow, **options)

@@ -2,7 +2,7 @@
 
 from .calibration import Calibration, calibration
 from .importance import Importance, importance
-from .likelihood import dequantization, entering, evaluate, log_likelihood, settled
+from .likelihood import entering, evaluate, log_likelihood, settled
 from .results import Results, likelihood_quantiles
 from .scores import Score, summarize, verdict
 from .surgery import Surgery, surgery
@@ -17,7 +17,6 @@ __all__ = [
     "TwoSample",
     "c2st",
     "calibration",
-    "dequantization",
     "entering",
     "evaluate",
     "importance",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..core import Flow
 from ..distributions import Normal
 from ..nets import TimeMLP
-from ..nets.velocity import Activation, Time
+from ..nets.velocity import Activation, TimeEntry
 from ..transforms import ActNorm, Continuous
 from ..transforms.continuous import Trace
 from ..transforms.integrate import Solver
@@ -26,7 +26,7 @@ def ffjord(
     trace: Trace = "hutchinson",
     probes: int = 1,
     exact_up_to: int = 64,
-    time: Time = "squash",
+    time: TimeEntry = "squash",
     activation: Activation = "tanh",
     context: int = 0,
 ) -> Flow:

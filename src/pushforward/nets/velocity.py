@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal, get_args
 
@@ -13,7 +14,7 @@ from ..words import check_counts
 from .mlp import linear
 
 Activation = Literal["tanh", "softplus", "swish"]
-Time = Literal["concat", "squash"]
+TimeEntry = Literal["concat", "squash"]
 
 
 class VelocityNet(nn.Module):
@@ -43,7 +44,7 @@ class VelocityNet(nn.Module):
 class TimeMLP(VelocityNet):
     r"""A dense net of vectors and time, ``(B, D) -> (B, D)``, through ``depth`` hidden layers of ``width`` units; starts at zero.
 
-    Time and context reach every layer: "concat" adds ``U [t, c]`` to what it makes of its input, "squash" multiplies it by
+    TimeEntry and context reach every layer: "concat" adds ``U [t, c]`` to what it makes of its input, "squash" multiplies it by
     ``sigmoid(V [t, c])`` before (FFJORD's two kinds). :meth:`products` carries vectors along, each at the cost of a pass.
 
     Reference: FFJORD, Grathwohl, Chen, Bettencourt, Sutskever, Duvenaud, 2018, arXiv:1810.01367, appendix B.
@@ -68,20 +69,21 @@ class TimeMLP(VelocityNet):
     """
 
     def __init__(
-        self, dim: int, *, width: int = 64, depth: int = 2, context: int = 0, time: Time = "concat", activation: Activation = "tanh"
+        self, dim: int, *, width: int = 64, depth: int = 2, context: int = 0, time: TimeEntry = "concat", activation: Activation = "tanh"
     ):
         super().__init__()
         check_counts("TimeMLP", dim=dim, width=width, depth=depth)
         check_counts("TimeMLP", least=0, context=context)
-        if time not in get_args(Time) or activation not in get_args(Activation):
-            kinds = f"time {' or '.join(get_args(Time))} and activation {', '.join(get_args(Activation))}"
+        if time not in get_args(TimeEntry) or activation not in get_args(Activation):
+            kinds = f"time {' or '.join(get_args(TimeEntry))} and activation {', '.join(get_args(Activation))}"
             raise ValueError(f"TimeMLP: expected {kinds}, got {time!r} and {activation!r}; units must be twice differentiable")
         self.dim, self.context, self.activation = dim, context, activation
         sizes = [dim, *[width] * depth, dim]
-        self.layers = nn.ModuleList(linear(a, b, zero=b is sizes[-1]) for a, b in pairwise(sizes))
+        self.layers: Sequence[nn.Linear] = nn.ModuleList(  # type: ignore[assignment]
+            linear(a, b, zero=i == depth) for i, (a, b) in enumerate(pairwise(sizes))
+        )
         self.shifts = nn.ModuleList(linear(1 + context, b, zero=True) for b in sizes[1:])
         self.gates = nn.ModuleList(linear(1 + context, b) for b in sizes[1:]) if time == "squash" else None
-        nn.init.zeros_(self.layers[-1].weight)
 
     def forward(self, z: Tensor, t: float | Tensor, context: Tensor | None = None) -> Tensor:
         return self._pass(z, t, context, None)[0]
@@ -108,7 +110,7 @@ class TimeMLP(VelocityNet):
         return h, v
 
     def _given(self, h: Tensor, t: float | Tensor, context: Tensor | None) -> Tensor:
-        """Time and context as rows, ``(1 or B, 1 + K)``."""
+        """TimeEntry and context as rows, ``(1 or B, 1 + K)``."""
         time = torch.as_tensor(t, dtype=h.dtype, device=h.device).reshape(-1, 1)
         if not self.context:
             return time

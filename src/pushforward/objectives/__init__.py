@@ -6,6 +6,7 @@ from .elbo import ELBO
 from .flow_matching import FlowMatching
 from .iwae import IWAE
 from .likelihood import MaximumLikelihood
+from .regularized import RegularizedLikelihood
 from .reverse import ReverseKL
 from .sequence import SequenceDistillation
 
@@ -16,6 +17,7 @@ __all__ = [
     "FlowMatching",
     "MaximumLikelihood",
     "Objective",
+    "RegularizedLikelihood",
     "ReverseKL",
     "SequenceDistillation",
     "choose_objective",

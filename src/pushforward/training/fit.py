@@ -47,6 +47,9 @@ def fit(
     draws: int = 5,
     doubly: bool = False,
     pairing: Pairing = "independent",
+    kinetic: float = 0.0,
+    jacobian: float = 0.0,
+    end_spread: float = 0.0,
     time_limit: float | None = None,
     seed: int = 0,
     loss: nn.Module | None = None,
@@ -81,14 +84,17 @@ def fit(
         compile: the loss and its gradient by ``torch.compile``: ``"yes"``, ``"no"``, or ``"auto"``: on a GPU and for couplings of
             vectors, if more than five minutes are left. What was decided is written to the run's config.toml; where compiling fails,
             training goes on without.
-        objective: "likelihood", "elbo" (:class:`~pushforward.objectives.ELBO`) or "iwae" (:class:`~pushforward.objectives.IWAE`);
-            "auto" takes the bound for models with a random latent, such as a VAE, and the likelihood for all others.
+        objective: "likelihood", "elbo" (:class:`~pushforward.objectives.ELBO`), "iwae" (:class:`~pushforward.objectives.IWAE`) or
+            "flow_matching" (:class:`~pushforward.objectives.FlowMatching`); "auto" takes the bound for models with a random latent,
+            such as a VAE, and the likelihood for all others.
         beta: of "elbo", the weight of the divergence.
         kl_warmup: of "elbo", the share of the steps during which the weight rises from 0.
         free_bits: of "elbo", nats of each group of latents that cost nothing.
         draws: of "iwae", K.
         doubly: of "iwae", the doubly reparameterised gradient.
-        pairing: of "flow_matching" (:class:`~pushforward.objectives.FlowMatching`), "independent" or "optimal".
+        pairing: of "flow_matching", "independent" or "optimal".
+        kinetic, jacobian, end_spread: of "likelihood", what the way of a continuous flow costs
+            (:class:`~pushforward.objectives.RegularizedLikelihood`).
         time_limit: seconds, start-up and validations included; the schedule is fitted to it.
         seed: of rows and random numbers.
         loss: a module ``(x, context, weight) -> loss`` that holds the flow, in place of the objective.
@@ -118,7 +124,17 @@ def fit(
     dtype = flow.entry.dtype
     if loss is None:
         loss = choose_objective(
-            flow, objective, beta=beta, kl_warmup=kl_warmup, free_bits=free_bits, draws=draws, doubly=doubly, pairing=pairing
+            flow,
+            objective,
+            beta=beta,
+            kl_warmup=kl_warmup,
+            free_bits=free_bits,
+            draws=draws,
+            doubly=doubly,
+            pairing=pairing,
+            kinetic=kinetic,
+            jacobian=jacobian,
+            end_spread=end_spread,
         )
     batches = RowBatches(train, batch, seed, processes, dtype, flip, initialize, isinstance(loss, ELBO) and loss.warmup > 0)
     validate = RowValidation(valid, seed, processes, dtype, flow.passes)

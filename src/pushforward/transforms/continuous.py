@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..nets import VelocityNet
 
 Trace = Literal["hutchinson", "exact"]
-Noise = Literal["rademacher", "gaussian"]
+ProbeNoise = Literal["rademacher", "gaussian"]
 
 
 class Course(NamedTuple):
@@ -76,13 +76,13 @@ class Continuous(Transform):
         solver: Solver = "rk4",
         trace: Trace = "hutchinson",
         probes: int = 1,
-        noise: Noise = "rademacher",
+        noise: ProbeNoise = "rademacher",
         exact_up_to: int = 64,
     ):
         super().__init__()
         check_counts("Continuous", steps=steps, probes=probes)
         check_counts("Continuous", least=0, exact_up_to=exact_up_to)
-        for name, value, words in (("solver", solver, Solver), ("trace", trace, Trace), ("noise", noise, Noise)):
+        for name, value, words in (("solver", solver, Solver), ("trace", trace, Trace), ("noise", noise, ProbeNoise)):
             if value not in get_args(words):
                 raise ValueError(f"Continuous: {name} must be one of {', '.join(get_args(words))}, got {value!r}")
         self.net, self.shape = net, tuple(shape)
@@ -127,7 +127,7 @@ class Continuous(Transform):
     def _carried(self, x: Tensor, context: Tensor | None, start: float, end: float) -> Tensor:
         self._check(x)
 
-        def field(t: float, z: Tensor, full: bool) -> tuple[Tensor, ...]:
+        def field(t: float | Tensor, z: Tensor, full: bool) -> tuple[Tensor, ...]:
             return (self.net(z, t, context),)
 
         return integrate(field, x, (), start=start, end=end, steps=self.steps, solver=self.solver)[0]
@@ -136,7 +136,7 @@ class Continuous(Transform):
         self._check(x)
         probes = self._probes(x)
 
-        def field(t: float, z: Tensor, full: bool) -> tuple[Tensor, ...]:
+        def field(t: float | Tensor, z: Tensor, full: bool) -> tuple[Tensor, ...]:
             if not full:
                 return (self.net(z, t, context),)
             f, products = self.net.products(z, t, context, probes)

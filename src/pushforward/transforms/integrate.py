@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from torch import Tensor
 
 Solver = Literal["midpoint", "heun", "rk4"]
-Field = Callable[[float, Tensor, bool], tuple[Tensor, ...]]  # time, z, whether all is needed -> dz/dt, and integrands
+Field = Callable[[float | Tensor, Tensor, bool], tuple[Tensor, ...]]  # time, z, whether all is needed -> dz/dt, and integrands
 
 
 class Tableau(NamedTuple):
@@ -27,7 +27,7 @@ TABLEAUS: dict[Solver, Tableau] = {
 
 
 def integrate(
-    field: Field, z: Tensor, integrals: tuple[Tensor, ...], *, start: float, end: float, steps: int, solver: Solver
+    field: Field, z: Tensor, integrals: tuple[Tensor, ...], *, start: float, end: float | Tensor, steps: int, solver: Solver
 ) -> tuple[Tensor, ...]:
     r"""``z(end)`` of ``dz/dt = f(t, z)`` from ``z(start)``, and integrals along the way, ``steps`` steps of equal length.
 
@@ -51,7 +51,8 @@ def integrate(
     """
     method, step = TABLEAUS[solver], (end - start) / steps
     for number in range(steps):
-        at, slopes = start + number * step, []
+        at = start + number * step
+        slopes: list[tuple[Tensor, ...]] = []
         for node, stage, weight in zip(method.nodes, method.stages, method.weights, strict=True):
             here = z
             for share, slope in zip(stage, slopes, strict=False):

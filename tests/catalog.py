@@ -318,18 +318,18 @@ LAYERS: dict[str, Layer] = {
     "sylvester-inverse": Layer(lambda: Inverse(pt.Sylvester(3, 2, "householder"))),
     # --- continuous time ---
     "continuous": Layer(
-        lambda: pt.Continuous(pn.TimeMLP(3, width=8, depth=1), (3,), steps=8, trace="exact"), tolerance=1e-6, why="the solver's own error"
+        lambda: pt.Continuous(pn.TimeMLP(3, width=8, depth=1), (3,), steps=4, trace="exact"), tolerance=1e-5, why="the solver's own error"
     ),
     "continuous-context": Layer(
-        lambda: pt.Continuous(pn.TimeMLP(3, width=8, depth=1, context=2, time="squash", activation="swish"), (3,), steps=8, trace="exact"),
+        lambda: pt.Continuous(pn.TimeMLP(3, width=8, depth=1, context=2, time="squash", activation="swish"), (3,), steps=4, trace="exact"),
         context=2,
-        tolerance=1e-6,
+        tolerance=1e-5,
         why="the solver's own error",
     ),
     "continuous-one-feature": Layer(
-        lambda: pt.Continuous(pn.TimeMLP(1, width=8, depth=1), (1,), steps=8, trace="exact"),
+        lambda: pt.Continuous(pn.TimeMLP(1, width=8, depth=1), (1,), steps=4, trace="exact"),
         (1,),
-        tolerance=1e-6,
+        tolerance=1e-5,
         why="the solver's own error",
     ),
     "continuous-estimate": Layer(

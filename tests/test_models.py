@@ -18,6 +18,7 @@ from pushforward.models import MODELS, VECTOR_MODELS
 SMALL = {"width": 16, "depth": 1}
 OPTIONS = {
     "abs_flow": {"steps": 2, "bins": 4},
+    "ffjord": {"trace": "exact", "steps": 16},
     "gaussian_mixture": {"components": 3},
     "iaf-gate": {"steps": 2, "gate": True},
     "mintnet": {"steps": 1, "width": 4},

@@ -21,6 +21,7 @@ from pushforward.univariate import Affine
 SMALL = ["model.scales=2", "model.steps=2", "model.width=64", "train.batch=32", "train.steps=1000"]
 TINY: dict[str, dict[str, object]] = {
     "glow": {"width": 16, "scales": 2, "steps": 2},
+    "mintnet_image": {"scales": 1, "steps": 1, "width": 2},
     "real_nvp_image": {"width": 16, "scales": 2, "depth": 1},
     "flow_pp": {"width": 16, "depth": 1, "components": 2, "boards": (1, 1), "mixes": (1, 0), "noise_width": 16, "noise_depth": 1},
 }

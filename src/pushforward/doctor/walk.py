@@ -95,7 +95,7 @@ def walk(flow: Flow, x: Tensor, context: Tensor | None = None, seed: int = 0) ->
     What runs is what is looked at: the copy is as it is, compiled kernels included. A second one, whose scalar maps are wrapped and
     so take no kernel of a whole layer, gives slopes and tails alone.
     """
-    double = copy.deepcopy(flow).double()
+    double = copy.deepcopy(flow).double().eval()  # as the flow is when it walks
     twins = [layer for _, layer in _layers(double.transform)]
     result = Walk([LayerCheck(where, _name(layer)) for where, layer in _layers(flow.transform)], rows=len(x))
     for model in (flow, double):

@@ -110,14 +110,14 @@ class TimeMLP(VelocityNet):
         return h, v
 
     def _given(self, h: Tensor, t: float | Tensor, context: Tensor | None) -> Tensor:
-        """TimeEntry and context as rows, ``(1 or B, 1 + K)``."""
+        """Time and context as rows, ``(1 or B, 1 + K)``."""
         time = torch.as_tensor(t, dtype=h.dtype, device=h.device).reshape(-1, 1)
         if not self.context:
             return time
-        if context is None or context.shape != (len(h), self.context):
+        if context is None or context.shape != (h.shape[0], self.context):
             got = "none" if context is None else str(tuple(context.shape))
-            raise ValueError(f"TimeMLP: expected a context of shape ({len(h)}, {self.context}), got {got}")
-        return torch.cat([time.expand(len(h), 1), context.to(h.dtype)], 1)
+            raise ValueError(f"TimeMLP: expected a context of shape ({h.shape[0]}, {self.context}), got {got}")
+        return torch.cat([time.expand(h.shape[0], 1), context.to(h.dtype)], 1)
 
 
 def _activated(name: Activation, h: Tensor) -> tuple[Tensor, Tensor]:

@@ -140,7 +140,7 @@ class Continuous(Transform):
             if not full:
                 return (self.net(z, t, context),)
             f, products = self.net.products(z, t, context, probes)
-            scale = 1.0 if not self.estimate else 1 / len(probes)
+            scale = 1.0 if not self.estimate else 1 / probes.shape[0]
             trace = scale * (probes * products).flatten(2).sum(2).sum(0)
             return f, trace, sum_event(f.square()), scale * products.square().flatten(2).sum(2).sum(0)
 
@@ -149,9 +149,9 @@ class Continuous(Transform):
     def _probes(self, x: Tensor) -> Tensor:
         """Vectors ``(K, B, *shape)``: drawn where the trace is an estimate, else all unit vectors."""
         if not self.estimate:
-            dim = x[:1].numel() if len(x) else math.prod(self.shape)
+            dim = math.prod(self.shape)
             units = torch.eye(dim, dtype=x.dtype, device=x.device).view(dim, 1, *self.shape)
-            return units.expand(dim, len(x), *self.shape)
+            return units.expand(dim, x.shape[0], *self.shape)
         like = x.new_empty(self.probes, *x.shape)
         if self.noise == "gaussian":
             return like.normal_()

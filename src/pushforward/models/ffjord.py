@@ -37,7 +37,7 @@ def ffjord(
     its likelihood, or without a solver by ``train.objective=flow_matching``.
 
     Caveats: steps are as many whatever the data; where velocities grow steep, figures and samples need more than training took:
-    ``doctor`` compares with half of them.
+    compare with twice as many.
 
     References: FFJORD, Grathwohl, Chen, Bettencourt, Sutskever, Duvenaud, 2018, arXiv:1810.01367; Neural Ordinary Differential Equations,
     Chen, Rubanova, Bettencourt, Duvenaud, 2018, arXiv:1806.07366. Departures: steps of fixed length in place of adaptive ones, for which

@@ -1,6 +1,6 @@
 """Classes of functions and what a layer of each can be: the Venn diagram of invertible maps, with one small fit for each class.
 
-    python examples/function_classes.py                # a minute; the picture goes to runs/figures, or to --out
+    python examples/function_classes.py                # half a minute; the picture goes to runs/figures, or to --out
 
 Prints, for each fit, the root mean square error of the fitted map.
 """

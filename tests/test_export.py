@@ -16,16 +16,8 @@ from pushforward.core import Flow
 from pushforward.models import VECTOR_MODELS
 
 DIM = 3
-SEARCHED = {
-    "bnaf",
-    "mintnet",
-    "mixture_cdf",
-    "naf",
-    "planar",
-    "sos",
-    "sylvester",
-    "umnn",
-}  # every evaluation of their search is in the graph
+# Every evaluation of their search is in the graph.
+SEARCHED = {"bnaf", "mintnet", "mixture_cdf", "naf", "planar", "sos", "sylvester", "umnn"}
 CASES = [(name, direction) for name in VECTOR_MODELS for direction in ("density", "sampler")]
 GRAPHS = [pytest.param(*case, marks=pytest.mark.slow if case[1] == "sampler" and case[0] in SEARCHED else ()) for case in CASES]
 WITHOUT_ONNX = {  # samplers

@@ -50,7 +50,7 @@ class FlowMatching(nn.Module):
         layers = list(flow.transform.transforms)
         places = [i for i, layer in enumerate(layers) if isinstance(layer, Continuous)]
         if len(places) != 1 or places[0] != len(layers) - 1 or not isinstance(flow.base, Normal):
-            names = ", ".join(type(layer).__name__ for layer in layers)
+            names = ", ".join(dict.fromkeys(type(layer).__name__ for layer in layers))
             raise ValueError(
                 f"flow matching: expected a normal base behind one Continuous layer, got {names}; choose ffjord, or train by the likelihood"
             )

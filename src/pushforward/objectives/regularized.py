@@ -41,7 +41,7 @@ class RegularizedLikelihood(nn.Module):
     def __init__(self, flow: Flow, *, kinetic: float = 0.0, jacobian: float = 0.0, spread: float = 0.0):
         super().__init__()
         if not any(isinstance(layer, Continuous) for layer in flow.transform.transforms):
-            names = ", ".join(type(layer).__name__ for layer in flow.transform.transforms)
+            names = ", ".join(dict.fromkeys(type(layer).__name__ for layer in flow.transform.transforms))
             raise ValueError(
                 f"regularized likelihood: expected a Continuous layer, got {names}; choose ffjord, or leave train.kinetic, "
                 "train.jacobian and train.spread out"

@@ -196,8 +196,11 @@ def test_cells_of_lines_have_their_gradients(size, width):
 
 @models
 def test_no_rows(name):
-    flow = build(name, (1, 3, 4), levels=2)
-    assert flow.log_prob(images(0, 2, 1, 3, 4)).shape == (0,) and flow.sample((0,)).shape == (0, 1, 3, 4)
+    """Density with its gradient, and samples."""
+    flow = build(name, (1, 4, 4), levels=2)
+    log_prob = flow.log_prob(images(0, 2, 1, 4, 4))
+    assert log_prob.shape == (0,) and flow.sample((0,)).shape == (0, 1, 4, 4)
+    log_prob.sum().backward()
 
 
 @models

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..core import set_aside_infinite, sum_event
+from ..nets.patches import out_of_patches
 from .causal import Causal
 from .given import Observed
 
@@ -136,7 +136,7 @@ class Multiscale(Observed):
 def _woven(grids: list[Tensor]) -> Tensor:
     """The pixels of an image from those at (0, 0), (1, 1), (0, 1), (1, 0) of each 2 x 2, ``(B, C, H, W) -> (B, C, 2 H, 2 W)``."""
     first, diagonal, right, below = grids
-    return F.pixel_shuffle(torch.stack([first, right, below, diagonal], 2).flatten(1, 2), 2)
+    return out_of_patches(torch.stack([first, right, below, diagonal], 2).flatten(1, 2), 2)
 
 
 def _apart(x: Tensor) -> list[Tensor]:

@@ -34,28 +34,34 @@ class Patches(nn.Module):
 
 
 class IntoPatches(nn.Module):
-    """The pixels of a patch as channels of one site, ``(B, C, H, W) -> (B, C patch^2, H / patch, W / patch)``; of no rows, too."""
+    """The pixels of a patch as channels of one site, :func:`into_patches`."""
 
     def __init__(self, patch: int):
         super().__init__()
         self.patch = patch
 
     def forward(self, x: Tensor) -> Tensor:
-        if len(x):
-            return F.pixel_unshuffle(x, self.patch)
-        channels, height, width = x.shape[1:]  # torch would leave them as they are
-        return x.reshape(0, channels * self.patch**2, height // self.patch, width // self.patch)
+        return into_patches(x, self.patch)
 
 
 class OutOfPatches(nn.Module):
-    """The opposite of :class:`IntoPatches`, ``(B, C patch^2, H, W) -> (B, C, H patch, W patch)``; of no rows, too."""
+    """The opposite of :class:`IntoPatches`, :func:`out_of_patches`."""
 
     def __init__(self, patch: int):
         super().__init__()
         self.patch = patch
 
     def forward(self, h: Tensor) -> Tensor:
-        if len(h):
-            return F.pixel_shuffle(h, self.patch)
-        channels, height, width = h.shape[1:]  # torch has no gradient of nothing
-        return h.reshape(0, channels // self.patch**2, height * self.patch, width * self.patch)
+        return out_of_patches(h, self.patch)
+
+
+def into_patches(x: Tensor, patch: int) -> Tensor:
+    """``(B, C, H, W) -> (B, C patch^2, H / patch, W / patch)``, of no rows too, which torch would leave as they are."""
+    rows, channels, height, width = x.shape
+    return F.pixel_unshuffle(x, patch) if rows else x.reshape(0, channels * patch**2, height // patch, width // patch)
+
+
+def out_of_patches(h: Tensor, patch: int) -> Tensor:
+    """``(B, C patch^2, H, W) -> (B, C, H patch, W patch)``, of no rows too, for which torch has no gradient."""
+    rows, channels, height, width = h.shape
+    return F.pixel_shuffle(h, patch) if rows else h.reshape(0, channels // patch**2, height * patch, width * patch)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .patches import out_of_patches
+
 if TYPE_CHECKING:
     from .shifted_conv import ShiftedConv
 
@@ -54,7 +56,7 @@ class Whole(Way):
 
     def spread(self, layer: object, h: Tensor | None) -> Tensor:
         assert h is not None
-        return F.pixel_shuffle(h, 2)
+        return out_of_patches(h, 2)
 
 
 WHOLE = Whole()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..core import Transform, zeros
+from ..nets.patches import into_patches, out_of_patches
 from ..words import check_counts
 
 
@@ -42,17 +42,13 @@ class Squeeze(Transform):
         f = self.factor
         if x.dim() != 4 or x.shape[2] % f or x.shape[3] % f:
             raise ValueError(f"Squeeze: expected (B, C, H, W) with sides divisible by {f}, got {tuple(x.shape)}; crop or pad it")
-        rows, channels, height, width = x.shape
-        z = F.pixel_unshuffle(x, f) if rows else x.reshape(0, channels * f**2, height // f, width // f)  # torch gives the old shape
-        return z, zeros(x)
+        return into_patches(x, f), zeros(x)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         f = self.factor
         if z.dim() != 4 or z.shape[1] % f**2:
             raise ValueError(f"Squeeze: expected (B, C, H, W) with C divisible by {f**2}, got {tuple(z.shape)}")
-        rows, channels, height, width = z.shape
-        x = F.pixel_shuffle(z, f) if rows else z.reshape(0, channels // f**2, height * f, width * f)
-        return x, zeros(z)
+        return out_of_patches(z, f), zeros(z)
 
     def extra_repr(self) -> str:
         return f"factor={self.factor}"

@@ -65,7 +65,7 @@ def mass(flow: Flow, x: Tensor, weight: Tensor) -> Tensor:
     return torch.stack([(flow.log_prob(part).exp() * w).sum() for part, w in parts]).sum()
 
 
-SIGNS = [torch.tensor(signs, dtype=torch.float64) for signs in itertools.product((1, -1), repeat=2)]
+SIGNS = torch.cartesian_prod(*2 * [torch.tensor([1.0, -1.0], dtype=torch.float64)])
 
 
 def smooth() -> list[Transform]:
@@ -285,10 +285,7 @@ REFUSED = [
     (lambda: pt.Gaps(Chain(), 3)(torch.randn(2, 3, 4)), "Gaps: expected numbers .* with a coordinate 3"),
     (lambda: pt.MaxPool2d(pd.Normal((3, 1, 1)))(torch.randn(2, 1, 3, 2)), "MaxPool2d: expected .* even sides, got .*; crop or pad"),
     (lambda: pt.MaxPool2d(pd.Normal((3, 1, 1))).inverse(torch.randn(2, 1)), r"MaxPool2d: expected \(B, C, H, W\), got \(2, 1\)"),
-    (
-        lambda: pt.Augment(Flow(pd.Normal((2,)), pt.StochasticPermutation())),
-        "Augment: expected noise of kind 'exact', got 'bound'",
-    ),
+    (lambda: pt.Augment(Flow(pd.Normal((2,)), pt.StochasticPermutation())), "Augment: expected noise of kind 'exact', got 'bound'"),
     (lambda: pt.Augment(pd.Normal((1, 2)))(torch.randn(2, 3)), "Augment: noise of shape .* does not fit x"),
     (lambda: pt.Augment(pd.Normal((2,))).inverse(torch.randn(2, 2)), "Augment: expected more than the 2 channels of the noise"),
     (lambda: pt.Reshape((6,), (2, 2)), "Reshape: expected two shapes of as many numbers"),

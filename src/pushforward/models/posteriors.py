@@ -14,7 +14,7 @@ from ..nets import MLP
 from ..nets.mlp import linear
 from ..transforms import Coupling, Planar, Radial, Reverse, RowTriangular, Sylvester
 from ..transforms.sylvester import sylvester_numbers
-from ..univariate import Affine
+from ..univariate import Affine, Gate
 from .common import alternating, autoregressive
 
 Posterior = Literal["gaussian", "full", "planar", "radial", "sylvester", "householder", "triangular", "coupling", "iaf"]
@@ -30,7 +30,7 @@ def posterior_of(
     """q(z|x): a diagonal normal from the features of a trunk, and ``steps`` layers that read these too.
 
     Arguments:
-        name: which layers; "gaussian" has none and "full" one, a triangular matrix.
+        name: which layers; "gaussian" has none and "full" one, a triangular matrix; steps of "iaf" are gates, which contract (its paper's).
         dim: of z.
         trunk: from x to its features, ``(B, features)``, evaluated once per row.
         context: the shape of what the trunk reads.
@@ -46,7 +46,7 @@ def posterior_of(
         "triangular": lambda i: _sylvester(dim, dim, "triangular", features),
         "coupling": lambda i: _coupling(dim, i, features),
         "iaf": lambda i: Inverse(
-            autoregressive(Affine(), dim, i, order="alternating", width=IAF_WIDTH, depth=1, residual=False, context=features, net="made")
+            autoregressive(Gate(), dim, i, order="alternating", width=IAF_WIDTH, depth=1, residual=False, context=features, net="made")
         ),
     }
     count = {"gaussian": 0, "full": 1}.get(name, steps)

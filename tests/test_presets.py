@@ -1,4 +1,4 @@
-"""Presets of image models: their settings bind, their recipes build at the shape of their data, and their sizes are those published."""
+"""Presets of images and sounds: settings bind, recipes build at the shape of their data, and sizes are those published."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import pytest
 import torch
 
 from pushforward import options, presets, training
-from pushforward.models import IMAGE_MODELS, PIXEL_MODELS
+from pushforward.models import IMAGE_MODELS, PIXEL_MODELS, SOUND_MODELS
 
-SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32), "imagenet32": (3, 32, 32), "imagenet64": (3, 64, 64), "celeba64": (3, 64, 64)}
+SHAPES: dict[str, tuple[int, ...]] = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32), "speech": (1, 4000)}
+SHAPES |= {"imagenet32": (3, 32, 32), "imagenet64": (3, 64, 64), "celeba64": (3, 64, 64)}
+RECIPES = IMAGE_MODELS | SOUND_MODELS
+EXACT = PIXEL_MODELS | SOUND_MODELS
 PRESETS = {path.stem: path for path in presets.shipped()}
 OF_OBJECTIVES = {"objective", "beta", "kl_warmup", "free_bits", "draws", "doubly", "pairing", "kinetic", "jacobian", "end_spread"}
-IMAGES = [name for name, path in PRESETS.items() if presets.read_preset(path)["model.name"] in IMAGE_MODELS]
+OURS = [name for name, path in PRESETS.items() if presets.read_preset(path)["model.name"] in RECIPES]
 QUICK = {"glow_cifar10", "glow_imagenet64", "flow_pp_cifar10", "real_nvp_cifar10"}  # and the small ones; the others take a minute
 
 # Preset: what its source says, and by how much we may differ. Flow++'s nets work on squeezed images, so their ends are wider where a
@@ -34,15 +37,15 @@ LITTLE = {"pixel_rnn_mnist_binary", "mintnet_mnist"}  # 16 cells a layer; 45 cha
 def settings(name: str) -> tuple[str, dict, dict]:
     given = presets.read_preset(PRESETS[name])
     model = given.pop("model.name")
-    return model, *options.parse_options(given, IMAGE_MODELS[model], training.fit)
+    return model, *options.parse_options(given, RECIPES[model], training.fit)
 
 
 @cache
 def parameters(model: str, shape: tuple[int, ...], recipe: tuple) -> int:
     """Counted on the meta device; presets that differ in training alone share a count."""
     with torch.device("meta"):
-        flow = IMAGE_MODELS[model](shape, **dict(recipe))
-    assert flow.shape == shape and flow.kind == ("exact" if model in PIXEL_MODELS else "bound")
+        flow = RECIPES[model](shape, **dict(recipe))
+    assert flow.shape == shape and flow.kind == ("exact" if model in EXACT else "bound")
     return sum(p.numel() for p in flow.parameters())
 
 
@@ -55,17 +58,17 @@ def size(name: str) -> int:
 
 
 def test_every_paper_has_a_preset_for_every_data_set():
-    assert {f"{model}_{data}" for model in ("real_nvp", "glow", "flow_pp") for data in SHAPES} <= set(IMAGES)
+    assert {f"{model}_{data}" for model in ("real_nvp", "glow", "flow_pp") for data in SHAPES if data != "speech"} <= set(OURS)
 
 
-@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("name", OURS)
 def test_a_preset_says_what_it_is(name):
     """Four lines, the first of which is the listing's; the course of training is complete, so that no default changes it."""
     lines = PRESETS[name].read_text().splitlines()
     assert lines[0].startswith("# ") and [line.partition(":")[0] for line in lines[1:4]] == ["# Paper", "# Expected", "# Hardware"]
     assert "arXiv:" in lines[1]
     model, recipe, train = settings(name)
-    assert model in PIXEL_MODELS or recipe["alpha"] == (0.0 if "mnist" in name else 0.05)
+    assert model in EXACT or recipe["alpha"] == (0.0 if "mnist" in name else 0.05)
     if not name.endswith("_small"):
         left = set(options.defaults(training.fit)) - set(train) - OF_OBJECTIVES
         assert left == {"every", "compile"}, "left to the run's own length"
@@ -74,7 +77,7 @@ def test_a_preset_says_what_it_is(name):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in QUICK or name.endswith("_small") else [pytest.mark.slow]) for name in IMAGES]
+    "name", [pytest.param(name, marks=[] if name in QUICK or name.endswith("_small") else [pytest.mark.slow]) for name in OURS]
 )
 def test_a_preset_builds_at_its_published_size(name):
     found = size(name)

@@ -9,6 +9,8 @@ from .gated_masked_conv import GatedMaskedConvNet
 from .gated_mlp import GatedMLP
 from .image_transformer import ImageTransformer
 from .ladder import ConvLadderBlock, LadderBlock, LadderStem
+from .lipschitz import LipschitzMLP, LipschitzNet
+from .lipswish import CLipSwish, LipSwish, Sine
 from .made import MADE
 from .masked_conv import MaskedConvNet
 from .mlp import MLP, ResidualMLP
@@ -19,6 +21,7 @@ from .prefix import Prefix
 from .resnet import ResNet
 from .row import Row
 from .sites import SiteHead, SiteNet
+from .spectral import SpectralLinear
 from .subset import SubsetNet
 from .transformer import CausalTransformer
 from .two_streams import ShiftedConvNet
@@ -26,6 +29,7 @@ from .velocity import TimeMLP, VelocityNet
 from .wavenet import WaveNet
 
 __all__ = [
+    "CLipSwish",
     "CausalAttention",
     "CausalNet",
     "CausalTransformer",
@@ -38,6 +42,9 @@ __all__ = [
     "ImageTransformer",
     "LadderBlock",
     "LadderStem",
+    "LipSwish",
+    "LipschitzMLP",
+    "LipschitzNet",
     "MADE",
     "MLP",
     "Masked",
@@ -49,9 +56,11 @@ __all__ = [
     "ResidualMLP",
     "Row",
     "ShiftedConvNet",
+    "Sine",
     "SiteHead",
     "SiteNet",
     "SnailNet",
+    "SpectralLinear",
     "SubsetNet",
     "TimeMLP",
     "VelocityNet",

@@ -12,6 +12,7 @@ from torch.func import jacrev, vmap
 
 import pushforward.nets as pn
 from pushforward.core import Hooked
+from pushforward.training.ema import Ema
 
 NETS: dict[str, Callable[..., pn.LipschitzNet]] = {
     "dense": lambda **more: pn.LipschitzMLP(3, width=8, **more),
@@ -157,6 +158,20 @@ def test_a_state_dict_brings_the_bound_along(name):
     x = points(net, 20)
     assert torch.equal(other(x), net(x)) and stretch(other, x) <= net.lipschitz * (1 + ROUNDING)
     assert torch.equal(copy.deepcopy(net)(x), net(x))
+
+
+@every
+def test_averaged_weights_keep_the_bound(name):
+    """Their norms are not those of the weights that they are the average of."""
+    net = build(name, 30.0)
+    average = Ema(net, net, decay=0.5)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.normal_(std=1e-3)
+    average.update(100)
+    net.refresh()
+    average.sync()
+    assert stretch(average.module, points(net, 50)) <= net.lipschitz * (1 + ROUNDING)
 
 
 @every

@@ -1,4 +1,4 @@
-"""Nets that bring points closer together: the contract, and the dense one."""
+"""Nets that bring points closer together: the contract, and that of vectors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .spectral import SpectralLinear, SpectralMap
 
 SmoothUnits = Literal["lipswish", "clipswish", "sine"]
 SMOOTH_UNITS: dict[SmoothUnits, type[LipSwish | Sine]] = {"lipswish": LipSwish, "clipswish": CLipSwish, "sine": Sine}
-LEAST_SHARE = 0.1  # of what a dense layer's factors are, before they are normalized
+LEAST_FACTOR = 0.1  # of what a dense layer's factors are, before they are normalized
 
 
 class LipschitzNet(nn.Module):
@@ -107,12 +107,12 @@ class HiddenLayer(nn.Module):
         h = self.units(h)
         if self.shares is None:
             return h
-        a, b = F.normalize(F.softplus(self.shares) + LEAST_SHARE, dim=0)
+        a, b = F.normalize(F.softplus(self.shares) + LEAST_FACTOR, dim=0)
         return torch.cat([a * x, b * h], 1)
 
 
 class LipschitzMLP(LipschitzLayers):
-    r"""A dense net of vectors that brings points closer together, ``(B, D) -> (B, D)``; starts at zero.
+    """A fully connected net of vectors that brings points closer together, ``(B, D) -> (B, D)``; starts at zero.
 
     ``W_n phi(... phi(W_1 x + b_1 + U_1 c) ...) + b_n``, each ``|W_i| <= 1`` but the last, ``|W_n| <= coefficient``, and slopes of
     ``phi`` of at most 1. See :class:`SpectralLinear` for how the bounds are kept and what :meth:`refresh` costs.

@@ -12,7 +12,7 @@ from .spectral_conv import SpectralConv2d
 
 
 class LipschitzConv(LipschitzLayers):
-    r"""A convolutional net of images that brings points closer together, ``(B, C, H, W) -> (B, C, H, W)``; starts at zero.
+    """A convolutional net of images that brings points closer together, ``(B, C, H, W) -> (B, C, H, W)``; starts at zero.
 
     As :class:`LipschitzMLP`, of convolutions; see :class:`SpectralConv2d` for how their bounds are kept and what :meth:`refresh` costs.
 

@@ -12,11 +12,11 @@ from ..core import Hooked, full_precision
 from ..words import check_counts
 from .mlp import linear
 
-POWERS = 8, 16  # of a Gram matrix, one after the other by squaring: between them lengths are taken out, so that nothing vanishes
+POWERS = 4, 4, 8  # of a Gram matrix, one after the other by squaring: between them lengths are taken out, so that nothing vanishes
 
 
 class SpectralMap(Hooked):
-    r"""``x -> W x / max(s / c, 1) + b`` with the norm s of W, so that distances grow by at most c; what is within it is left alone.
+    """``x -> W x / max(s / c, 1) + b`` with the norm s of W, so that distances grow by at most c; what is within it is left alone.
 
     s is ``<G, W>``, where the buffer G is the gradient of the norm of W at the last :meth:`refresh`: there it gives the norm itself, since
     norms are homogeneous, and the norm's gradient, for one product with each weight. Of other weights it is too small, if anything, since
@@ -55,7 +55,7 @@ class SpectralMap(Hooked):
 
 
 class SpectralLinear(SpectralMap):
-    """A dense layer ``(B, inputs) -> (B, outputs)`` that makes distances grow by at most ``coefficient``.
+    """A fully connected layer ``(B, inputs) -> (B, outputs)`` that makes distances grow by at most ``coefficient``.
 
     Its norm is Schatten's, ``(sum_i s_i^p)^(1/p)`` of the singular values, with p = 258: never below the largest of them, and above by at
     most 2 % of 128 that are equal. It takes the 128th power of ``W^T W``, by squaring: as good as that many power iterations from

@@ -2,7 +2,7 @@
 
 from .condition import Conditioned
 from .distribution import Distribution, LogDensity, set_aside_infinite
-from .flow import Flow
+from .flow import Flow, refresh
 from .moments import Estimate
 from .precision import full_precision
 from .substituted import substituted
@@ -23,6 +23,7 @@ __all__ = [
     "copies",
     "full_precision",
     "join",
+    "refresh",
     "set_aside_infinite",
     "start_rows",
     "substituted",

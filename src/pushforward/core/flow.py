@@ -200,9 +200,7 @@ class Flow(Distribution):
 
     def refresh(self) -> None:
         """Bring derived state up to date wherever there is any; ``fit`` calls it before each step."""
-        for module in self.modules():
-            if isinstance(module, Hooked) and not isinstance(module, Flow):
-                module.refresh()
+        refresh(self)
 
     def prepend(
         self,
@@ -235,6 +233,13 @@ class Flow(Distribution):
         if x.shape[1:] != self.base.shape:
             raise ValueError(f"Flow: the layers give events of shape {tuple(x.shape[1:])} but the base has {tuple(self.base.shape)}")
         _on_meta(self.base, "base", x, self.base.seen(context))
+
+
+def refresh(model: nn.Module) -> None:
+    """Bring derived state up to date wherever there is any in the model, whether it is a flow or holds some."""
+    for module in model.modules():
+        if isinstance(module, Hooked) and not isinstance(module, Flow):
+            module.refresh()
 
 
 def _on_meta(module: nn.Module, where: str, *inputs: Tensor | None):

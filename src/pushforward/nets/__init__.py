@@ -9,6 +9,9 @@ from .gated_masked_conv import GatedMaskedConvNet
 from .gated_mlp import GatedMLP
 from .image_transformer import ImageTransformer
 from .ladder import ConvLadderBlock, LadderBlock, LadderStem
+from .lipschitz import LipschitzMLP, LipschitzNet
+from .lipschitz_conv import LipschitzConv
+from .lipswish import CLipSwish, LipSwish, Sine
 from .made import MADE
 from .masked_conv import MaskedConvNet
 from .mlp import MLP, ResidualMLP
@@ -19,6 +22,8 @@ from .prefix import Prefix
 from .resnet import ResNet
 from .row import Row
 from .sites import SiteHead, SiteNet
+from .spectral import SpectralLinear
+from .spectral_conv import SpectralConv2d
 from .subset import SubsetNet
 from .transformer import CausalTransformer
 from .two_streams import ShiftedConvNet
@@ -26,6 +31,7 @@ from .velocity import TimeMLP, VelocityNet
 from .wavenet import WaveNet
 
 __all__ = [
+    "CLipSwish",
     "CausalAttention",
     "CausalNet",
     "CausalTransformer",
@@ -38,6 +44,10 @@ __all__ = [
     "ImageTransformer",
     "LadderBlock",
     "LadderStem",
+    "LipSwish",
+    "LipschitzConv",
+    "LipschitzMLP",
+    "LipschitzNet",
     "MADE",
     "MLP",
     "Masked",
@@ -49,9 +59,12 @@ __all__ = [
     "ResidualMLP",
     "Row",
     "ShiftedConvNet",
+    "Sine",
     "SiteHead",
     "SiteNet",
     "SnailNet",
+    "SpectralConv2d",
+    "SpectralLinear",
     "SubsetNet",
     "TimeMLP",
     "VelocityNet",

@@ -7,12 +7,15 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from ..core import refresh
+
 
 class Ema:
     r"""A second copy of a module whose parameters follow the first, ``e <- d e + (1 - d) p``.
 
     The decay grows as ``d = min(decay, (1 + step) / (10 + step))``, so that the start is soon forgotten.
-    Buffers are copied, not averaged, by :meth:`sync`. Cost: one fused multiply-add for each parameter.
+    Buffers are copied, not averaged, by :meth:`sync`, and what is derived from weights is derived anew. Cost: one fused multiply-add for
+    each parameter.
 
     Reference: Acceleration of stochastic approximation by averaging, Polyak, Juditsky, 1992; the warm-up is TensorFlow's.
 
@@ -49,6 +52,7 @@ class Ema:
 
     @torch.no_grad()
     def sync(self) -> None:
-        """Copy the buffers."""
+        """Copy the buffers, and bring those of :attr:`part` that follow from the weights up to date with its own."""
         for average, current in self._pairs:
             average.copy_(current)
+        refresh(self.part)

@@ -4,9 +4,10 @@ from .condition import Conditioned
 from .distribution import Distribution, LogDensity, set_aside_infinite
 from .flow import Flow, refresh
 from .moments import Estimate
+from .patches import into_patches, out_of_patches
 from .precision import full_precision
 from .substituted import substituted
-from .term import DataDependent, Hooked, start_rows
+from .term import DataDependent, Hooked, Solved, refined, start_rows
 from .transform import Chain, Inverse, Transform, copies, join, sum_event, zeros
 
 __all__ = [
@@ -19,10 +20,14 @@ __all__ = [
     "Hooked",
     "Inverse",
     "LogDensity",
+    "Solved",
     "Transform",
     "copies",
     "full_precision",
+    "into_patches",
     "join",
+    "out_of_patches",
+    "refined",
     "refresh",
     "set_aside_infinite",
     "start_rows",

@@ -7,8 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..core import set_aside_infinite, sum_event
-from ..nets.patches import out_of_patches
+from ..core import out_of_patches, set_aside_infinite, sum_event
 from .causal import Causal
 from .given import Observed
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from ..core import into_patches, out_of_patches
 from ..words import check_counts
 
 
@@ -34,7 +34,7 @@ class Patches(nn.Module):
 
 
 class IntoPatches(nn.Module):
-    """The pixels of a patch as channels of one site, :func:`into_patches`."""
+    """The pixels of a patch as channels of one site, ``(B, C, H, W) -> (B, C patch^2, H / patch, W / patch)``."""
 
     def __init__(self, patch: int):
         super().__init__()
@@ -45,7 +45,7 @@ class IntoPatches(nn.Module):
 
 
 class OutOfPatches(nn.Module):
-    """The opposite of :class:`IntoPatches`, :func:`out_of_patches`."""
+    """The opposite of :class:`IntoPatches`, ``(B, C patch^2, H, W) -> (B, C, H patch, W patch)``."""
 
     def __init__(self, patch: int):
         super().__init__()
@@ -53,15 +53,3 @@ class OutOfPatches(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         return out_of_patches(h, self.patch)
-
-
-def into_patches(x: Tensor, patch: int) -> Tensor:
-    """``(B, C, H, W) -> (B, C patch^2, H / patch, W / patch)``, of no rows too, which torch would leave as they are."""
-    rows, channels, height, width = x.shape
-    return F.pixel_unshuffle(x, patch) if rows else x.reshape(0, channels * patch**2, height // patch, width // patch)
-
-
-def out_of_patches(h: Tensor, patch: int) -> Tensor:
-    """``(B, C patch^2, H, W) -> (B, C, H patch, W patch)``, of no rows too, for which torch has no gradient."""
-    rows, channels, height, width = h.shape
-    return F.pixel_shuffle(h, patch) if rows else h.reshape(0, channels // patch**2, height * patch, width * patch)

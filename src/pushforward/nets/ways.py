@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .patches import out_of_patches
+from ..core import out_of_patches
 
 if TYPE_CHECKING:
     from .shifted_conv import ShiftedConv

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..core import Transform, zeros
-from ..nets.patches import into_patches, out_of_patches
+from ..core import Transform, into_patches, out_of_patches, zeros
 from ..words import check_counts
 
 

@@ -8,14 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from pushforward.core import Flow
+from pushforward.core import Chain, Flow, Inverse
 from pushforward.distributions import Normal
 from pushforward.models import ffjord
 from pushforward.nets import TimeMLP, VelocityNet
 from pushforward.objectives import FlowMatching, choose_objective
 from pushforward.objectives.flow_matching import assigned
-from pushforward.transforms import ActNorm, Continuous
+from pushforward.transforms import ActNorm, Continuous, Elementwise, Factor, Permute
 from pushforward.transforms.integrate import TABLEAUS, integrate
+from pushforward.univariate import Affine
 
 D = 4
 
@@ -55,16 +56,6 @@ def test_solvers_have_their_order(solver):
     order = 4 if solver == "rk4" else 2
     for coarse, fine in zip(*errors, strict=True):
         assert 0.8 * 2**order < coarse / fine < 1.25 * 2**order
-
-
-@pytest.mark.parametrize("time", ["concat", "squash"])
-@pytest.mark.parametrize("activation", ["tanh", "softplus", "swish"])
-def test_products_of_the_dense_net(time, activation):
-    """Written out forwards, they are of the Jacobian that autograd finds backwards."""
-    made, x, v = net(time=time, activation=activation), rows(), torch.eye(D, dtype=torch.float64)[:, None].expand(D, 5, D)
-    (f, forwards), (other, backwards) = made.products(x, 0.3, None, v), VelocityNet.products(made, x, 0.3, None, v)
-    torch.testing.assert_close(f, other, atol=1e-12, rtol=1e-12)
-    torch.testing.assert_close(forwards, backwards.transpose(0, 2), atol=1e-12, rtol=1e-12)
 
 
 def test_the_exact_trace_is_the_log_determinant():
@@ -172,12 +163,11 @@ def test_flow_matching_learns_a_shift():
 
 def test_prices_of_the_way():
     """Added in training alone; a time that differs from batch to batch; and refused without a continuous layer."""
-    torch.manual_seed(0)
     flow, x = Flow(Normal((D,)).double(), ActNorm(D).double(), Continuous(net(), (D,), trace="exact")), rows()
     loss = choose_objective(flow, kinetic=0.5, jacobian=0.25)
     layer = flow.transform.transforms[1]
     course = layer.course(x)
-    expected = -flow(x) + (0.5 * course.kinetic + 0.25 * course.jacobian) / D
+    expected = -flow(x) + 0.5 * course.kinetic + 0.25 * course.jacobian
     torch.testing.assert_close(loss(x), expected.mean(), atol=1e-12, rtol=1e-12)
     torch.testing.assert_close(loss.eval()(x), -flow(x).mean())
     spread = choose_objective(flow, end_spread=0.5)
@@ -189,6 +179,29 @@ def test_prices_of_the_way():
         choose_objective(flow, end_spread=1.0)
     with pytest.raises(ValueError, match=r"train.kinetic is an option of train.objective=likelihood, but the objective is flow_matching"):
         choose_objective(flow, "flow_matching", kinetic=0.1)
+
+
+def test_prices_reach_layers_however_deep():
+    """In a chain, within a part of a layer, by the same gradients whatever is kept; refused where no price would reach."""
+    first, second = (Continuous(TimeMLP(n, width=8), (n,), trace="exact") for n in (D, 2))
+    with torch.no_grad():
+        for parameter in (*first.parameters(), *second.parameters()):
+            parameter.normal_()
+    x, gradients = rows(), []
+    for memory in ("full", "checkpoint", "constant"):
+        nested = Factor(2, Elementwise(Affine(), (2,)), Chain(second, Permute((1, 0)), memory=memory))
+        flow = Flow(Normal((D,)), first.float(), nested.float(), memory=memory).double()
+        torch.manual_seed(0)
+        loss = choose_objective(flow, kinetic=0.5, jacobian=0.25, end_spread=0.5)(x)
+        gradients.append(torch.autograd.grad(loss, list(flow.parameters())))
+        y = first.course(x)
+        z = second.course(y.z[:, :2])
+        price = 0.5 * (y.kinetic + z.kinetic) + 0.25 * (y.jacobian + z.jacobian)
+        torch.testing.assert_close(choose_objective(flow, kinetic=0.5, jacobian=0.25)(x), (price - flow(x)).mean())
+    for other in gradients[1:]:
+        torch.testing.assert_close(other, gradients[0], atol=1e-12, rtol=1e-10)
+    with pytest.raises(ValueError, match="a Continuous layer stands within Inverse, where no price reaches it; put it into a Chain"):
+        choose_objective(Flow(Normal((2,)), Inverse(second.float())), kinetic=0.1)
 
 
 @pytest.mark.parametrize("options", [{"steps": 0}, {"probes": -1}, {"exact_up_to": -1}, {"steps": 2.5}])

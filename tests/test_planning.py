@@ -20,6 +20,7 @@ from pushforward.univariate import Affine
 
 SMALL = ["model.scales=2", "model.steps=2", "model.width=64", "train.batch=32", "train.steps=1000"]
 TINY: dict[str, dict[str, object]] = {
+    "ffjord_image": {"scales": 1, "width": 4, "depth": 1, "memory": "checkpoint"},
     "glow": {"width": 16, "scales": 2, "steps": 2},
     "mintnet_image": {"scales": 1, "steps": 1, "width": 2},
     "real_nvp_image": {"width": 16, "scales": 2, "depth": 1},
@@ -88,7 +89,7 @@ def test_memory_options_differ_as_they_should():
 @pytest.mark.parametrize("name", IMAGE_MODELS)
 def test_every_model_of_images_can_be_counted(name):
     """From shapes alone, with the recomputation by inverses where there are some."""
-    options = TINY[name] | {"memory": "constant"} if name in TINY else test_pixel_models.TINY[name]
+    options = {"memory": "constant"} | TINY[name] if name in TINY else test_pixel_models.TINY[name]
     with torch.device("meta"):
         flow = IMAGE_MODELS[name]((1, 28, 28), **options).to("meta")  # type: ignore[arg-type]
         found = budget(flow, torch.zeros(2, 1, 28, 28))

@@ -31,7 +31,7 @@ PUBLISHED = {
 }
 
 
-LITTLE = {"pixel_rnn_mnist_binary", "mintnet_mnist"}  # 16 cells a layer; 45 channels that are 2 in the end
+LITTLE = {"ffjord_cifar10", "ffjord_mnist", "mintnet_mnist", "pixel_rnn_mnist_binary"}  # 64 channels, or 45 that are 2 in the end; 16 cells
 
 
 def settings(name: str) -> tuple[str, dict, dict]:

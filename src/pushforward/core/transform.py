@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import get_args
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .memory import Memory, Part, parts
 from .term import Term, terms
@@ -56,6 +58,12 @@ class Transform(Term):
         """:meth:`forward` of ``samples`` copies of x, one copy of all rows after the other; what x alone decides is done once."""
         return self.forward(copies(x, samples), None if context is None else copies(context, samples))
 
+    def through(self, call: Call, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """:meth:`forward` with ``call(layer, x, context)`` in place of ``layer(x, context)`` for the layers right within a container:
+        how an objective asks more of some layers. A layer that holds none for it is called as always.
+        """
+        return self(x, context)  # type: ignore[no-any-return]
+
     def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """z of x, deterministic where the layer has a natural choice and cheap where only ldj is dear."""
         return self.forward(x, context)[0]
@@ -70,6 +78,9 @@ class Transform(Term):
 
     def initialize(self, x: Tensor, context: Tensor | None = None, inverse: bool = False) -> None:
         """Data-dependent start from one batch that enters ``forward`` (``inverse`` if so asked)."""
+
+
+Call = Callable[[Transform, Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
 
 class Chain(Transform):
@@ -119,6 +130,15 @@ class Chain(Transform):
             z, step = part(z, context)
             ldj = ldj + step
         return z, ldj
+
+    def through(self, call: Call, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """As :meth:`forward`; where ``memory`` is "constant" activations are kept."""
+        ldj = zeros(x)
+        for transform in self.transforms:
+            once: Part = partial(call, transform)
+            x, step = checkpoint(once, x, context, use_reentrant=False) if self.memory == "checkpoint" else once(x, context)
+            ldj = ldj + step
+        return x, ldj
 
     def _parts(self, inverse: bool) -> Iterable[Part]:
         """What to call one after the other: the layers, or groups of them that save memory."""

@@ -9,6 +9,7 @@ from .abs_flow import abs_flow
 from .any_order import any_order
 from .bnaf import bnaf
 from .ffjord import ffjord
+from .ffjord_image import ffjord_image
 from .flow_pp import flow_pp
 from .gated_pixel_cnn import gated_pixel_cnn
 from .gaussian import gaussian
@@ -81,7 +82,7 @@ PIXEL_MODELS: dict[str, Callable[..., Flow]] = {  # images, pixel by pixel: whol
     )
 }
 IMAGE_MODELS: dict[str, Callable[..., Flow]] = {
-    f.__name__: f for f in (flow_pp, glow, mintnet_image, real_nvp_image)
+    f.__name__: f for f in (ffjord_image, flow_pp, glow, mintnet_image, real_nvp_image)
 } | PIXEL_MODELS  # (C, H, W)
 TABLE_MODELS: dict[str, Callable[..., Flow]] = {"any_order": any_order}  # rows as they are: words, whole numbers, gaps
 SOUND_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (parallel_wavenet, wavenet)}  # signals, shape (C, T)
@@ -104,6 +105,7 @@ __all__ = [
     "any_order",
     "bnaf",
     "ffjord",
+    "ffjord_image",
     "flow_pp",
     "gated_pixel_cnn",
     "gaussian",

@@ -2,6 +2,7 @@
 
 from .attention import CausalAttention
 from .causal import CausalNet, Masked
+from .concat_conv import ConcatConv
 from .convolution import ConvNet
 from .flattened import Flattened
 from .gated import GatedConvNet
@@ -25,9 +26,10 @@ from .sites import SiteHead, SiteNet
 from .spectral import SpectralLinear
 from .spectral_conv import SpectralConv2d
 from .subset import SubsetNet
+from .time_mlp import TimeMLP
 from .transformer import CausalTransformer
 from .two_streams import ShiftedConvNet
-from .velocity import TimeMLP, VelocityNet
+from .velocity import VelocityNet
 from .wavenet import WaveNet
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "CausalAttention",
     "CausalNet",
     "CausalTransformer",
+    "ConcatConv",
     "ConvLadderBlock",
     "ConvNet",
     "Flattened",

@@ -1,9 +1,8 @@
-"""The contract of nets that say where points move, and the dense one."""
+"""The contract of nets that say where points move, and what those share whose layers all see time and context."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Literal, get_args
 
 import torch
@@ -41,69 +40,58 @@ class VelocityNet(nn.Module):
         return (f if graph else f.detach()), torch.stack(products)
 
 
-class TimeMLP(VelocityNet):
-    r"""A dense net of vectors and time, ``(B, D) -> (B, D)``, through ``depth`` hidden layers of ``width`` units; starts at zero.
-
-    TimeEntry and context reach every layer: "concat" adds ``U [t, c]`` to what it makes of its input, "squash" multiplies it by
-    ``sigmoid(V [t, c])`` before (FFJORD's two kinds). :meth:`products` carries vectors along, each at the cost of a pass.
-
-    Reference: FFJORD, Grathwohl, Chen, Bettencourt, Sutskever, Duvenaud, 2018, arXiv:1810.01367, appendix B.
+class TimedNet(VelocityNet):
+    """Affine layers with smooth units between them, each of which sees time and context; :meth:`products` carries vectors along.
 
     Arguments:
-        dim: D.
-        width: hidden units.
-        depth: hidden layers.
+        layers: from z to z, the last one without units behind it.
+        sizes: channels that leave each layer.
         context: numbers of the context.
-        time: "concat" or "squash".
+        time: "concat" adds ``U [t, c]`` to what a layer makes of its input, "squash" multiplies it by ``sigmoid(V [t, c])`` before.
         activation: "tanh", "softplus" or "swish".
-
-    Raises:
-        ValueError: another kind or activation (rectified units have no second derivative), x or a context of another shape.
-
-    Example::
-
-        >>> net = TimeMLP(3, width=16)
-        >>> f, products = net.products(torch.randn(8, 3), 0.5, None, torch.randn(2, 8, 3))
-        >>> f.shape, products.shape
-        (torch.Size([8, 3]), torch.Size([2, 8, 3]))
     """
 
-    def __init__(
-        self, dim: int, *, width: int = 64, depth: int = 2, context: int = 0, time: TimeEntry = "concat", activation: Activation = "tanh"
-    ):
+    def __init__(self, layers: Sequence[nn.Module], sizes: Sequence[int], context: int, time: TimeEntry, activation: Activation):
         super().__init__()
-        check_counts("TimeMLP", dim=dim, width=width, depth=depth)
-        check_counts("TimeMLP", least=0, context=context)
+        check_counts(type(self).__name__, least=0, context=context)
         if time not in get_args(TimeEntry) or activation not in get_args(Activation):
             kinds = f"time {' or '.join(get_args(TimeEntry))} and activation {', '.join(get_args(Activation))}"
-            raise ValueError(f"TimeMLP: expected {kinds}, got {time!r} and {activation!r}; units must be twice differentiable")
-        self.dim, self.context, self.activation = dim, context, activation
-        sizes = [dim, *[width] * depth, dim]
-        self.layers: Sequence[nn.Linear] = nn.ModuleList(  # type: ignore[assignment]
-            linear(a, b, zero=i == depth) for i, (a, b) in enumerate(pairwise(sizes))
-        )
-        self.shifts = nn.ModuleList(linear(1 + context, b, zero=True) for b in sizes[1:])
-        self.gates = nn.ModuleList(linear(1 + context, b) for b in sizes[1:]) if time == "squash" else None
+            raise ValueError(
+                f"{type(self).__name__}: expected {kinds}, got {time!r} and {activation!r}; units must be twice differentiable"
+            )
+        self.context, self.activation = context, activation
+        self.layers = nn.ModuleList(layers)
+        self.shifts = nn.ModuleList(linear(1 + context, size, zero=True) for size in sizes)
+        self.gates = nn.ModuleList(linear(1 + context, size) for size in sizes) if time == "squash" else None
 
     def forward(self, z: Tensor, t: float | Tensor, context: Tensor | None = None) -> Tensor:
+        self._check(z)
         return self._pass(z, t, context, None)[0]
 
     def products(self, z: Tensor, t: float | Tensor, context: Tensor | None, v: Tensor) -> tuple[Tensor, Tensor]:
+        self._check(z)
         f, products = self._pass(z, t, context, v)
         assert products is not None
         return f, products
 
+    def _check(self, z: Tensor) -> None:
+        """Raise ValueError for z of another shape."""
+        raise NotImplementedError(f"{type(self).__name__} does not define _check")
+
+    def _turned(self, layer: nn.Module, v: Tensor) -> Tensor:
+        """The linear part of a layer, on vectors ``(K, B, *shape)``."""
+        raise NotImplementedError(f"{type(self).__name__} does not define _turned")
+
     def _pass(self, h: Tensor, t: float | Tensor, context: Tensor | None, v: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        if h.shape[1:] != (self.dim,):
-            raise ValueError(f"TimeMLP: expected x of shape (B, {self.dim}), got {tuple(h.shape)}")
         given = self._given(h, t, context)
+        space = [1] * (h.dim() - 2)
         for i, (layer, shift) in enumerate(zip(self.layers, self.shifts, strict=True)):
             h = layer(h)
-            v = None if v is None else F.linear(v, layer.weight)
+            v = None if v is None else self._turned(layer, v)
             if self.gates is not None:
-                gate = torch.sigmoid(self.gates[i](given))
+                gate = torch.sigmoid(self.gates[i](given)).unflatten(1, (-1, *space))
                 h, v = h * gate, None if v is None else v * gate
-            h = h + shift(given)
+            h = h + shift(given).unflatten(1, (-1, *space))
             if i + 1 < len(self.layers):
                 h, slope = _activated(self.activation, h)
                 v = None if v is None else v * slope
@@ -116,7 +104,7 @@ class TimeMLP(VelocityNet):
             return time
         if context is None or context.shape != (h.shape[0], self.context):
             got = "none" if context is None else str(tuple(context.shape))
-            raise ValueError(f"TimeMLP: expected a context of shape ({h.shape[0]}, {self.context}), got {got}")
+            raise ValueError(f"{type(self).__name__}: expected a context of shape ({h.shape[0]}, {self.context}), got {got}")
         return torch.cat([time.expand(h.shape[0], 1), context.to(h.dtype)], 1)
 
 

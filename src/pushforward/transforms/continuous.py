@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from ..core import Transform, sum_event, zeros
+from ..core import Transform, full_precision, sum_event, zeros
 from ..words import check_counts
 from .integrate import Solver, integrate
 
@@ -124,6 +124,7 @@ class Continuous(Transform):
         """:meth:`forward` with what the way costs, up to another end of time if asked: what an objective may hold against it."""
         return self._moved(x, context, 0.0, end)
 
+    @full_precision  # of the way back, too: velocities in bfloat16 would not undo it
     def _carried(self, x: Tensor, context: Tensor | None, start: float, end: float) -> Tensor:
         self._check(x)
 
@@ -132,6 +133,7 @@ class Continuous(Transform):
 
         return integrate(field, x, (), start=start, end=end, steps=self.steps, solver=self.solver)[0]
 
+    @full_precision
     def _moved(self, x: Tensor, context: Tensor | None, start: float, end: float | Tensor) -> Course:
         self._check(x)
         probes = self._probes(x)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ..core import Transform, join
+from ..core.transform import Call
 from .split import Split
 
 
@@ -44,9 +45,12 @@ class Factor(Transform):
         self.rest = rest
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.through(lambda layer, x, context: layer(x, context), x, context)
+
+    def through(self, call: Call, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         kept, left = self.split(x)
-        z_left, part = self.part(left, join(kept, context))
-        z_kept, rest = self.rest(kept, context)
+        z_left, part = call(self.part, left, join(kept, context))
+        z_kept, rest = call(self.rest, kept, context)
         return self._whole(x, z_kept, z_left), part + rest
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from vaes import LATENT, D, affine, close, gaussian, linear_gaussian, perturbed,
 
 import pushforward.distributions as pd
 from pushforward.core import Flow, Inverse
+from pushforward.models.posteriors import posterior_of
 from pushforward.nets import MADE
 from pushforward.objectives import ELBO
 from pushforward.objectives.apart import taken_apart
@@ -166,3 +167,17 @@ def test_an_inverse_autoregressive_posterior_is_drawn_in_one_pass():
     assert Counted.visits == 0
     model.sample_and_log_prob(3)  # asks for log q of the z that x came from
     assert Counted.visits == 1
+
+
+def test_the_density_of_a_strange_latent_under_an_iaf_posterior_is_a_number():
+    """Gates expand on the way back, number after number: what a row's posterior says of another row's latent overflowed."""
+    torch.manual_seed(0)
+    trunk = nn.Linear(3, 8)
+    posterior = posterior_of("iaf", 40, trunk=trunk, features=8, context=3, steps=4, rank=1)
+    with torch.no_grad():
+        for parameter in posterior.parameters():
+            parameter.copy_(0.5 * torch.randn_like(parameter))
+    x = torch.randn(64, 3)
+    log_prob = posterior.log_prob(5 * torch.randn(64, 40), x)
+    assert log_prob.isfinite().all() and log_prob.min() < -1e20  # the way back went to the end
+    assert posterior.log_prob(posterior.sample(context=x), x).isfinite().all()

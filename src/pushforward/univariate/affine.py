@@ -8,6 +8,8 @@ from torch.nn import functional as F
 
 from .base import Univariate
 
+FARTHEST = 1e15  # of a number whose way back through gates grows without end
+
 
 class Additive(Univariate):
     """A shift, ``z = x + h``; volume preserving.
@@ -66,7 +68,8 @@ class Gate(Univariate):
 
     It contracts: ``log dz/dx = log g < 0``, which is what a posterior that sharpens step by step needs, and why steps of it are stable. The
     ``Affine`` of the same place has any scale. At its start ``g = sigmoid(start)`` lets almost all of x through, as the forget gate of an
-    LSTM does; there is no h that makes it the identity. ``bound=inf`` gives the plain ``s = h_1``.
+    LSTM does; there is no h that makes it the identity. ``bound=inf`` gives the plain ``s = h_1``. The inverse expands, number after
+    number in a layer that reads those before: it ends at 1e15, where any density is 0 and its logarithm still a number.
 
     Reference: Improving Variational Inference with Inverse Autoregressive Flow, Kingma, Salimans, Jozefowicz, Chen, Sutskever, Welling,
     2016, arXiv:1606.04934, equations 13 and 14 (``start`` of 1 or 2).
@@ -89,7 +92,7 @@ class Gate(Univariate):
     def inverse(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         other, s = h.unbind(1)
         s = self._bounded(s)
-        x = z + (z - other) * (-s).exp()  # 1 / g = 1 + exp(-s)
+        x = (z + (z - other) * (-s).exp()).clamp(-FARTHEST, FARTHEST)  # 1 / g = 1 + exp(-s)
         return x, -F.logsigmoid(s).expand_as(x)
 
     def _bounded(self, s: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from ..distributions import Normal
 from ..nets import TimeMLP
 from ..nets.velocity import Activation, TimeEntry
 from ..transforms import ActNorm, Continuous
-from ..transforms.continuous import Trace
+from ..transforms.continuous import Gradients, Trace
 from ..transforms.integrate import Solver
 from .common import vector
 from .recipe import recipe
@@ -23,6 +23,8 @@ def ffjord(
     depth: int = 3,
     steps: int = 8,
     solver: Solver = "rk4",
+    tolerance: float = 1e-5,
+    gradients: Gradients = "steps",
     trace: Trace = "hutchinson",
     probes: int = 1,
     exact_up_to: int = 64,
@@ -36,19 +38,21 @@ def ffjord(
     of the solver, 4 evaluations of the net each; in training the trace is an estimate by random probes, in evaluation exact. Train it by
     its likelihood, or without a solver by ``train.objective=flow_matching``.
 
-    Caveats: steps are as many whatever the data; where velocities grow steep, figures and samples need more than training took:
-    compare with twice as many.
+    Caveats: steps are as many whatever the data, but for "dopri5"; where velocities grow steep, figures and samples need more than
+    training took: compare with twice as many.
 
     References: FFJORD, Grathwohl, Chen, Bettencourt, Sutskever, Duvenaud, 2018, arXiv:1810.01367; Neural Ordinary Differential Equations,
-    Chen, Rubanova, Bettencourt, Duvenaud, 2018, arXiv:1806.07366. Departures: steps of fixed length in place of adaptive ones, for which
-    the rows of a batch share their steps; ActNorm before.
+    Chen, Rubanova, Bettencourt, Duvenaud, 2018, arXiv:1806.07366. Departures: steps of fixed length by default, adaptive ones for
+    each row (not shared by a batch); gradients of the steps by default; ActNorm before.
 
     Arguments:
         shape: of a row, ``(D,)``.
         width: hidden units of the net.
         depth: its hidden layers.
         steps: of the solver.
-        solver: "rk4", "heun" or "midpoint".
+        solver: "rk4", "heun" or "midpoint", or "dopri5", for which each row takes as many steps as its error asks for.
+        tolerance: of "dopri5".
+        gradients: through the "steps", or by the "adjoint", which keeps nothing of them and errs as the solver does.
         trace: in training, "hutchinson" or "exact".
         probes: random vectors of an estimate.
         exact_up_to: dimensions up to which evaluation takes the exact trace.
@@ -66,5 +70,15 @@ def ffjord(
     """
     dim = vector(shape)
     net = TimeMLP(dim, width=width, depth=depth, context=context, time=time, activation=activation)
-    layer = Continuous(net, shape, steps=steps, solver=solver, trace=trace, probes=probes, exact_up_to=exact_up_to)
+    layer = Continuous(
+        net,
+        shape,
+        steps=steps,
+        solver=solver,
+        tolerance=tolerance,
+        gradients=gradients,
+        trace=trace,
+        probes=probes,
+        exact_up_to=exact_up_to,
+    )
     return Flow(Normal(shape), ActNorm(dim), layer, context=context)

@@ -13,7 +13,7 @@ from ..nets import ConcatConv
 from ..nets.conv2d import conv2d
 from ..nets.velocity import Activation
 from ..transforms import ActNorm, Continuous
-from ..transforms.continuous import Trace
+from ..transforms.continuous import Gradients, Trace
 from ..transforms.integrate import Solver
 from .images import image, most_scales, multiscale, pixels
 from .recipe import recipe
@@ -30,6 +30,8 @@ def ffjord_image(
     depth: int = 2,
     steps: int = 2,
     solver: Solver = "rk4",
+    tolerance: float = 1e-5,
+    gradients: Gradients = "steps",
     trace: Trace = "hutchinson",
     probes: int = 1,
     exact_up_to: int = 64,
@@ -61,7 +63,9 @@ def ffjord_image(
         width: hidden channels of the nets (64 in the paper).
         depth: their hidden layers (3 in the paper).
         steps: of the solver, for each layer (4 in RNODE).
-        solver: "rk4", "heun" or "midpoint".
+        solver: "rk4", "heun" or "midpoint", or "dopri5", for which each row takes as many steps as its error asks for.
+        tolerance: of "dopri5".
+        gradients: through the "steps", or by the "adjoint", which keeps nothing of them and errs as the solver does.
         trace: in training, "hutchinson" or "exact".
         probes: random vectors of an estimate.
         exact_up_to: dimensions up to which evaluation takes the exact trace.
@@ -88,7 +92,17 @@ def ffjord_image(
         layers: list[Transform] = []
         for _ in range(blocks):
             net = ConcatConv(shape[0], width=width, depth=depth, context=context, activation=activation)
-            layer = Continuous(net, shape, steps=steps, solver=solver, trace=trace, probes=probes, exact_up_to=exact_up_to)
+            layer = Continuous(
+                net,
+                shape,
+                steps=steps,
+                solver=solver,
+                tolerance=tolerance,
+                gradients=gradients,
+                trace=trace,
+                probes=probes,
+                exact_up_to=exact_up_to,
+            )
             layers += [ActNorm(shape[0]), layer]
         return layers
 

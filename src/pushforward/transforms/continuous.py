@@ -11,13 +11,16 @@ from torch import Tensor
 
 from ..core import Transform, full_precision, sum_event, zeros
 from ..words import check_counts
-from .integrate import Solver, integrate
+from .adaptive import adapted
+from .adjoint import integrate_by_adjoint
+from .integrate import TABLEAUS, Field, Solver, Times, even, integrate
 
 if TYPE_CHECKING:
     from ..nets import VelocityNet
 
 Trace = Literal["hutchinson", "exact"]
 ProbeNoise = Literal["rademacher", "gaussian"]
+Gradients = Literal["steps", "adjoint"]
 
 
 class Course(NamedTuple):
@@ -32,15 +35,17 @@ class Course(NamedTuple):
 class Continuous(Transform):
     r"""``dz/dt = f(z, t, context)`` from data at t = 0 to latents at t = 1; ``ldj = int tr(df/dz) dt``.
 
-    f is any net that is twice differentiable: no mask, no constraint. ``inverse`` runs time backwards. Steps are of fixed length, which
-    makes rows independent of each other, and gradients those of the steps themselves.
+    f is any net that is twice differentiable: no mask, no constraint. ``inverse`` runs time backwards. Steps are of fixed length, or with
+    "dopri5" as long as z errs by less than a tolerance, for each row its own: either way rows are independent of each other. Gradients are
+    those of the steps themselves, or with ``gradients="adjoint"`` of the equation, for which nothing is kept on the way.
 
     ``trace="hutchinson"`` estimates the trace by ``e^T (df/dz) e`` with probes e of mean 0 and variance 1, drawn once for each row and
     pass: unbiased for the ldj of these steps. In evaluation it is exact up to ``exact_up_to`` dimensions, and always where ``trace`` says
     so, by a product with each unit vector. ``encode`` and ``decode`` take no trace.
 
-    Shapes: any event. Cost: 4 steps evaluations of the net for "rk4", 2 for the others; for each probe, or dimension, as much again.
-    Exact but for the solver's error, which falls with the fourth power of the number of steps ("rk4") or the second.
+    Shapes: any event. Cost: for each step 4 evaluations of the net for "rk4", 2 for "heun" and "midpoint"; for each probe, or dimension, as
+    much again. "dopri5" takes 6 for each attempt at a step, without the trace, and then 6 for each step. Exact but for the solver's error,
+    which falls with the fourth power of the number of steps ("rk4") or the second.
 
     References: Neural Ordinary Differential Equations, Chen, Rubanova, Bettencourt, Duvenaud, 2018, arXiv:1806.07366; FFJORD, Grathwohl,
     Chen, Bettencourt, Sutskever, Duvenaud, 2018, arXiv:1810.01367; the costs: How to Train Your Neural ODE, Finlay, Jacobsen, Nurbekyan,
@@ -49,8 +54,10 @@ class Continuous(Transform):
     Arguments:
         net: f, with products of its Jacobian.
         shape: of the event.
-        steps: of the solver.
-        solver: "rk4", "heun" or "midpoint".
+        steps: of a solver that takes a fixed number.
+        solver: "rk4", "heun", "midpoint" or "dopri5" (see :func:`~pushforward.transforms.adaptive.adapted`).
+        tolerance: of "dopri5", for z, absolute and relative.
+        gradients: "steps", or "adjoint" for steps of fixed length.
         trace: "hutchinson" or "exact".
         probes: of Hutchinson's estimate; their mean is taken.
         noise: "rademacher" (signs, of less variance) or "gaussian".
@@ -74,6 +81,8 @@ class Continuous(Transform):
         *,
         steps: int = 8,
         solver: Solver = "rk4",
+        tolerance: float = 1e-5,
+        gradients: Gradients = "steps",
         trace: Trace = "hutchinson",
         probes: int = 1,
         noise: ProbeNoise = "rademacher",
@@ -82,11 +91,19 @@ class Continuous(Transform):
         super().__init__()
         check_counts("Continuous", steps=steps, probes=probes)
         check_counts("Continuous", least=0, exact_up_to=exact_up_to)
-        for name, value, words in (("solver", solver, Solver), ("trace", trace, Trace), ("noise", noise, ProbeNoise)):
+        literals = ("solver", solver, Solver), ("trace", trace, Trace), ("noise", noise, ProbeNoise), ("gradients", gradients, Gradients)
+        for name, value, words in literals:
             if value not in get_args(words):
                 raise ValueError(f"Continuous: {name} must be one of {', '.join(get_args(words))}, got {value!r}")
+        if not tolerance > 0:
+            raise ValueError(f"Continuous: tolerance must be above 0, got {tolerance}")
+        if solver == "dopri5" and gradients == "adjoint":
+            raise ValueError(
+                "Continuous: the adjoint takes steps of fixed length; use solver rk4 with it, or gradients of the steps with dopri5"
+            )
         self.net, self.shape = net, tuple(shape)
         self.steps, self.solver, self.trace, self.probes, self.noise = steps, solver, trace, probes, noise
+        self.tolerance, self.gradients = tolerance, gradients
         self.exact_up_to = exact_up_to
 
     @property
@@ -96,23 +113,30 @@ class Continuous(Transform):
     @property
     def how(self) -> tuple[str, ...]:
         probes = f", {self.probes} probe{'s' * (self.probes > 1)}" if self.estimate else ""
-        return (f"{self.solver}, {self.steps} steps, {self.evaluations} evaluations of the net{probes}",)
+        if self.solver == "dopri5":
+            return (f"dopri5, tolerance {self.tolerance:g} for each row{probes}",)
+        count = self.steps * len(TABLEAUS[self.solver].nodes)
+        return (f"{self.solver}, {self.steps} steps, {count} evaluations of the net{probes}",)
 
     @property
     def passes(self) -> int:
         dim = math.prod(self.shape)
         return 1 if self.trace == "exact" or dim > self.exact_up_to else math.ceil((1 + dim) / (1 + self.probes))
 
-    @property
-    def evaluations(self) -> int:
-        """Of the net in one pass."""
-        return self.steps * (4 if self.solver == "rk4" else 2)
+    def evaluations(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """How many of the net bring each row to its latent, ``(B,)``: those of the steps, or with "dopri5" of the attempts at them."""
+        if self.solver != "dopri5":
+            return torch.full(x.shape[:1], self.steps * len(TABLEAUS[self.solver].nodes))
+        times = torch.stack(list(map(torch.as_tensor, self._times(x, context, 0.0, 1.0))))
+        return 1 + len(TABLEAUS["dopri5"].nodes) * (times != times[-1]).sum(0)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return self._moved(x, context, 0.0, 1.0)[:2]
+        z, ldj = self._moved(x, context, 0.0, 1.0, priced=False)
+        return z, ldj
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return self._moved(z, context, 1.0, 0.0)[:2]
+        x, ldj = self._moved(z, context, 1.0, 0.0, priced=False)
+        return x, ldj
 
     def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         return self._carried(x, context, 0.0, 1.0)
@@ -122,31 +146,44 @@ class Continuous(Transform):
 
     def course(self, x: Tensor, context: Tensor | None = None, end: float | Tensor = 1.0) -> Course:
         """:meth:`forward` with what the way costs, up to another end of time if asked: what an objective may hold against it."""
-        return self._moved(x, context, 0.0, end)
+        return Course(*self._moved(x, context, 0.0, end, priced=True))
 
-    @full_precision  # of the way back, too: velocities in bfloat16 would not undo it
+    @full_precision  # the way back, too: velocities in bfloat16 would not undo it
     def _carried(self, x: Tensor, context: Tensor | None, start: float, end: float) -> Tensor:
         self._check(x)
 
         def field(t: float | Tensor, z: Tensor, full: bool) -> tuple[Tensor, ...]:
             return (self.net(z, t, context),)
 
-        return integrate(field, x, (), start=start, end=end, steps=self.steps, solver=self.solver)[0]
+        return self._solved(field, 0, x, context, start, end)[0]
 
     @full_precision
-    def _moved(self, x: Tensor, context: Tensor | None, start: float, end: float | Tensor) -> Course:
+    def _moved(self, x: Tensor, context: Tensor | None, start: float, end: float | Tensor, *, priced: bool) -> tuple[Tensor, ...]:
         self._check(x)
         probes = self._probes(x)
+        scale = 1 / probes.shape[0] if self.estimate else 1.0
 
         def field(t: float | Tensor, z: Tensor, full: bool) -> tuple[Tensor, ...]:
             if not full:
                 return (self.net(z, t, context),)
             f, products = self.net.products(z, t, context, probes)
-            scale = 1.0 if not self.estimate else 1 / probes.shape[0]
             trace = scale * (probes * products).flatten(2).sum(2).sum(0)
-            return f, trace, sum_event(f.square()), scale * products.square().flatten(2).sum(2).sum(0)
+            return (f, trace, sum_event(f.square()), scale * products.square().flatten(2).sum(2).sum(0)) if priced else (f, trace)
 
-        return Course(*integrate(field, x, (zeros(x),) * 3, start=start, end=end, steps=self.steps, solver=self.solver))
+        return self._solved(field, 3 if priced else 1, x, context, start, end)
+
+    def _solved(self, field: Field, count: int, x: Tensor, context: Tensor | None, start: float, end: float | Tensor) -> tuple[Tensor, ...]:
+        """z at the end, and so many integrals."""
+        times, none = self._times(x, context, start, end), (zeros(x),) * count
+        if self.gradients == "steps" or not torch.is_grad_enabled():
+            return integrate(field, x, none, times=times, solver=self.solver)
+        inputs = [*self.net.parameters(), *([] if context is None else [context])]
+        return integrate_by_adjoint(field, x, none, inputs, times=times, solver=self.solver)
+
+    def _times(self, x: Tensor, context: Tensor | None, start: float, end: float | Tensor) -> Times:
+        if self.solver != "dopri5" or x.is_meta:
+            return even(start, end, self.steps)
+        return adapted(lambda t, z: self.net(z, t, context), x, start=start, end=end, tolerance=self.tolerance)
 
     def _probes(self, x: Tensor) -> Tensor:
         """Vectors ``(K, B, *shape)``: drawn where the trace is an estimate, else all unit vectors."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 import torch
 from torch import Tensor
 
-from pushforward.core import Chain, Flow, Inverse
+from pushforward.core import Chain, Flow, Inverse, refined
+from pushforward.data import Rows
 from pushforward.distributions import Normal
+from pushforward.evaluation import evaluate, log_likelihood
 from pushforward.models import ffjord
 from pushforward.nets import TimeMLP, VelocityNet
 from pushforward.objectives import FlowMatching, choose_objective
@@ -71,7 +74,7 @@ def test_a_flow_is_an_estimate_in_training_and_exact_in_evaluation():
     assert flow.kind == "estimate" and flow.eval().kind == "exact" and flow.train().kind == "estimate"
     layer.exact_up_to = D - 1
     assert flow.eval().kind == "estimate"
-    assert layer.evaluations(rows()).tolist() == [16] * 5
+    assert layer.evaluations(rows()).tolist() == [32] * 5
 
 
 def test_the_ways_have_costs():
@@ -200,8 +203,29 @@ def test_figures_say_how():
     layer = Continuous(net(), (D,), steps=4, probes=2)
     flow = Flow(Normal((D,)).double(), layer)
     assert flow.how == ("rk4, 4 steps, 16 evaluations of the net, 2 probes",)
-    assert flow.eval().how == ("rk4, 4 steps, 16 evaluations of the net",)
-    assert flow.passes == 2  # (1 + 4 vectors) beside (1 + 2)
+    assert flow.eval().how == ("rk4, 8 steps, 32 evaluations of the net",)
+    assert flow.passes == 2 * 2  # twice the steps, and (1 + 4 vectors) beside (1 + 2)
+
+
+def test_scores_tell_what_finer_steps_change():
+    """A wave of the velocity that two steps of a midpoint rule miss, and sixteen of RK4 see."""
+
+    class Wave(VelocityNet):
+        def forward(self, z: Tensor, t: float | Tensor, context: Tensor | None = None) -> Tensor:
+            return 0.3 * z * math.cos(4 * math.pi * t)
+
+    some = Rows(rows(64).float())
+    for solver, steps, big in (("midpoint", 1, True), ("rk4", 16, False)):
+        flow = Flow(Normal((D,)), Continuous(Wave(), (D,), solver=solver, steps=steps))
+        told = evaluate(flow, some).how
+        found = float(re.search(r"twice the steps add ([-+.\d]+) nats", told)[1])
+        coarse = log_likelihood(flow, some).mean()
+        with refined(flow):
+            assert f"{2 * 2 * steps} steps" in flow.eval().how[0]
+            assert found == pytest.approx(float(log_likelihood(flow, some).mean() - coarse), abs=6e-5)
+        assert (abs(found) > 0.05) == big == ("give it more steps" in told)
+        assert flow.eval().how[0].startswith(f"{solver}, {2 * steps} steps")
+    assert "twice" not in evaluate(Flow(Normal((D,)), ActNorm(D)), some).how
 
 
 def test_contexts_reach_the_velocity():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from ..core import Transform, full_precision, sum_event, zeros
+from ..core import Solved, Transform, full_precision, sum_event, zeros
 from ..words import check_counts
 from .adaptive import adapted
 from .adjoint import integrate_by_adjoint
@@ -32,7 +32,7 @@ class Course(NamedTuple):
     jacobian: Tensor
 
 
-class Continuous(Transform):
+class Continuous(Transform, Solved):
     r"""``dz/dt = f(z, t, context)`` from data at t = 0 to latents at t = 1; ``ldj = int tr(df/dz) dt``.
 
     f is any net that is twice differentiable: no mask, no constraint. ``inverse`` runs time backwards. Steps are of fixed length, or with
@@ -41,7 +41,8 @@ class Continuous(Transform):
 
     ``trace="hutchinson"`` estimates the trace by ``e^T (df/dz) e`` with probes e of mean 0 and variance 1, drawn once for each row and
     pass: unbiased for the ldj of these steps. In evaluation it is exact up to ``exact_up_to`` dimensions, and always where ``trace`` says
-    so, by a product with each unit vector. ``encode`` and ``decode`` take no trace.
+    so, by a product with each unit vector. ``encode`` and ``decode`` take no trace. Steps of fixed length are finer in evaluation, too:
+    training learns to make use of what a solver gets wrong, and its own steps would not tell.
 
     Shapes: any event. Cost: for each step 4 evaluations of the net for "rk4", 2 for "heun" and "midpoint"; for each probe, or dimension, as
     much again. "dopri5" takes 6 for each attempt at a step, without the trace, and then 6 for each step. Exact but for the solver's error,
@@ -54,9 +55,10 @@ class Continuous(Transform):
     Arguments:
         net: f, with products of its Jacobian.
         shape: of the event.
-        steps: of a solver that takes a fixed number.
+        steps: of a solver that takes a fixed number, in training.
+        finer: how many steps in evaluation stand for each.
         solver: "rk4", "heun", "midpoint" or "dopri5" (see :func:`~pushforward.transforms.adaptive.adapted`).
-        tolerance: of "dopri5", for z, absolute and relative.
+        tolerance: of "dopri5", for z, absolute and relative, in training and evaluation; 8 roundings at least.
         gradients: "steps", or "adjoint" for steps of fixed length.
         trace: "hutchinson" or "exact".
         probes: of Hutchinson's estimate; their mean is taken.
@@ -80,6 +82,7 @@ class Continuous(Transform):
         shape: Sequence[int],
         *,
         steps: int = 8,
+        finer: int = 2,
         solver: Solver = "rk4",
         tolerance: float = 1e-5,
         gradients: Gradients = "steps",
@@ -89,7 +92,7 @@ class Continuous(Transform):
         exact_up_to: int = 64,
     ):
         super().__init__()
-        check_counts("Continuous", steps=steps, probes=probes)
+        check_counts("Continuous", steps=steps, finer=finer, probes=probes)
         check_counts("Continuous", least=0, exact_up_to=exact_up_to)
         literals = ("solver", solver, Solver), ("trace", trace, Trace), ("noise", noise, ProbeNoise), ("gradients", gradients, Gradients)
         for name, value, words in literals:
@@ -102,7 +105,8 @@ class Continuous(Transform):
                 "Continuous: the adjoint takes steps of fixed length; use solver rk4 with it, or gradients of the steps with dopri5"
             )
         self.net, self.shape = net, tuple(shape)
-        self.steps, self.solver, self.trace, self.probes, self.noise = steps, solver, trace, probes, noise
+        self.steps, self.finer, self.solver = steps, finer, solver
+        self.trace, self.probes, self.noise = trace, probes, noise
         self.tolerance, self.gradients = tolerance, gradients
         self.exact_up_to = exact_up_to
 
@@ -114,19 +118,24 @@ class Continuous(Transform):
     def how(self) -> tuple[str, ...]:
         probes = f", {self.probes} probe{'s' * (self.probes > 1)}" if self.estimate else ""
         if self.solver == "dopri5":
-            return (f"dopri5, tolerance {self.tolerance:g} for each row{probes}",)
-        count = self.steps * len(TABLEAUS[self.solver].nodes)
-        return (f"{self.solver}, {self.steps} steps, {count} evaluations of the net{probes}",)
+            return (f"dopri5, tolerance {self.tolerance / self.fineness**5:.2g} for each row{probes}",)
+        count = self.steps * self._refinement * len(TABLEAUS[self.solver].nodes)
+        return (f"{self.solver}, {self.steps * self._refinement} steps, {count} evaluations of the net{probes}",)
 
     @property
     def passes(self) -> int:
-        dim = math.prod(self.shape)
-        return 1 if self.trace == "exact" or dim > self.exact_up_to else math.ceil((1 + dim) / (1 + self.probes))
+        dim, finer = math.prod(self.shape), 1 if self.solver == "dopri5" else self.finer
+        return finer if self.trace == "exact" or dim > self.exact_up_to else finer * math.ceil((1 + dim) / (1 + self.probes))
+
+    @property
+    def _refinement(self) -> int:
+        """How many steps stand for each of training, now."""
+        return self.fineness * (1 if self.training else self.finer)
 
     def evaluations(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """How many of the net bring each row to its latent, ``(B,)``: those of the steps, or with "dopri5" of the attempts at them."""
         if self.solver != "dopri5":
-            return torch.full(x.shape[:1], self.steps * len(TABLEAUS[self.solver].nodes))
+            return torch.full(x.shape[:1], self.steps * self._refinement * len(TABLEAUS[self.solver].nodes))
         times = torch.stack(list(map(torch.as_tensor, self._times(x, context, 0.0, 1.0))))
         return 1 + len(TABLEAUS["dopri5"].nodes) * (times != times[-1]).sum(0)
 
@@ -182,8 +191,9 @@ class Continuous(Transform):
 
     def _times(self, x: Tensor, context: Tensor | None, start: float, end: float | Tensor) -> Times:
         if self.solver != "dopri5" or x.is_meta:
-            return even(start, end, self.steps)
-        return adapted(lambda t, z: self.net(z, t, context), x, start=start, end=end, tolerance=self.tolerance)
+            return even(start, end, self.steps * self._refinement)
+        tolerance = max(self.tolerance / self.fineness**5, 8 * torch.finfo(x.dtype).eps)  # half as long, so much less error
+        return adapted(lambda t, z: self.net(z, t, context), x, start=start, end=end, tolerance=tolerance)
 
     def _probes(self, x: Tensor) -> Tensor:
         """Vectors ``(K, B, *shape)``: drawn where the trace is an estimate, else all unit vectors."""
@@ -201,4 +211,4 @@ class Continuous(Transform):
             raise ValueError(f"Continuous: expected x of shape (B, {', '.join(map(str, self.shape))}), got {tuple(x.shape)}")
 
     def extra_repr(self) -> str:
-        return f"{self.shape}, steps={self.steps}, solver={self.solver!r}, trace={self.trace!r}, probes={self.probes}"
+        return f"{self.shape}, steps={self.steps}, finer={self.finer}, solver={self.solver!r}, trace={self.trace!r}, probes={self.probes}"

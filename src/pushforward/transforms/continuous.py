@@ -6,18 +6,17 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
-import torch
 from torch import Tensor
 
 from ..core import Transform, sum_event, zeros
 from ..words import check_counts
 from .integrate import Solver, integrate
+from .probes import ProbeNoise, random_probes, unit_vectors
 
 if TYPE_CHECKING:
     from ..nets import VelocityNet
 
 Trace = Literal["hutchinson", "exact"]
-ProbeNoise = Literal["rademacher", "gaussian"]
 
 
 class Course(NamedTuple):
@@ -148,14 +147,7 @@ class Continuous(Transform):
 
     def _probes(self, x: Tensor) -> Tensor:
         """Vectors ``(K, B, *shape)``: drawn where the trace is an estimate, else all unit vectors."""
-        if not self.estimate:
-            dim = math.prod(self.shape)
-            units = torch.eye(dim, dtype=x.dtype, device=x.device).view(dim, 1, *self.shape)
-            return units.expand(dim, x.shape[0], *self.shape)
-        like = x.new_empty(self.probes, *x.shape)
-        if self.noise == "gaussian":
-            return like.normal_()
-        return like.bernoulli_(0.5).mul_(2).sub_(1)
+        return random_probes(x, self.probes, self.noise) if self.estimate else unit_vectors(x)
 
     def _check(self, x: Tensor) -> None:
         if x.shape[1:] != self.shape:

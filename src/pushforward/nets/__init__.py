@@ -10,6 +10,7 @@ from .gated_mlp import GatedMLP
 from .image_transformer import ImageTransformer
 from .ladder import ConvLadderBlock, LadderBlock, LadderStem
 from .lipschitz import LipschitzMLP, LipschitzNet
+from .lipschitz_conv import LipschitzConv
 from .lipswish import CLipSwish, LipSwish, Sine
 from .made import MADE
 from .masked_conv import MaskedConvNet
@@ -22,6 +23,7 @@ from .resnet import ResNet
 from .row import Row
 from .sites import SiteHead, SiteNet
 from .spectral import SpectralLinear
+from .spectral_conv import SpectralConv2d
 from .subset import SubsetNet
 from .transformer import CausalTransformer
 from .two_streams import ShiftedConvNet
@@ -43,6 +45,7 @@ __all__ = [
     "LadderBlock",
     "LadderStem",
     "LipSwish",
+    "LipschitzConv",
     "LipschitzMLP",
     "LipschitzNet",
     "MADE",
@@ -60,6 +63,7 @@ __all__ = [
     "SiteHead",
     "SiteNet",
     "SnailNet",
+    "SpectralConv2d",
     "SpectralLinear",
     "SubsetNet",
     "TimeMLP",

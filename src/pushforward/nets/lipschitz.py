@@ -1,10 +1,12 @@
-"""Nets that bring points closer together: the contract, and the dense one."""
+"""Nets that bring points closer together: the contract, and that of vectors."""
 
 from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..core import refresh
 from ..words import check_counts
@@ -13,6 +15,7 @@ from .spectral import SpectralLinear, SpectralMap
 
 SmoothUnits = Literal["lipswish", "clipswish", "sine"]
 SMOOTH_UNITS: dict[SmoothUnits, type[LipSwish | Sine]] = {"lipswish": LipSwish, "clipswish": CLipSwish, "sine": Sine}
+LEAST_FACTOR = 0.1  # of what a dense layer's factors are, before they are normalized
 
 
 class LipschitzNet(nn.Module):
@@ -71,31 +74,45 @@ class LipschitzLayers(LipschitzNet):
 
 
 class HiddenLayer(nn.Module):
-    """``units(W x + b + U c)``: of Lipschitz constant 1 in x, if W is. The context c shifts and does not count.
+    """``h(x) = units(W x + b + U c)``, or ``[a x, b h(x)]`` on axis 1: of Lipschitz constant 1 in x, if W is. The context c only shifts.
+
+    The learned factors are positive and ``a^2 + b^2 = 1``; neither comes to nothing.
+
+    Reference: Invertible DenseNets with Concatenated LipSwish, Perugachi-Diaz, Tomczak, Bhulai, 2021, arXiv:2102.02694, section 3.
 
     Arguments:
         inner: ``W x + b``.
         units: the name of units.
         shift: ``U c``, if there is a context.
+        dense: hand on x, too.
+
+    Attributes:
+        outputs: features that leave.
     """
 
-    def __init__(self, inner: SpectralMap, units: SmoothUnits, shift: nn.Module | None):
+    def __init__(self, inner: SpectralMap, units: SmoothUnits, shift: nn.Module | None, dense: bool):
         super().__init__()
         if units not in SMOOTH_UNITS:
-            raise ValueError(
-                f"a Lipschitz net has units {', '.join(SMOOTH_UNITS)}, which are smooth and have slopes of at most 1, got {units!r}"
-            )
+            raise ValueError(f"Lipschitz nets: expected units {', '.join(SMOOTH_UNITS)}, smooth and of slopes up to 1, got {units!r}")
         self.inner, self.units, self.shift = inner, SMOOTH_UNITS[units](), shift
+        self.shares = nn.Parameter(torch.zeros(2)) if dense else None
+        outputs, inputs = inner.weight.shape[:2]
+        self.outputs = outputs * self.units.outputs + (inputs if dense else 0)
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
         h = self.inner(x)
         if self.shift is not None and context is not None:
+            context = context.reshape(*context.shape, *[1] * (h.dim() - context.dim()))
             h = h + self.shift(context.to(h.dtype))
-        return self.units(h)
+        h = self.units(h)
+        if self.shares is None:
+            return h
+        a, b = F.normalize(F.softplus(self.shares) + LEAST_FACTOR, dim=0)
+        return torch.cat([a * x, b * h], 1)
 
 
 class LipschitzMLP(LipschitzLayers):
-    r"""A dense net of vectors that brings points closer together, ``(B, D) -> (B, D)``; starts at zero.
+    """A fully connected net of vectors that brings points closer together, ``(B, D) -> (B, D)``; starts at zero.
 
     ``W_n phi(... phi(W_1 x + b_1 + U_1 c) ...) + b_n``, each ``|W_i| <= 1`` but the last, ``|W_n| <= coefficient``, and slopes of
     ``phi`` of at most 1. See :class:`SpectralLinear` for how the bounds are kept and what :meth:`refresh` costs.
@@ -109,6 +126,7 @@ class LipschitzMLP(LipschitzLayers):
         depth: hidden layers (4 in the paper).
         coefficient: bound of the Lipschitz constant (.9 in the paper).
         units: "lipswish", "clipswish" (a pair for each: ``2 width`` numbers go on), or "sine".
+        dense: hidden layers hand on what entered, too; see :class:`HiddenLayer`.
         context: numbers of the context.
 
     Raises:
@@ -129,6 +147,7 @@ class LipschitzMLP(LipschitzLayers):
         depth: int = 3,
         coefficient: float = 0.9,
         units: SmoothUnits = "lipswish",
+        dense: bool = False,
         context: int = 0,
     ):
         check_counts("LipschitzMLP", dim=dim, width=width, depth=depth)
@@ -136,6 +155,6 @@ class LipschitzMLP(LipschitzLayers):
         hidden, size = list[HiddenLayer](), dim
         for _ in range(depth):
             shift = nn.Linear(context, width, bias=False) if context else None
-            hidden.append(HiddenLayer(SpectralLinear(size, width), units, shift))
-            size = width * hidden[-1].units.outputs
+            hidden.append(HiddenLayer(SpectralLinear(size, width), units, shift, dense))
+            size = hidden[-1].outputs
         super().__init__(hidden, SpectralLinear(size, dim, coefficient=coefficient, zero=True), (dim,), context)

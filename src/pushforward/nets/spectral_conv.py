@@ -27,7 +27,7 @@ class SpectralConv2d(SpectralMap):
 
     Reference: The Singular Values of Convolutional Layers, Sedghi, Gupta, Long, 2018, arXiv:1805.10408. Departure: the papers of residual
     flows estimate the part's own norm, from below, by a few power iterations that go on from the last ones; but in training a norm grows
-    where they do not look, in our trials to 9 % above what they found.
+    where they do not look.
 
     Arguments:
         shape: C, H, W of what enters.

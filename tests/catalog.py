@@ -140,6 +140,12 @@ def noise(dim: int, context: int = 0) -> Flow:
     return Flow(pd.Normal((dim,)), pt.Elementwise(pu.Logit()), ConditionalAffine(dim + context, dim), context=dim + context)
 
 
+def residual(dim: int, log_det: str = "exact", context: int = 0, **options) -> Transform:
+    """A step whose constant is at most one half, solved to rounding."""
+    net = pn.LipschitzMLP(dim, width=8, depth=1, coefficient=0.5, context=context)
+    return pt.Residual(net, (dim,), log_det=log_det, tolerance=1e-10, **options)
+
+
 def ladder(iaf: bool = False, context: int = 0) -> Transform:
     """Two latent maps (2, 2, 2) of an image (1, 4, 4)."""
     blocks = [pn.ConvLadderBlock((2, 2, 2), width=4, topmost=topmost) for topmost in (False, True)]
@@ -335,6 +341,11 @@ LAYERS: dict[str, Layer] = {
     "continuous-estimate": Layer(
         lambda: pt.Continuous(pn.TimeMLP(3, width=8, depth=1), (3,), steps=4), tolerance=1e-5, why="the solver's own error"
     ),
+    # --- residual ---
+    "residual": Layer(lambda: residual(3)),
+    "residual-context-newton": Layer(lambda: residual(3, context=2, method="newton"), context=2),
+    "residual-one-feature": Layer(lambda: residual(1, method="banach"), (1,)),
+    "residual-estimate": Layer(lambda: residual(2, log_det="geometric", tail=0.5, evaluation_terms=2, exact_up_to=0).eval(), (2,)),
     # --- linear, reordering, normalization ---
     "actnorm": Layer(lambda: pt.ActNorm(3)),
     "actnorm-image": Layer(lambda: pt.ActNorm(2), shape=(2, 3, 3)),

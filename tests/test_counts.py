@@ -22,7 +22,7 @@ CLASSES = {
     for name, thing in vars(room).items()
     if inspect.isclass(thing)
     and thing.__module__.startswith(f"{room.__name__}.")
-    and name not in ("Autoregressive", "Causal", "Continuous", "LadderVAE", "Prefix")
+    and name not in ("Autoregressive", "Causal", "Continuous", "LadderVAE", "Prefix", "Residual")
 }
 
 

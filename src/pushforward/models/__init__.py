@@ -15,6 +15,7 @@ from .gated_pixel_cnn import gated_pixel_cnn
 from .gaussian import gaussian
 from .gaussian_mixture import gaussian_mixture
 from .glow import glow
+from .i_resnet import i_resnet
 from .iaf import iaf
 from .iaf_vae import iaf_vae
 from .image_transformer import image_transformer
@@ -36,6 +37,7 @@ from .planar import planar
 from .radial import radial
 from .real_nvp import real_nvp
 from .real_nvp_image import real_nvp_image
+from .residual_flow import residual_flow
 from .sort_flow import sort_flow
 from .sos import sos
 from .sylvester import sylvester
@@ -52,6 +54,7 @@ VECTOR_MODELS: dict[str, Callable[..., Flow]] = {  # rows of a table, shape (D,)
         ffjord,
         gaussian,
         gaussian_mixture,
+        i_resnet,
         iaf,
         maf,
         mintnet,
@@ -62,6 +65,7 @@ VECTOR_MODELS: dict[str, Callable[..., Flow]] = {  # rows of a table, shape (D,)
         planar,
         radial,
         real_nvp,
+        residual_flow,
         sort_flow,
         sos,
         sylvester,
@@ -111,6 +115,7 @@ __all__ = [
     "gaussian",
     "gaussian_mixture",
     "glow",
+    "i_resnet",
     "iaf",
     "iaf_vae",
     "image_transformer",
@@ -132,6 +137,7 @@ __all__ = [
     "radial",
     "real_nvp",
     "real_nvp_image",
+    "residual_flow",
     "sort_flow",
     "sos",
     "sylvester",

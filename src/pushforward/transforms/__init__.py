@@ -33,6 +33,7 @@ from .quantize import Quantize
 from .radial import Radial
 from .reorder import Permute, Reverse
 from .reshape import Reshape
+from .residual import Residual
 from .row_triangular import RowTriangular
 from .sorting import Sort, StochasticPermutation
 from .squeeze import Squeeze
@@ -77,6 +78,7 @@ __all__ = [
     "Quantize",
     "Radial",
     "Reshape",
+    "Residual",
     "Reverse",
     "RowTriangular",
     "SVDLinear",

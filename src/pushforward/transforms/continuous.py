@@ -14,12 +14,12 @@ from ..words import check_counts
 from .adaptive import adapted
 from .adjoint import integrate_by_adjoint
 from .integrate import TABLEAUS, Field, Solver, Times, even, integrate
+from .probes import ProbeNoise, random_probes, unit_vectors
 
 if TYPE_CHECKING:
     from ..nets import VelocityNet
 
 Trace = Literal["hutchinson", "exact"]
-ProbeNoise = Literal["rademacher", "gaussian"]
 Gradients = Literal["steps", "adjoint"]
 
 
@@ -197,14 +197,7 @@ class Continuous(Transform, Solved):
 
     def _probes(self, x: Tensor) -> Tensor:
         """Vectors ``(K, B, *shape)``: drawn where the trace is an estimate, else all unit vectors."""
-        if not self.estimate:
-            dim = math.prod(self.shape)
-            units = torch.eye(dim, dtype=x.dtype, device=x.device).view(dim, 1, *self.shape)
-            return units.expand(dim, x.shape[0], *self.shape)
-        like = x.new_empty(self.probes, *x.shape)
-        if self.noise == "gaussian":
-            return like.normal_()
-        return like.bernoulli_(0.5).mul_(2).sub_(1)
+        return random_probes(x, self.probes, self.noise) if self.estimate else unit_vectors(x)
 
     def _check(self, x: Tensor) -> None:
         if x.shape[1:] != self.shape:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from ..core import Transform, full_precision, sum_event
 from ..univariate.bisection import search
 from ..words import check_counts
+from .checks import readable
 
 SETTLED = 100  # a row's sweeps end where z and x move by less than so many roundings
 GAIN = 0.1  # of the last convolution at the start: the layer is near the identity, and no sign is 0
@@ -247,8 +248,3 @@ def alone(x: Tensor, passed: Hidden, taps: Taps) -> Callable[[Tensor], tuple[Ten
         return z, (taps.least + slopes(h, u, taps.centres)).log()
 
     return f
-
-
-def readable() -> bool:
-    """Values can be looked at: neither is a graph made of what is done here, nor are rows mapped over."""
-    return not (torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active())

@@ -36,12 +36,12 @@ def draw(found: dict[str, Sequence[tuple[float, Surgery]]]) -> Figure:
     """The curves of both priors, and the rates of the standard one taken apart."""
     picture = figure(9.4, 3.6)
     left, right = picture.subplots(1, 2)
-    for (prior, points), colour in zip(found.items(), (DATA, MODEL)):
+    for (prior, points), colour, label in zip(found.items(), (DATA, MODEL), ((4, 7), (-14, -14))):
         rate = [part.mutual_information + part.marginal_kl for _, part in points]
         distortion = [-part.reconstruction for _, part in points]
         left.plot(rate, distortion, "o-", color=colour, markersize=4, label=f"{prior} prior")
         for (beta, _), x, y in zip(points, rate, distortion):
-            left.annotate(f"{beta:g}", (x, y), xytext=(4, 4), textcoords="offset points", fontsize=8, color=SOFT)
+            left.annotate(f"{beta:g}", (x, y), xytext=label, textcoords="offset points", fontsize=8, color=colour)
     left.set_xlabel("rate, nats")
     left.set_ylabel("distortion, nats")
     left.set_title("what a nat of rate buys")

@@ -194,7 +194,8 @@ class LipschitzMLP(LipschitzLayers):
 
     def pullback(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Pull]:
         self.check(x, context)
-        pulls, last = list[Pull](), self.last.normalized()
+        last = self.last.normalized()
+        pulls: list[Pull] = []
         for layer in self.hidden:
             x, pull = layer.pullback(x, context)
             pulls.append(pull)

@@ -18,7 +18,7 @@ FixedPointMethod = Literal["banach", "anderson", "newton"]
 Visited = deque[tuple[Tensor, Tensor]]  # points and their residuals
 Proposal = Callable[[Tensor, Tensor, Visited], Tensor]  # x, its residual, those before -> the next x
 LOOKED_BACK = 6  # points that Anderson's step looks back on
-STALLS = 4  # Banach's steps that don't shrink the residual, of a row at rounding
+STALLS = 4  # of Banach's steps, which don't shrink the residual: a row at rounding
 FARTHEST = 1e3  # a distance from which steps must arrive
 
 
@@ -43,7 +43,7 @@ def solve_contraction(
     With the residual ``f(x) = z - g(x) - x``, Banach's step ``x + f(x)`` shrinks f by L. "anderson" proposes the combination of the last
     points whose residuals nearly cancel, "newton" ``x + (I + dg/dx)^-1 f(x)``. A row takes a proposal if it shrinks f by L, else
     Banach's step: two evaluations are never worse than one of Banach's. It stops where ``|f| <= tolerance (1 - L)``, since
-    ``|x - x*| <= |f| / (1 - L)``, or where Banach's steps no longer shrink f: that is rounding. Rows go by themselves.
+    ``|x - x*| <= |f| / (1 - L)``, or f is the rounding of z, or Banach's steps no longer shrink it. Rows go by themselves.
 
     Cost: an evaluation of g a step; about ``log tolerance / log L`` for "banach", a fourth of that for "anderson" where L is near 1,
     3 to 6 for "newton", each with D products with the Jacobian and a ``(D, D)`` system. Where values can't be looked at (in a graph,
@@ -72,21 +72,22 @@ def solve_contraction(
         raise ValueError(f"the inverse of x + g(x): expected a Lipschitz constant of g below 1, got {lipschitz}; lower its coefficient")
     with torch.no_grad():
         lipschitz = max(lipschitz, 1e-3)
-        accuracy = tolerance * (1 - lipschitz)
-        limit = math.ceil(math.log(accuracy / FARTHEST) / math.log(lipschitz))
+        limit = math.ceil(math.log(tolerance * (1 - lipschitz) / FARTHEST) / math.log(lipschitz))
         if z.device.type == "meta" or not readable():
             x = z.detach()
             for _ in range(1 if z.device.type == "meta" else limit):
                 x = z.detach() - g(x)
             return FixedPoint(x, torch.full_like(row_norms(z), limit, dtype=torch.long))
+        accuracy = (row_norms(z) * torch.finfo(z.dtype).eps / 2).clamp(min=tolerance * (1 - lipschitz))
+        patience = STALLS if method != "banach" else math.ceil(STALLS / (1 - lipschitz))  # proposals shrink f by more than rounding
 
         def propose(x: Tensor, f: Tensor, history: Visited) -> Tensor:
             return anderson_step(x, f, history) if pull_at is None or method != "newton" else newton_step(pull_at(x), x, f)
 
-        return _looked_at(g, z, lipschitz, None if method == "banach" else propose, accuracy, 2 * limit)
+        return _looked_at(g, z, lipschitz, None if method == "banach" else propose, accuracy, patience, 2 * limit)
 
 
-def _looked_at(g: RowMap, z: Tensor, lipschitz: float, propose: Proposal | None, accuracy: float, limit: int) -> FixedPoint:
+def _looked_at(g: RowMap, z: Tensor, lipschitz: float, propose: Proposal | None, accuracy: Tensor, patience: int, limit: int) -> FixedPoint:
     x = z
     f = -g(x)
     history: Visited = deque([(x, f)], maxlen=LOOKED_BACK)
@@ -107,7 +108,7 @@ def _looked_at(g: RowMap, z: Tensor, lipschitz: float, propose: Proposal | None,
         takes = moving & (shrinks | ~bold)
         x, f = pick_rows(takes, proposal, x), pick_rows(takes, residual, f)
         stalls = stalls + (takes & ~shrinks)
-        moving = moving & (row_norms(f) > accuracy) & (stalls < STALLS)
+        moving = moving & (row_norms(f) > accuracy) & (stalls < patience)
         bold = shrinks if propose else bold
     return FixedPoint(x, evaluations)
 

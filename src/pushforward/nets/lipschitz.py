@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -13,6 +14,7 @@ from ..words import check_counts
 from .lipswish import CLipSwish, LipSwish, Sine
 from .spectral import SpectralLinear, SpectralMap
 
+Pull = Callable[[Tensor], Tensor]  # vectors (K, B, *shape) times a transposed Jacobian
 SmoothUnits = Literal["lipswish", "clipswish", "sine"]
 SMOOTH_UNITS: dict[SmoothUnits, type[LipSwish | Sine]] = {"lipswish": LipSwish, "clipswish": CLipSwish, "sine": Sine}
 LEAST_FACTOR = 0.1  # of what a dense layer's factors are, before they are normalized
@@ -28,6 +30,11 @@ class LipschitzNet(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
+
+    def pullback(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Pull]:
+        """f(x), and products ``(df/dx)^T v`` of K vectors, ``(K, B, *shape) -> (K, B, *shape)``; worth writing where autograd is slow."""
+        f, pull, *_ = torch.func.vjp(lambda x: self(x, context), x)
+        return f, lambda v: torch.vmap(lambda u: pull(u)[0])(v) if len(v) > 1 else pull(v[0])[0].unsqueeze(0)
 
     @property
     def lipschitz(self) -> float:
@@ -54,7 +61,7 @@ class LipschitzLayers(LipschitzNet):
         who = type(self).__name__
         if not last.coefficient < 1:
             raise ValueError(f"{who}: expected a coefficient between 0 and 1, got {last.coefficient}; papers take 0.9 to 0.98")
-        self.hidden = nn.ModuleList(hidden)
+        self.hidden: Sequence[HiddenLayer] = nn.ModuleList(hidden)  # type: ignore[assignment]
         self.last = last
         self.shape, self.context = shape, context
 
@@ -63,14 +70,18 @@ class LipschitzLayers(LipschitzNet):
         return self.last.coefficient
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        self.check(x, context)
+        for layer in self.hidden:
+            x = layer(x, context)
+        return self.last(x)
+
+    def check(self, x: Tensor, context: Tensor | None) -> None:
+        """Raise ValueError unless shapes are those that it was built for."""
         if x.shape[1:] != self.shape:
             raise ValueError(f"{type(self).__name__}: expected x of shape {('B', *self.shape)}, got {tuple(x.shape)}")
         if self.context and (context is None or context.shape[:2] != (x.shape[0], self.context)):
             got = "none" if context is None else str(tuple(context.shape))
             raise ValueError(f"{type(self).__name__}: expected a context of shape ({x.shape[0]}, {self.context}), got {got}")
-        for layer in self.hidden:
-            x = layer(x, context)
-        return self.last(x)
 
 
 class HiddenLayer(nn.Module):
@@ -100,15 +111,37 @@ class HiddenLayer(nn.Module):
         self.outputs = outputs * self.units.outputs + (inputs if dense else 0)
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
+        return self._handed_on(x, self.units(self._entering(x, context)))
+
+    def pullback(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Pull]:
+        """As that of a net, of vectors."""
+        h = self._entering(x, context)
+        slopes, weight = self.units.slopes(h).unflatten(1, (self.units.outputs, -1)), self.inner.normalized()
+
+        def pull(v: Tensor) -> Tensor:
+            if self.shares is None:
+                return (v.unflatten(-1, slopes.shape[1:]) * slopes).sum(-2) @ weight
+            a, b = self._factors(self.shares)
+            kept, v = v[..., : x.shape[1]], v[..., x.shape[1] :]
+            return a * kept + (b * v.unflatten(-1, slopes.shape[1:]) * slopes).sum(-2) @ weight
+
+        return self._handed_on(x, self.units(h)), pull
+
+    def _entering(self, x: Tensor, context: Tensor | None) -> Tensor:
         h = self.inner(x)
         if self.shift is not None and context is not None:
             context = context.reshape(*context.shape, *[1] * (h.dim() - context.dim()))
             h = h + self.shift(context.to(h.dtype))
-        h = self.units(h)
+        return h
+
+    def _handed_on(self, x: Tensor, h: Tensor) -> Tensor:
         if self.shares is None:
             return h
-        a, b = F.normalize(F.softplus(self.shares) + LEAST_FACTOR, dim=0)
+        a, b = self._factors(self.shares)
         return torch.cat([a * x, b * h], 1)
+
+    def _factors(self, shares: Tensor) -> Tensor:
+        return F.normalize(F.softplus(shares) + LEAST_FACTOR, dim=0)
 
 
 class LipschitzMLP(LipschitzLayers):
@@ -158,3 +191,19 @@ class LipschitzMLP(LipschitzLayers):
             hidden.append(HiddenLayer(SpectralLinear(size, width), units, shift, dense))
             size = hidden[-1].outputs
         super().__init__(hidden, SpectralLinear(size, dim, coefficient=coefficient, zero=True), (dim,), context)
+
+    def pullback(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Pull]:
+        self.check(x, context)
+        last = self.last.normalized()
+        pulls: list[Pull] = []
+        for layer in self.hidden:
+            x, pull = layer.pullback(x, context)
+            pulls.append(pull)
+
+        def through(v: Tensor) -> Tensor:
+            v = v @ last
+            for pull in reversed(pulls):
+                v = pull(v)
+            return v
+
+        return self.last(x), through

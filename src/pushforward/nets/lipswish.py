@@ -34,6 +34,15 @@ class LipSwish(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x * torch.sigmoid(F.softplus(self.sharpness) * x) / SWISH_SLOPE
 
+    def slopes(self, x: Tensor) -> Tensor:
+        """Of all that it gives, of its shape."""
+        return self._swish_slope(x) / SWISH_SLOPE
+
+    def _swish_slope(self, x: Tensor) -> Tensor:
+        sharpness = F.softplus(self.sharpness)
+        share = torch.sigmoid(sharpness * x)
+        return share * (1 + sharpness * x * (1 - share))
+
 
 class CLipSwish(LipSwish):
     """``[swish(x), swish(-x)] / 1.1044``, two numbers for each, on axis 1: together they have a slope of .64 to 1 everywhere.
@@ -47,6 +56,10 @@ class CLipSwish(LipSwish):
         half = x * torch.sigmoid(F.softplus(self.sharpness) * x)
         return torch.cat([half, half - x], 1) / PAIR_SLOPE  # swish(-x) = swish(x) - x
 
+    def slopes(self, x: Tensor) -> Tensor:
+        half = self._swish_slope(x)
+        return torch.cat([half, half - 1], 1) / PAIR_SLOPE
+
 
 class Sine(nn.Module):
     """``sin(x)``.
@@ -58,3 +71,6 @@ class Sine(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.sin(x)
+
+    def slopes(self, x: Tensor) -> Tensor:
+        return torch.cos(x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -11,12 +12,13 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from .checks import readable
-from .probes import RowMap, dense_jacobian, pullback
+from .probes import RowMap, identity_plus_jacobian
 
 FixedPointMethod = Literal["banach", "anderson", "newton"]
 Visited = deque[tuple[Tensor, Tensor]]  # points and their residuals
+Proposal = Callable[[Tensor, Tensor, Visited], Tensor]  # x, its residual, those before -> the next x
 LOOKED_BACK = 6  # points that Anderson's step looks back on
-STALLS = 4  # Banach's steps that don't shrink the residual, of a row at rounding
+STALLS = 4  # of Banach's steps, which don't shrink the residual: a row at rounding
 FARTHEST = 1e3  # a distance from which steps must arrive
 
 
@@ -28,14 +30,20 @@ class FixedPoint(NamedTuple):
 
 
 def solve_contraction(
-    g: RowMap, z: Tensor, lipschitz: float, *, method: FixedPointMethod = "anderson", tolerance: float = 1e-6
+    g: RowMap,
+    z: Tensor,
+    lipschitz: float,
+    *,
+    method: FixedPointMethod = "anderson",
+    tolerance: float = 1e-6,
+    pull_at: Callable[[Tensor], RowMap] | None = None,
 ) -> FixedPoint:
     r"""x with ``x + g(x) = z``, without gradient, where g brings points closer together by the factor ``lipschitz`` L at least.
 
     With the residual ``f(x) = z - g(x) - x``, Banach's step ``x + f(x)`` shrinks f by L. "anderson" proposes the combination of the last
     points whose residuals nearly cancel, "newton" ``x + (I + dg/dx)^-1 f(x)``. A row takes a proposal if it shrinks f by L, else
     Banach's step: two evaluations are never worse than one of Banach's. It stops where ``|f| <= tolerance (1 - L)``, since
-    ``|x - x*| <= |f| / (1 - L)``, or where Banach's steps no longer shrink f: that is rounding. Rows go by themselves.
+    ``|x - x*| <= |f| / (1 - L)``, or f is the rounding of z, or Banach's steps no longer shrink it. Rows go by themselves.
 
     Cost: an evaluation of g a step; about ``log tolerance / log L`` for "banach", a fourth of that for "anderson" where L is near 1,
     3 to 6 for "newton", each with D products with the Jacobian and a ``(D, D)`` system. Where values can't be looked at (in a graph,
@@ -50,6 +58,7 @@ def solve_contraction(
         lipschitz: L.
         method: "banach", "anderson" or "newton".
         tolerance: of x, in Euclidean norm, row by row.
+        pull_at: for "newton", products ``v -> (dg/dx)^T v`` at an x, of ``(K, B, *shape)``.
 
     Raises:
         ValueError: L is not below 1.
@@ -63,29 +72,34 @@ def solve_contraction(
         raise ValueError(f"the inverse of x + g(x): expected a Lipschitz constant of g below 1, got {lipschitz}; lower its coefficient")
     with torch.no_grad():
         lipschitz = max(lipschitz, 1e-3)
-        accuracy = tolerance * (1 - lipschitz)
-        limit = math.ceil(math.log(accuracy / FARTHEST) / math.log(lipschitz))
+        limit = math.ceil(math.log(tolerance * (1 - lipschitz) / FARTHEST) / math.log(lipschitz))
         if z.device.type == "meta" or not readable():
             x = z.detach()
             for _ in range(1 if z.device.type == "meta" else limit):
                 x = z.detach() - g(x)
             return FixedPoint(x, torch.full_like(row_norms(z), limit, dtype=torch.long))
-        return _looked_at(g, z, lipschitz, method, accuracy, 2 * limit)
+        accuracy = (row_norms(z) * torch.finfo(z.dtype).eps / 2).clamp(min=tolerance * (1 - lipschitz))
+        patience = STALLS if method != "banach" else math.ceil(STALLS / (1 - lipschitz))  # proposals shrink f by more than rounding
+
+        def propose(x: Tensor, f: Tensor, history: Visited) -> Tensor:
+            return anderson_step(x, f, history) if pull_at is None or method != "newton" else newton_step(pull_at(x), x, f)
+
+        return _looked_at(g, z, lipschitz, None if method == "banach" else propose, accuracy, patience, 2 * limit)
 
 
-def _looked_at(g: RowMap, z: Tensor, lipschitz: float, method: FixedPointMethod, accuracy: float, limit: int) -> FixedPoint:
+def _looked_at(g: RowMap, z: Tensor, lipschitz: float, propose: Proposal | None, accuracy: Tensor, patience: int, limit: int) -> FixedPoint:
     x = z
     f = -g(x)
     history: Visited = deque([(x, f)], maxlen=LOOKED_BACK)
     moving = row_norms(f) > accuracy
-    bold = moving if method != "banach" else torch.zeros_like(moving)  # rows that try a proposal
+    bold = moving if propose else torch.zeros_like(moving)  # rows that try a proposal
     evaluations, stalls = torch.ones_like(moving, dtype=torch.long), torch.zeros_like(moving, dtype=torch.long)
     for _ in range(limit):
         if not moving.any():
             break
         proposal = x + f
-        if bold.any():
-            proposal = pick_rows(bold, newton_step(g, x, f) if method == "newton" else anderson_step(x, f, history), proposal)
+        if propose and bold.any():
+            proposal = pick_rows(bold, propose(x, f, history), proposal)
         residual = z - g(proposal) - proposal
         evaluations = evaluations + moving
         history.append((proposal, residual))
@@ -94,8 +108,8 @@ def _looked_at(g: RowMap, z: Tensor, lipschitz: float, method: FixedPointMethod,
         takes = moving & (shrinks | ~bold)
         x, f = pick_rows(takes, proposal, x), pick_rows(takes, residual, f)
         stalls = stalls + (takes & ~shrinks)
-        moving = moving & (row_norms(f) > accuracy) & (stalls < STALLS)
-        bold = shrinks if method != "banach" else bold
+        moving = moving & (row_norms(f) > accuracy) & (stalls < patience)
+        bold = shrinks if propose else bold
     return FixedPoint(x, evaluations)
 
 
@@ -110,29 +124,21 @@ def anderson_step(x: Tensor, f: Tensor, history: Visited) -> Tensor:
     return x + f - ((moves + falls) * share).sum(1).view_as(x)
 
 
-def newton_step(g: RowMap, x: Tensor, f: Tensor) -> Tensor:
+def newton_step(pull: RowMap, x: Tensor, f: Tensor) -> Tensor:
     """Newton's step by dense linear algebra."""
-    return x + torch.linalg.solve_ex(identity_plus_jacobian(g, x), f.flatten(1)).result.view_as(x)
+    return x + torch.linalg.solve_ex(identity_plus_jacobian(pull, x), f.flatten(1)).result.view_as(x)
 
 
-def identity_plus_jacobian(g: RowMap, x: Tensor) -> Tensor:
-    """``I + dg/dx`` of each row, ``(B, D, D)``."""
-    jacobian = dense_jacobian(pullback(g, x)[1], x)
-    return jacobian + torch.eye(jacobian.shape[1], dtype=x.dtype, device=x.device)
-
-
-def implicitly(g: RowMap, x: Tensor, z: Tensor, lipschitz: float, *, dense: bool, tolerance: float = 1e-6) -> Tensor:
+def implicitly(g: RowMap, x: Tensor, z: Tensor, pull: RowMap, lipschitz: float, *, dense: bool, tolerance: float = 1e-6) -> Tensor:
     """The solution x as it is, with the derivatives that ``x + g(x) = z`` gives it by z and by whatever g holds.
 
     ``dense``: by the inverse of ``I + dg/dx``, D products with the Jacobian; right to the second derivatives. Else the system is
-    solved in backward, by products with the transposed Jacobian alone, and there is no second derivative.
+    solved in backward, by products ``pull`` with the transposed Jacobian alone, and there is no second derivative.
     """
     x = x.detach()
-    with torch.no_grad():
-        if dense:
-            inverse = torch.linalg.inv(identity_plus_jacobian(g, x)).detach()
-        else:
-            _, pull = pullback(g, x)
+    if dense:
+        with torch.no_grad():
+            inverse = torch.linalg.inv(identity_plus_jacobian(pull, x)).detach()
 
     def solved(miss: Tensor) -> Tensor:
         if dense:
@@ -158,7 +164,8 @@ class _Solved(torch.autograd.Function):
     def backward(ctx: FunctionCtx, v: Tensor) -> tuple[Tensor, None, None, None]:
         pull, lipschitz, tolerance = ctx.options  # type: ignore[attr-defined]
         size = beside_rows(row_norms(v).clamp(min=torch.finfo(v.dtype).tiny), v)
-        return size * solve_contraction(pull, v / size, lipschitz, tolerance=tolerance).x, None, None, None
+        solution = solve_contraction(lambda w: pull(w.unsqueeze(0)).squeeze(0), v / size, lipschitz, tolerance=tolerance)
+        return size * solution.x, None, None, None
 
 
 def row_norms(x: Tensor) -> Tensor:

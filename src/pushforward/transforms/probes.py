@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-RowMap = Callable[[Tensor], Tensor]  # of rows, each by itself
+RowMap = Callable[[Tensor], Tensor]  # of rows (B, *shape), each by itself, or of K vectors for each, (K, B, *shape)
 ProbeNoise = Literal["rademacher", "gaussian"]
 
 
@@ -26,12 +26,7 @@ def random_probes(x: Tensor, count: int, noise: ProbeNoise) -> Tensor:
     return like.bernoulli_(0.5).mul_(2).sub_(1)
 
 
-def pullback(g: RowMap, x: Tensor) -> tuple[Tensor, RowMap]:
-    """``g(x)``, and products ``v -> (dg/dx)^T v``."""
-    value, pull, *_ = torch.func.vjp(g, x)
-    return value, lambda v: pull(v)[0]
-
-
-def dense_jacobian(pull: RowMap, x: Tensor) -> Tensor:
-    """``dg/dx`` of each row, ``(B, D, D)``, from products ``v -> (dg/dx)^T v``."""
-    return torch.vmap(pull)(unit_vectors(x)).flatten(2).transpose(0, 1)
+def identity_plus_jacobian(pull: RowMap, x: Tensor) -> Tensor:
+    """``I + dg/dx`` of each row, ``(B, D, D)``, from products ``(dg/dx)^T v`` of vectors ``(K, B, *shape)``."""
+    jacobian = pull(unit_vectors(x)).flatten(2).transpose(0, 1)
+    return jacobian + torch.eye(jacobian.shape[1], dtype=x.dtype, device=x.device)

@@ -13,7 +13,7 @@ from ..core import Transform, full_precision
 from ..words import check_counts
 from .checks import readable
 from .fixed_point import FixedPoint, FixedPointMethod, implicitly, solve_contraction
-from .probes import ProbeNoise, RowMap, dense_jacobian, pullback, random_probes
+from .probes import ProbeNoise, RowMap, identity_plus_jacobian, random_probes
 from .series import log_det_series, roulette, truncation
 
 if TYPE_CHECKING:
@@ -130,13 +130,13 @@ class Residual(Transform):
     @full_precision
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         self._check(x)
-        g, pull = pullback(self._net(context), x)
+        g, pull = self.net.pullback(x, context)
         return x + g, self._ldj(x, pull)
 
     @full_precision
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x = self.decode(z, context)
-        return x, -self._ldj(x, pullback(self._net(context), x)[1])
+        return x, -self._ldj(x, self.net.pullback(x, context)[1])
 
     @full_precision
     def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -148,8 +148,10 @@ class Residual(Transform):
         x = self._solved(z, context).x
         if not torch.is_grad_enabled() or z.device.type == "meta":
             return x
+        with torch.no_grad():
+            _, pull = self.net.pullback(x, context)
         dense = self._small or not readable()
-        return implicitly(self._net(context), x, z, self.net.lipschitz, dense=dense, tolerance=self.tolerance)
+        return implicitly(lambda x: self.net(x, context), x, z, pull, self.net.lipschitz, dense=dense, tolerance=self.tolerance)
 
     def evaluations(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """How many evaluations of the net each row takes to be inverted, ``(B,)``."""
@@ -157,19 +159,21 @@ class Residual(Transform):
 
     def _solved(self, z: Tensor, context: Tensor | None) -> FixedPoint:
         self._check(z)
-        method = self.method if self._small or self.method == "banach" else "anderson"
-        return solve_contraction(self._net(context), z, self.net.lipschitz, method=method, tolerance=self.tolerance)
-
-    def _net(self, context: Tensor | None) -> RowMap:
-        return lambda x: self.net(x, context)
+        return solve_contraction(
+            lambda x: self.net(x, context),
+            z,
+            self.net.lipschitz,
+            method=self.method,
+            tolerance=self.tolerance,
+            pull_at=(lambda x: self.net.pullback(x, context)[1]) if self._small else None,
+        )
 
     def _ldj(self, x: Tensor, pull: RowMap) -> Tensor:
         if self.log_det == "exact" or not self.estimate:
-            jacobian = dense_jacobian(pull, x)
-            return torch.linalg.slogdet(jacobian + torch.eye(jacobian.shape[1], dtype=x.dtype, device=x.device)).logabsdet
+            return torch.linalg.slogdet(identity_plus_jacobian(pull, x)).logabsdet
         tail = None if self.log_det == "truncated" else self.log_det
         factors = roulette(x, self._terms, tail, self.tail, rowwise=not self.training)
-        return torch.stack([log_det_series(pull, probe, factors) for probe in random_probes(x, self.probes, self.noise)]).mean(0)
+        return log_det_series(pull, random_probes(x, self.probes, self.noise), factors)
 
     def _check(self, x: Tensor) -> None:
         if x.shape[1:] != self.shape:

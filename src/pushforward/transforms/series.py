@@ -8,7 +8,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..core import sum_event
 from .checks import readable
 from .probes import RowMap
 
@@ -40,29 +39,34 @@ def survival(tail: Tail, mean: float, count: int) -> float:
     return math.fsum(math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) for k in range(count, count + 40 + math.ceil(4 * mean)))
 
 
-def log_det_series(pull: RowMap, probe: Tensor, factors: list[Tensor]) -> Tensor:
+def log_det_series(pull: RowMap, probes: Tensor, factors: list[Tensor]) -> Tensor:
     r"""An estimate of ``log det(I + J) = sum_k (-1)^{k+1} tr(J^k) / k`` of each row, ``(B,)``, and of its gradient.
 
-    With a probe e and ``v_k = (J^T)^k e`` the value is ``sum_k (-1)^{k+1} w_k <v_k, e> / k``. Its gradient is the Neumann series
-    ``tr((I + J)^-1 dJ)``: that of ``<J^T s, e>`` where ``s = sum_{k >= 0} (-1)^k w_k v_k`` is held still (``w_0 = 1``). So all products
-    but the last are made without a graph, and memory is that of one, however many terms there are.
+    With probes e and ``v_k = (J^T)^k e`` the value is the mean of ``sum_k (-1)^{k+1} w_k <v_k, e> / k``. Its gradient is the Neumann
+    series ``tr((I + J)^-1 dJ)``: that of ``<J^T s, e>`` where ``s = sum_{k >= 0} (-1)^k w_k v_k`` is held still (``w_0 = 1``). So all
+    products but the last are made without a graph, and memory is that of one, however many terms there are.
 
     Arguments:
         pull: ``v -> J^T v``.
-        probe: e, of mean 0 and variance 1.
+        probes: e, ``(K, B, *shape)``, of mean 0 and variance 1.
         factors: w_1, w_2, ...
     """
     with torch.no_grad():
-        v, s, value = probe, probe, sum_event(torch.zeros_like(probe))
+        v, s, value = probes, probes, probes.new_zeros(probes.shape[1])
         for k, factor in enumerate(factors, 1):
             v = pull(v)
             signed = factor if k % 2 else -factor
-            value = value + signed / k * sum_event(v * probe)
-            s = s - signed.view(-1, *(1 for _ in v.shape[1:])) * v
+            value = value + signed / k * trace(v, probes)
+            s = s - signed.view(-1, *(1 for _ in v.shape[2:])) * v
     if not torch.is_grad_enabled():
         return value
-    neumann = sum_event(pull(s.detach()) * probe)
+    neumann = trace(pull(s.detach()), probes)
     return value.detach() + neumann - neumann.detach()
+
+
+def trace(products: Tensor, probes: Tensor) -> Tensor:
+    """The mean of ``<v, e>`` over K probes, ``(B,)``."""
+    return (products * probes).flatten(2).sum(2).mean(0)
 
 
 def truncation(dim: int, lipschitz: float, terms: int) -> float:

@@ -31,6 +31,7 @@ OPTIONS = {
     "nsf-linear": {"steps": 2, "bins": 4, "spline": "linear"},
     "nsf-quadratic": {"steps": 2, "bins": 4, "spline": "quadratic", "mechanism": "coupling"},
     "nsf-cubic": {"steps": 2, "bins": 4, "spline": "cubic"},
+    "ot_flow": {"steps": 6, "width": 8},
     "sort_flow": {"steps": 2, "bins": 4},
     "umnn": {"steps": 2, "units": 3, "cells": 8},
     "sos": {"steps": 2},

@@ -21,7 +21,12 @@ class VelocityNet(nn.Module):
 
     Another net is :meth:`forward` alone; :meth:`products` is worth writing where autograd is slow. It must be twice differentiable in z:
     the trace of a Jacobian of rectified units has no gradient that says anything.
+
+    Attributes:
+        traced: whether :meth:`trace` is there, in closed form: then no probes are drawn for it.
     """
+
+    traced = False
 
     def forward(self, z: Tensor, t: float | Tensor, context: Tensor | None = None) -> Tensor:
         """``dz/dt`` at time t, ``(B, *shape) -> (B, *shape)``."""
@@ -38,6 +43,10 @@ class VelocityNet(nn.Module):
             keep = [graph or i + 1 < len(v) for i in range(len(v))]
             products = [torch.autograd.grad(f, z, u, create_graph=graph, retain_graph=kept)[0] for u, kept in zip(v, keep, strict=True)]
         return (f if graph else f.detach()), torch.stack(products)
+
+    def trace(self, z: Tensor, t: float | Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """f, and the trace of its Jacobian, ``(B,)``."""
+        raise NotImplementedError(f"{type(self).__name__} does not define trace")
 
 
 class TimedNet(VelocityNet):
@@ -83,7 +92,7 @@ class TimedNet(VelocityNet):
         raise NotImplementedError(f"{type(self).__name__} does not define _turned")
 
     def _pass(self, h: Tensor, t: float | Tensor, context: Tensor | None, v: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        given = self._given(h, t, context)
+        given = time_and_context(self, h, t, context, self.context)
         space = [1] * (h.dim() - 2)
         for i, (layer, shift) in enumerate(zip(self.layers, self.shifts, strict=True)):
             h = layer(h)
@@ -97,15 +106,16 @@ class TimedNet(VelocityNet):
                 v = None if v is None else v * slope
         return h, v
 
-    def _given(self, h: Tensor, t: float | Tensor, context: Tensor | None) -> Tensor:
-        """Time and context as rows, ``(1 or B, 1 + K)``."""
-        time = torch.as_tensor(t, dtype=h.dtype, device=h.device).reshape(-1, 1)
-        if not self.context:
-            return time
-        if context is None or context.shape != (h.shape[0], self.context):
-            got = "none" if context is None else str(tuple(context.shape))
-            raise ValueError(f"{type(self).__name__}: expected a context of shape ({h.shape[0]}, {self.context}), got {got}")
-        return torch.cat([time.expand(h.shape[0], 1), context.to(h.dtype)], 1)
+
+def time_and_context(net: VelocityNet, h: Tensor, t: float | Tensor, context: Tensor | None, size: int) -> Tensor:
+    """Time and a context of ``size`` numbers as rows, ``(1 or B, 1 + size)``."""
+    time = torch.as_tensor(t, dtype=h.dtype, device=h.device).reshape(-1, 1)
+    if not size:
+        return time
+    if context is None or context.shape != (h.shape[0], size):
+        got = "none" if context is None else str(tuple(context.shape))
+        raise ValueError(f"{type(net).__name__}: expected a context of shape ({h.shape[0]}, {size}), got {got}")
+    return torch.cat([time.expand(h.shape[0], 1), context.to(h.dtype)], 1)
 
 
 def _activated(name: Activation, h: Tensor) -> tuple[Tensor, Tensor]:

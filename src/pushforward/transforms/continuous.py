@@ -108,7 +108,7 @@ class Continuous(Transform):
 
     @property
     def estimate(self) -> bool:
-        return self.trace == "hutchinson" and (self.training or math.prod(self.shape) > self.exact_up_to)
+        return self.trace == "hutchinson" and not self.net.traced and (self.training or math.prod(self.shape) > self.exact_up_to)
 
     @property
     def how(self) -> tuple[str, ...]:
@@ -121,7 +121,7 @@ class Continuous(Transform):
     @property
     def passes(self) -> int:
         dim = math.prod(self.shape)
-        return 1 if self.trace == "exact" or dim > self.exact_up_to else math.ceil((1 + dim) / (1 + self.probes))
+        return 1 if self.trace == "exact" or self.net.traced or dim > self.exact_up_to else math.ceil((1 + dim) / (1 + self.probes))
 
     def evaluations(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """How many of the net bring each row to its latent, ``(B,)``: those of the steps, or with "dopri5" of the attempts at them."""
@@ -166,6 +166,8 @@ class Continuous(Transform):
         def field(t: float | Tensor, z: Tensor, full: bool) -> tuple[Tensor, ...]:
             if not full:
                 return (self.net(z, t, context),)
+            if self.net.traced and not priced:
+                return self.net.trace(z, t, context)
             f, products = self.net.products(z, t, context, probes)
             trace = scale * (probes * products).flatten(2).sum(2).sum(0)
             return (f, trace, sum_event(f.square()), scale * products.square().flatten(2).sum(2).sum(0)) if priced else (f, trace)

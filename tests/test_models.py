@@ -32,6 +32,7 @@ OPTIONS = {
     "nsf-linear": {"steps": 2, "bins": 4, "spline": "linear"},
     "nsf-quadratic": {"steps": 2, "bins": 4, "spline": "quadratic", "mechanism": "coupling"},
     "nsf-cubic": {"steps": 2, "bins": 4, "spline": "cubic"},
+    "ot_flow": {"steps": 6, "width": 8},
     "residual_flow": {"steps": 2, "tolerance": 1e-10},
     "sort_flow": {"steps": 2, "bins": 4},
     "umnn": {"steps": 2, "units": 3, "cells": 8},

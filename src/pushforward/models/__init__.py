@@ -28,6 +28,7 @@ from .multiscale_pixel_cnn import multiscale_pixel_cnn
 from .naf import naf
 from .nice import nice
 from .nsf import nsf
+from .ot_flow import ot_flow
 from .parallel_wavenet import parallel_wavenet
 from .pixel_cnn import pixel_cnn
 from .pixel_cnn_pp import pixel_cnn_pp
@@ -62,6 +63,7 @@ VECTOR_MODELS: dict[str, Callable[..., Flow]] = {  # rows of a table, shape (D,)
         naf,
         nice,
         nsf,
+        ot_flow,
         planar,
         radial,
         real_nvp,
@@ -128,6 +130,7 @@ __all__ = [
     "naf",
     "nice",
     "nsf",
+    "ot_flow",
     "parallel_wavenet",
     "pixel_cnn",
     "pixel_rnn",

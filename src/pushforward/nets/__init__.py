@@ -19,6 +19,7 @@ from .mlp import MLP, ResidualMLP
 from .patches import Patches
 from .pixel_rnn import PixelRNN
 from .pixel_snail import SnailNet
+from .potential import PotentialNet
 from .prefix import Prefix
 from .resnet import ResNet
 from .row import Row
@@ -57,6 +58,7 @@ __all__ = [
     "MaskedConvNet",
     "Patches",
     "PixelRNN",
+    "PotentialNet",
     "Prefix",
     "ResNet",
     "ResidualMLP",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..words import check_counts
@@ -56,10 +56,10 @@ class ConcatConv(TimedNet):
     def _check(self, z: Tensor) -> None:
         check_image(self, z, self.channels)
 
-    def _turned(self, layer: nn.Module, v: Tensor) -> Tensor:
-        assert isinstance(layer, nn.Conv2d)
-        rows = channels_last(v.flatten(0, 1))
-        return F.conv2d(rows, layer.weight, padding=layer.padding).unflatten(0, v.shape[:2])  # type: ignore[arg-type]
+    def _affine(self, h: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if h.dim() == 4:
+            return F.conv2d(h, weight, bias, padding="same")
+        return F.conv2d(channels_last(h.flatten(0, 1)), weight, bias, padding="same").unflatten(0, h.shape[:2])
 
     def _pass(self, h: Tensor, t: float | Tensor, context: Tensor | None, v: Tensor | None) -> tuple[Tensor, Tensor | None]:
         f, products = super()._pass(channels_last(h), t, context, v)

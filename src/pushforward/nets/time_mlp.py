@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..words import check_counts
@@ -52,6 +52,5 @@ class TimeMLP(TimedNet):
         if z.shape[1:] != (self.dim,):
             raise ValueError(f"TimeMLP: expected x of shape (B, {self.dim}), got {tuple(z.shape)}")
 
-    def _turned(self, layer: nn.Module, v: Tensor) -> Tensor:
-        assert isinstance(layer, nn.Linear)
-        return F.linear(v, layer.weight)
+    def _affine(self, h: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.linear(h, weight, bias)

@@ -21,7 +21,12 @@ class VelocityNet(nn.Module):
 
     Another net is :meth:`forward` alone; :meth:`products` is worth writing where autograd is slow. It must be twice differentiable in z:
     the trace of a Jacobian of rectified units has no gradient that says anything.
+
+    Attributes:
+        traced: whether :meth:`trace` is there, in closed form: then no probes are drawn for it.
     """
+
+    traced = False
 
     def forward(self, z: Tensor, t: float | Tensor, context: Tensor | None = None) -> Tensor:
         """``dz/dt`` at time t, ``(B, *shape) -> (B, *shape)``."""
@@ -38,6 +43,10 @@ class VelocityNet(nn.Module):
             keep = [graph or i + 1 < len(v) for i in range(len(v))]
             products = [torch.autograd.grad(f, z, u, create_graph=graph, retain_graph=kept)[0] for u, kept in zip(v, keep, strict=True)]
         return (f if graph else f.detach()), torch.stack(products)
+
+    def trace(self, z: Tensor, t: float | Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """f, and the trace of its Jacobian, ``(B,)``."""
+        raise NotImplementedError(f"{type(self).__name__} does not define trace")
 
 
 class TimedNet(VelocityNet):
@@ -60,9 +69,10 @@ class TimedNet(VelocityNet):
                 f"{type(self).__name__}: expected {kinds}, got {time!r} and {activation!r}; units must be twice differentiable"
             )
         self.context, self.activation = context, activation
-        self.layers = nn.ModuleList(layers)
-        self.shifts = nn.ModuleList(linear(1 + context, size, zero=True) for size in sizes)
-        self.gates = nn.ModuleList(linear(1 + context, size) for size in sizes) if time == "squash" else None
+        self.layers: Sequence[nn.Linear | nn.Conv2d] = nn.ModuleList(layers)  # type: ignore[assignment]
+        self.shifts: Sequence[nn.Linear] = nn.ModuleList(linear(1 + context, size, zero=True) for size in sizes)  # type: ignore[assignment]
+        gates = nn.ModuleList(linear(1 + context, size) for size in sizes) if time == "squash" else None
+        self.gates: Sequence[nn.Linear] | None = gates  # type: ignore[assignment]
 
     def forward(self, z: Tensor, t: float | Tensor, context: Tensor | None = None) -> Tensor:
         self._check(z)
@@ -78,42 +88,53 @@ class TimedNet(VelocityNet):
         """Raise ValueError for z of another shape."""
         raise NotImplementedError(f"{type(self).__name__} does not define _check")
 
-    def _turned(self, layer: nn.Module, v: Tensor) -> Tensor:
-        """The linear part of a layer, on vectors ``(K, B, *shape)``."""
-        raise NotImplementedError(f"{type(self).__name__} does not define _turned")
+    def _affine(self, h: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """A layer on ``(B, *shape)``, or its linear part on vectors ``(K, B, *shape)``."""
+        raise NotImplementedError(f"{type(self).__name__} does not define _affine")
 
     def _pass(self, h: Tensor, t: float | Tensor, context: Tensor | None, v: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        given = self._given(h, t, context)
+        given = t if isinstance(t, float) and not self.context else time_and_context(self, h, t, context, self.context)
         space = [1] * (h.dim() - 2)
         for i, (layer, shift) in enumerate(zip(self.layers, self.shifts, strict=True)):
-            h = layer(h)
-            v = None if v is None else self._turned(layer, v)
-            if self.gates is not None:
-                gate = torch.sigmoid(self.gates[i](given)).unflatten(1, (-1, *space))
-                h, v = h * gate, None if v is None else v * gate
-            h = h + shift(given).unflatten(1, (-1, *space))
+            weight, bias, row = layer.weight, layer.bias, _told(shift, given)
+            assert bias is not None
+            gate = None if self.gates is None else torch.sigmoid(_told(self.gates[i], given))
+            if row.dim() == 1:  # the same for all rows: as if it were the layer's own
+                weight, bias = (weight, bias) if gate is None else (weight * gate.reshape(-1, 1, *space, *space), bias * gate)
+                h, v = self._affine(h, weight, bias + row), None if v is None else self._affine(v, weight, None)
+            else:
+                h, v = self._affine(h, weight, bias), None if v is None else self._affine(v, weight, None)
+                if gate is not None:
+                    gate = gate.unflatten(1, (-1, *space))
+                    h, v = h * gate, None if v is None else v * gate
+                h = h + row.unflatten(1, (-1, *space))
             if i + 1 < len(self.layers):
-                h, slope = _activated(self.activation, h)
-                v = None if v is None else v * slope
+                h, v = _activated(self.activation, h, v)
         return h, v
 
-    def _given(self, h: Tensor, t: float | Tensor, context: Tensor | None) -> Tensor:
-        """Time and context as rows, ``(1 or B, 1 + K)``."""
-        time = torch.as_tensor(t, dtype=h.dtype, device=h.device).reshape(-1, 1)
-        if not self.context:
-            return time
-        if context is None or context.shape != (h.shape[0], self.context):
-            got = "none" if context is None else str(tuple(context.shape))
-            raise ValueError(f"{type(self).__name__}: expected a context of shape ({h.shape[0]}, {self.context}), got {got}")
-        return torch.cat([time.expand(h.shape[0], 1), context.to(h.dtype)], 1)
+
+def _told(layer: nn.Linear, given: float | Tensor) -> Tensor:
+    """``layer(given)``, rows; of a time that is the same for all rows and known, one row without its axis."""
+    return layer(given) if isinstance(given, Tensor) else torch.add(layer.bias, layer.weight.flatten(), alpha=given)  # type: ignore[no-any-return]
 
 
-def _activated(name: Activation, h: Tensor) -> tuple[Tensor, Tensor]:
-    """The units and their slopes."""
+def time_and_context(net: VelocityNet, h: Tensor, t: float | Tensor, context: Tensor | None, size: int) -> Tensor:
+    """Time and a context of ``size`` numbers as rows, ``(1 or B, 1 + size)``."""
+    time = torch.as_tensor(t, dtype=h.dtype, device=h.device).reshape(-1, 1)
+    if not size:
+        return time
+    if context is None or context.shape != (h.shape[0], size):
+        got = "none" if context is None else str(tuple(context.shape))
+        raise ValueError(f"{type(net).__name__}: expected a context of shape ({h.shape[0]}, {size}), got {got}")
+    return torch.cat([time.expand(h.shape[0], 1), context.to(h.dtype)], 1)
+
+
+def _activated(name: Activation, h: Tensor, v: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """The units, and v times their slopes, by torch's own derivatives: one operation each way."""
     if name == "tanh":
         units = torch.tanh(h)
-        return units, 1 - units.square()
-    share = torch.sigmoid(h)
+        return units, None if v is None else torch.ops.aten.tanh_backward(v, units.expand_as(v))
     if name == "softplus":
-        return F.softplus(h), share
-    return h * share, share * (1 + h * (1 - share))
+        return F.softplus(h), None if v is None else torch.ops.aten.softplus_backward(v, h.expand_as(v), 1, 20)
+    share = torch.sigmoid(h)
+    return h * share, None if v is None else v * (share * (1 + h * (1 - share)))

@@ -112,7 +112,7 @@ class Continuous(Transform, Solved):
 
     @property
     def estimate(self) -> bool:
-        return self.trace == "hutchinson" and (self.training or math.prod(self.shape) > self.exact_up_to)
+        return self.trace == "hutchinson" and not self.net.traced and (self.training or math.prod(self.shape) > self.exact_up_to)
 
     @property
     def how(self) -> tuple[str, ...]:
@@ -125,7 +125,9 @@ class Continuous(Transform, Solved):
     @property
     def passes(self) -> int:
         dim, finer = math.prod(self.shape), 1 if self.solver == "dopri5" else self.finer
-        return finer if self.trace == "exact" or dim > self.exact_up_to else finer * math.ceil((1 + dim) / (1 + self.probes))
+        if self.trace == "exact" or self.net.traced or dim > self.exact_up_to:
+            return finer
+        return finer * math.ceil((1 + dim) / (1 + self.probes))
 
     @property
     def _refinement(self) -> int:
@@ -175,6 +177,8 @@ class Continuous(Transform, Solved):
         def field(t: float | Tensor, z: Tensor, full: bool) -> tuple[Tensor, ...]:
             if not full:
                 return (self.net(z, t, context),)
+            if self.net.traced and not priced:
+                return self.net.trace(z, t, context)
             f, products = self.net.products(z, t, context, probes)
             trace = scale * (probes * products).flatten(2).sum(2).sum(0)
             return (f, trace, sum_event(f.square()), scale * products.square().flatten(2).sum(2).sum(0)) if priced else (f, trace)

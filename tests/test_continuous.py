@@ -228,6 +228,16 @@ def test_scores_tell_what_finer_steps_change():
     assert "twice" not in evaluate(Flow(Normal((D,)), ActNorm(D)), some).how
 
 
+def test_velocities_stay_in_full_precision():
+    """Under autocast, to the bit: those of three digits would not bring points back."""
+    layer, x = Continuous(net().float(), (D,), trace="exact"), rows().float()
+    plain = layer(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        cast, back = layer(x), layer.decode(plain[0])
+    assert torch.equal(cast[0], plain[0]) and torch.equal(cast[1], plain[1])
+    torch.testing.assert_close(back, x, atol=1e-4, rtol=1e-4)
+
+
 def test_contexts_reach_the_velocity():
     flow = ffjord((2,), width=16, depth=2, context=3).eval()
     with torch.no_grad():

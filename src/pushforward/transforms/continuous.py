@@ -13,7 +13,7 @@ from ..core import Solved, Transform, full_precision, sum_event, zeros
 from ..words import check_counts
 from .adaptive import adapted
 from .adjoint import integrate_by_adjoint
-from .integrate import TABLEAUS, Field, Solver, Times, even, integrate
+from .integrate import TABLEAUS, Field, Solver, Times, evaluations, even, integrate
 from .probes import ProbeNoise, random_probes, unit_vectors
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ class Continuous(Transform, Solved):
     so, by a product with each unit vector. ``encode`` and ``decode`` take no trace. Steps of fixed length are finer in evaluation, too:
     training learns to make use of what a solver gets wrong, and its own steps would not tell.
 
-    Shapes: any event. Cost: for each step 4 evaluations of the net for "rk4", 2 for "heun" and "midpoint"; for each probe, or dimension, as
-    much again. "dopri5" takes 6 for each attempt at a step, without the trace, and then 6 for each step. Exact but for the solver's error,
-    which falls with the fourth power of the number of steps ("rk4") or the second.
+    Shapes: any event. Cost: for each step 5 evaluations of the net for "rk4", 2 for "heun" and "midpoint"; for each probe, or dimension, as
+    much again in 2 of these ("midpoint" in 1). "dopri5" takes 6 for each attempt at a step, without the trace, and then 6 for each step.
+    Exact but for the solver's error, which falls with the fourth power of the number of steps ("rk4") or the second.
 
     References: Neural Ordinary Differential Equations, Chen, Rubanova, Bettencourt, Duvenaud, 2018, arXiv:1806.07366; FFJORD, Grathwohl,
     Chen, Bettencourt, Sutskever, Duvenaud, 2018, arXiv:1810.01367; the costs: How to Train Your Neural ODE, Finlay, Jacobsen, Nurbekyan,
@@ -119,8 +119,8 @@ class Continuous(Transform, Solved):
         probes = f", {self.probes} probe{'s' * (self.probes > 1)}" if self.estimate else ""
         if self.solver == "dopri5":
             return (f"dopri5, tolerance {self.tolerance / self.fineness**5:.2g} for each row{probes}",)
-        count = self.steps * self._refinement * len(TABLEAUS[self.solver].nodes)
-        return (f"{self.solver}, {self.steps * self._refinement} steps, {count} evaluations of the net{probes}",)
+        steps = self.steps * self._refinement
+        return (f"{self.solver}, {steps} steps, {evaluations(self.solver, steps, True)} evaluations of the net{probes}",)
 
     @property
     def passes(self) -> int:
@@ -137,7 +137,7 @@ class Continuous(Transform, Solved):
     def evaluations(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """How many of the net bring each row to its latent, ``(B,)``: those of the steps, or with "dopri5" of the attempts at them."""
         if self.solver != "dopri5":
-            return torch.full(x.shape[:1], self.steps * self._refinement * len(TABLEAUS[self.solver].nodes))
+            return torch.full(x.shape[:1], evaluations(self.solver, self.steps * self._refinement, False))
         times = torch.stack(list(map(torch.as_tensor, self._times(x, context, 0.0, 1.0))))
         return 1 + len(TABLEAUS["dopri5"].nodes) * (times != times[-1]).sum(0)
 

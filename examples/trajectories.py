@@ -32,12 +32,7 @@ from pushforward.training import fit
 from pushforward.transforms import Continuous
 from pushforward.transforms.integrate import Times, even, integrate
 
-TRAININGS = {
-    "by the likelihood": {},
-    "with a price on the way": {"kinetic": 0.01, "jacobian": 0.01},
-    "by flow matching": {"objective": "flow_matching"},
-}
-COLOURS = dict(zip(TRAININGS, (DATA, THIRD, MODEL)))
+COLOURS = {"by the likelihood": DATA, "with a price on the way": THIRD, "by flow matching": MODEL}
 WAYS, CLOUD, MEASURED = 64, 600, 2000  # rows drawn as ways and as points, and rows whose evaluations are counted
 TEST = 10_000  # rows of the test split that are scored
 REACH = 3.0  # of the plane that is shown, on either side
@@ -164,12 +159,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="8gaussians", help="a toy with a known entropy")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each training")
+    parser.add_argument("--price", type=float, default=0.01, help="of the kinetic energy and of the Jacobian's norm")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/figures"), help="where picture and animation go")
     chosen = parser.parse_args()
     data = load(chosen.data)
     found = {}
-    for name, options in TRAININGS.items():
+    prices, matching = {"kinetic": chosen.price, "jacobian": chosen.price}, {"objective": "flow_matching"}
+    for name, options in zip(COLOURS, ({}, prices, matching)):
         found[name] = measured(data, trained(data, options, chosen.seconds, chosen.seed))
         count = found[name].evaluations
         print(f"{name:24} {count.mean():5.1f} evaluations a row, {count.max()} at most; {found[name].gap:.4f} nats below minus the entropy")

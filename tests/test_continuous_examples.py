@@ -48,7 +48,7 @@ def test_ways_end_where_the_flow_says(example, monkeypatch, tmp_path):
     torch.testing.assert_close(there, flow.encode(data.test.x[:50]), rtol=0, atol=2e-3)
     torch.testing.assert_close(example.way(found.layer, there, even(1.0, 0.0, 50))[-1], found.y, rtol=0, atol=2e-3)
 
-    parts = dict.fromkeys(list(example.TRAININGS)[:2], found)
+    parts = dict.fromkeys(list(example.COLOURS)[:2], found)
     save(example.draw(parts), tmp_path / "ways.png")
     with Image.open(example.animate(parts, tmp_path / "moving.webp", seed=0)) as film:
         assert film.n_frames == 6

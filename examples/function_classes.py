@@ -18,10 +18,11 @@ from matplotlib.patches import Ellipse, Rectangle
 from torch import Tensor
 
 from pushforward import MADE, MLP, Affine, Autoregressive, Chain, Coupling, Transform
-from pushforward.nets import TimeMLP
+from pushforward.core import refresh
+from pushforward.nets import LipschitzMLP, TimeMLP
 from pushforward.plots import save
 from pushforward.plots.style import DATA, INK, MODEL, THIRD, figure, number, style
-from pushforward.transforms import Continuous, Mint
+from pushforward.transforms import Continuous, Mint, Residual
 
 STEPS = 800
 ANGLE = 1.0  # of the rotation, in radians
@@ -55,10 +56,12 @@ def fitted(layer: Transform, target: Callable[[Tensor], Tensor], dim: int, seed:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     for _ in range(STEPS):
         x = 3 * (2 * torch.rand(256, dim, generator=generator) - 1)
+        refresh(layer)  # the norms that keep residual layers invertible
         optimizer.zero_grad()
         (layer.encode(x) - target(x)).square().mean().backward()
         optimizer.step()
         schedule.step()
+    refresh(layer)
     x = 3 * (2 * torch.rand(4096, dim, generator=generator) - 1)
     with torch.no_grad():
         return float((layer.encode(x) - target(x)).square().mean().sqrt())
@@ -95,12 +98,17 @@ def venn(axes: Axes) -> None:
         axes.text(x, y, text, color=colour, fontsize=size, ha="center", va="center")
 
 
-def curve(axes: Axes, layers: dict[str, Transform], colours: dict[str, str]) -> None:
+def residual() -> Residual:
+    """``x + g(x)`` with ``|g'| <= 0.9``, and so with slopes between 0.1 and 1.9."""
+    return Residual(LipschitzMLP(1, width=32, depth=2, coefficient=0.9), (1,))
+
+
+def curve(axes: Axes, layers: dict[str, tuple[Transform, str]]) -> None:
     x = torch.linspace(-3, 3, 301)[:, None]
     axes.plot(x, steep(x), color=INK, linewidth=3.5, alpha=0.25, label="target")
     with torch.no_grad():
-        for name, layer in layers.items():
-            axes.plot(x, layer.encode(x), color=colours[name], label=name)
+        for name, (layer, colour) in layers.items():
+            axes.plot(x, layer.encode(x), color=colour, label=name)
     axes.legend(loc="upper left")
     axes.set(xlabel="x", ylabel="z")
 
@@ -125,11 +133,16 @@ def draw(seed: int) -> Figure:
     bottom = grid[1].subgridspec(1, 4)
     venn(picture.add_subplot(top[0]))
 
-    lines: dict[str, Transform] = {"Mint": Mint((1,), width=16)}
+    lines: dict[str, Transform] = {
+        "Mint": Mint((1,), width=16),
+        "one residual": residual(),
+        "two residuals": Chain(residual(), residual()),
+    }
     axes = picture.add_subplot(top[1])
     errors = {name: fitted(layer, steep, 1, seed) for name, layer in lines.items()}
-    curve(axes, lines, {"Mint": MODEL})
-    axes.set_title("slope up to 3\n" + ", ".join(f"{name}: error {number(error)}" for name, error in errors.items()))
+    colours = dict(zip(lines, (MODEL, THIRD, DATA)))
+    curve(axes, {f"{name}, error {number(error)}": (lines[name], colours[name]) for name, error in errors.items()})
+    axes.set_title("slope up to 3")
 
     planes: list[tuple[str, Callable[[Tensor], Tensor], Transform]] = [
         ("affine coupling", bent, Coupling([1, 0], Affine(), MLP(1, 2, width=32))),

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from .base import Univariate
 
-FARTHEST = 1e15  # of a number whose way back through gates grows without end
+BRINK = 1e15  # of a number whose way back through gates grows without end
 
 
 class Additive(Univariate):
@@ -92,7 +92,7 @@ class Gate(Univariate):
     def inverse(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         other, s = h.unbind(1)
         s = self._bounded(s)
-        x = (z + (z - other) * (-s).exp()).clamp(-FARTHEST, FARTHEST)  # 1 / g = 1 + exp(-s)
+        x = (z + (z - other) * (-s).exp()).clamp(-BRINK, BRINK)  # 1 / g = 1 + exp(-s)
         return x, -F.logsigmoid(s).expand_as(x)
 
     def _bounded(self, s: Tensor) -> Tensor:

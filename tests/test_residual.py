@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pushforward.core import Flow, copies
 from pushforward.distributions import Normal
-from pushforward.nets import LipschitzMLP, LipschitzNet
+from pushforward.nets import LipschitzConv, LipschitzMLP, LipschitzNet
 from pushforward.nets.lipschitz import SmoothUnits
 from pushforward.transforms import Residual
 from pushforward.transforms.series import survival, truncation
@@ -56,12 +56,16 @@ def test_the_nets_are_near_their_constant():
     assert 0.85 < norms.max() <= 0.9
 
 
+@pytest.mark.parametrize("shape", [(D,), (2, 3, 4)], ids=["vectors", "images"])
 @pytest.mark.parametrize("dense", [False, True])
 @pytest.mark.parametrize("units", get_args(SmoothUnits))
-def test_products_of_the_dense_net(units, dense):
+def test_products_of_the_nets(units, dense, shape):
     """Written out, they are those of autograd."""
     torch.manual_seed(0)
-    net, x, v = LipschitzMLP(D, width=8, depth=2, units=units, dense=dense, context=2).double(), rows(), torch.randn(3, 5, D).double()
+    net: LipschitzNet = LipschitzMLP(D, width=8, depth=2, units=units, dense=dense, context=2).double()
+    if len(shape) > 1:
+        net = LipschitzConv(shape, width=5, units=units, dense=dense, context=2).double()
+    x, v = torch.randn(5, *shape).double(), torch.randn(3, 5, *shape).double()
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Literal
 
 import torch
@@ -75,6 +76,21 @@ class LipschitzLayers(LipschitzNet):
             x = layer(x, context)
         return self.last(x)
 
+    def pullback(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Pull]:
+        self.check(x, context)
+        pulls: list[Pull] = []
+        for layer in self.hidden:
+            x, pull = layer.pullback(x, context)
+            pulls.append(pull)
+        pulls.append(self.last.transposed())
+
+        def through(v: Tensor) -> Tensor:
+            for pull in reversed(pulls):
+                v = pull(v)
+            return v
+
+        return self.last(x), through
+
     def check(self, x: Tensor, context: Tensor | None) -> None:
         """Raise ValueError unless shapes are those that it was built for."""
         if x.shape[1:] != self.shape:
@@ -114,16 +130,19 @@ class HiddenLayer(nn.Module):
         return self._handed_on(x, self.units(self._entering(x, context)))
 
     def pullback(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Pull]:
-        """As that of a net, of vectors."""
-        h = self._entering(x, context)
-        slopes, weight = self.units.slopes(h).unflatten(1, (self.units.outputs, -1)), self.inner.normalized()
+        """As that of a net."""
+        h, back = self._entering(x, context), self.inner.transposed()
+        slopes = self.units.slopes(h).unflatten(1, (self.units.outputs, -1))
+
+        def through(v: Tensor) -> Tensor:
+            parts = (v.unflatten(2, slopes.shape[1:3]) * slopes).unbind(2)
+            return back(reduce(torch.add, parts))  # one or two, which torch is slow to sum
 
         def pull(v: Tensor) -> Tensor:
             if self.shares is None:
-                return (v.unflatten(-1, slopes.shape[1:]) * slopes).sum(-2) @ weight
+                return through(v)
             a, b = self._factors(self.shares)
-            kept, v = v[..., : x.shape[1]], v[..., x.shape[1] :]
-            return a * kept + (b * v.unflatten(-1, slopes.shape[1:]) * slopes).sum(-2) @ weight
+            return a * v[:, :, : x.shape[1]] + through(b * v[:, :, x.shape[1] :])
 
         return self._handed_on(x, self.units(h)), pull
 
@@ -191,19 +210,3 @@ class LipschitzMLP(LipschitzLayers):
             hidden.append(HiddenLayer(SpectralLinear(size, width), units, shift, dense))
             size = hidden[-1].outputs
         super().__init__(hidden, SpectralLinear(size, dim, coefficient=coefficient, zero=True), (dim,), context)
-
-    def pullback(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Pull]:
-        self.check(x, context)
-        last = self.last.normalized()
-        pulls: list[Pull] = []
-        for layer in self.hidden:
-            x, pull = layer.pullback(x, context)
-            pulls.append(pull)
-
-        def through(v: Tensor) -> Tensor:
-            v = v @ last
-            for pull in reversed(pulls):
-                v = pull(v)
-            return v
-
-        return self.last(x), through

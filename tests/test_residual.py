@@ -129,6 +129,19 @@ def test_the_chance_of_more_terms(tail):
     assert survival(tail, 2.0, 0) == pytest.approx(1.0)
 
 
+def test_checkpoints_leave_gradients_alone():
+    """Of a net without products of its own, too."""
+    gradients = []
+    for memory in ("full", "checkpoint"):
+        flow = Flow(Normal((D,)).double(), *[Residual(Turned(0.7), (D,), probes=2) for _ in range(2)], memory=memory)
+        torch.manual_seed(0)
+        flow.log_prob(rows()).sum().backward()
+        gradients.append(torch.cat([parameter.grad.flatten() for parameter in flow.parameters()]))
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-12, rtol=1e-12)
+    with torch.inference_mode():
+        assert flow.eval().log_prob(rows()).isfinite().all()
+
+
 def test_what_a_series_cut_off_may_miss():
     """The stated bound holds, and is the mean's error: it is not an estimate without bias."""
     layer = Residual(Turned(0.9), (D,), log_det="truncated", terms=3).train()

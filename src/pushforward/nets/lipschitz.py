@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from ..core import refresh
 from ..words import check_counts
 from .lipswish import CLipSwish, LipSwish, Sine
+from .prefix import transformed
 from .spectral import SpectralLinear, SpectralMap
 
 Pull = Callable[[Tensor], Tensor]  # vectors (K, B, *shape) times a transposed Jacobian
@@ -34,8 +35,20 @@ class LipschitzNet(nn.Module):
 
     def pullback(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Pull]:
         """f(x), and products ``(df/dx)^T v`` of K vectors, ``(K, B, *shape) -> (K, B, *shape)``; worth writing where autograd is slow."""
-        f, pull, *_ = torch.func.vjp(lambda x: self(x, context), x)
-        return f, lambda v: torch.vmap(lambda u: pull(u)[0])(v) if len(v) > 1 else pull(v[0])[0].unsqueeze(0)
+        if transformed() or torch.is_inference_mode_enabled():
+            f, pull, *_ = torch.func.vjp(lambda x: self(x, context), x)
+            return f, lambda v: torch.vmap(lambda u: pull(u)[0])(v) if len(v) > 1 else pull(v[0])[0].unsqueeze(0)
+        with torch.enable_grad():  # since memory="checkpoint" is not for torch.func
+            x = x if x.requires_grad else x.detach().requires_grad_()
+            y = self(x, context)
+
+        def back(v: Tensor) -> Tensor:
+            options = {"retain_graph": True, "create_graph": torch.is_grad_enabled()}
+            if len(v) > 1:
+                return torch.autograd.grad(y, x, v, is_grads_batched=True, **options)[0]
+            return torch.autograd.grad(y, x, v[0], **options)[0].unsqueeze(0)
+
+        return (y if torch.is_grad_enabled() else y.detach()), back
 
     @property
     def lipschitz(self) -> float:

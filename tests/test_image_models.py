@@ -24,6 +24,10 @@ SMALL = {
     "real_nvp_image-patches": {"scales": 1, "width": 4, "depth": 1, "patch": 2},
     "real_nvp_image-good": {"partition": "good", "width": 4, "depth": 1},
     "real_nvp_image-bad": {"partition": "bad", "width": 4, "depth": 1},
+    "residual_flow_image": {"scales": 1, "steps": 1, "width": 4, "last_width": 4, "log_det": "exact"}
+    | {"coefficient": 0.5, "tolerance": 1e-10},
+    "residual_flow_image-dense": {"scales": 1, "steps": 1, "width": 4, "units": "clipswish", "dense": True, "last_steps": 0}
+    | {"log_det": "exact", "coefficient": 0.5, "tolerance": 1e-10},
     "flow_pp": {
         "boards": (1, 1),
         "mixes": (1, 0),

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pushforward.core import Flow, copies
 from pushforward.distributions import Normal
-from pushforward.nets import LipschitzMLP, LipschitzNet
+from pushforward.nets import LipschitzConv, LipschitzMLP, LipschitzNet
 from pushforward.nets.lipschitz import SmoothUnits
 from pushforward.transforms import Residual
 from pushforward.transforms.series import survival, truncation
@@ -56,12 +56,16 @@ def test_the_nets_are_near_their_constant():
     assert 0.85 < norms.max() <= 0.9
 
 
+@pytest.mark.parametrize("shape", [(D,), (2, 3, 4)], ids=["vectors", "images"])
 @pytest.mark.parametrize("dense", [False, True])
 @pytest.mark.parametrize("units", get_args(SmoothUnits))
-def test_products_of_the_dense_net(units, dense):
+def test_products_of_the_nets(units, dense, shape):
     """Written out, they are those of autograd."""
     torch.manual_seed(0)
-    net, x, v = LipschitzMLP(D, width=8, depth=2, units=units, dense=dense, context=2).double(), rows(), torch.randn(3, 5, D).double()
+    net: LipschitzNet = LipschitzMLP(D, width=8, depth=2, units=units, dense=dense, context=2).double()
+    if len(shape) > 1:
+        net = LipschitzConv(shape, width=5, units=units, dense=dense, context=2).double()
+    x, v = torch.randn(5, *shape).double(), torch.randn(3, 5, *shape).double()
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -123,6 +127,19 @@ def test_the_chance_of_more_terms(tail):
     """They sum to the mean, ``sum_j P(N >= j)``."""
     assert math.isclose(math.fsum(survival(tail, 2.0, j) for j in range(1, 200)), 2.0, rel_tol=1e-9)
     assert survival(tail, 2.0, 0) == pytest.approx(1.0)
+
+
+def test_checkpoints_leave_gradients_alone():
+    """Of a net without products of its own, too."""
+    gradients = []
+    for memory in ("full", "checkpoint"):
+        flow = Flow(Normal((D,)).double(), *[Residual(Turned(0.7), (D,), probes=2) for _ in range(2)], memory=memory)
+        torch.manual_seed(0)
+        flow.log_prob(rows()).sum().backward()
+        gradients.append(torch.cat([parameter.grad.flatten() for parameter in flow.parameters()]))
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-12, rtol=1e-12)
+    with torch.inference_mode():
+        assert flow.eval().log_prob(rows()).isfinite().all()
 
 
 def test_what_a_series_cut_off_may_miss():

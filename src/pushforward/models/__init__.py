@@ -39,6 +39,7 @@ from .radial import radial
 from .real_nvp import real_nvp
 from .real_nvp_image import real_nvp_image
 from .residual_flow import residual_flow
+from .residual_flow_image import residual_flow_image
 from .sort_flow import sort_flow
 from .sos import sos
 from .sylvester import sylvester
@@ -88,7 +89,7 @@ PIXEL_MODELS: dict[str, Callable[..., Flow]] = {  # images, pixel by pixel: whol
     )
 }
 IMAGE_MODELS: dict[str, Callable[..., Flow]] = {
-    f.__name__: f for f in (ffjord_image, flow_pp, glow, mintnet_image, real_nvp_image)
+    f.__name__: f for f in (ffjord_image, flow_pp, glow, mintnet_image, real_nvp_image, residual_flow_image)
 } | PIXEL_MODELS  # (C, H, W)
 TABLE_MODELS: dict[str, Callable[..., Flow]] = {"any_order": any_order}  # rows as they are: words, whole numbers, gaps
 SOUND_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (parallel_wavenet, wavenet)}  # signals, shape (C, T)
@@ -141,6 +142,7 @@ __all__ = [
     "real_nvp",
     "real_nvp_image",
     "residual_flow",
+    "residual_flow_image",
     "sort_flow",
     "sos",
     "sylvester",

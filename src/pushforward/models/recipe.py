@@ -12,7 +12,7 @@ from ..core import Flow
 from ..words import nearest
 
 P = ParamSpec("P")
-MAY_BE_ZERO = ("context", "alpha", "boards", "mixes")  # beside the options that are so by default
+MAY_BE_ZERO = ("context", "alpha", "boards", "mixes", "last_steps")  # beside the options that are so by default
 GREATEST = 1_000_000  # of a count: what is beyond was not meant
 
 

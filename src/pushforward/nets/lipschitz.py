@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Literal
 
 import torch
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 from ..core import refresh
 from ..words import check_counts
 from .lipswish import CLipSwish, LipSwish, Sine
+from .prefix import transformed
 from .spectral import SpectralLinear, SpectralMap
 
 Pull = Callable[[Tensor], Tensor]  # vectors (K, B, *shape) times a transposed Jacobian
@@ -33,8 +35,20 @@ class LipschitzNet(nn.Module):
 
     def pullback(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Pull]:
         """f(x), and products ``(df/dx)^T v`` of K vectors, ``(K, B, *shape) -> (K, B, *shape)``; worth writing where autograd is slow."""
-        f, pull, *_ = torch.func.vjp(lambda x: self(x, context), x)
-        return f, lambda v: torch.vmap(lambda u: pull(u)[0])(v) if len(v) > 1 else pull(v[0])[0].unsqueeze(0)
+        if transformed() or torch.is_inference_mode_enabled():
+            f, pull, *_ = torch.func.vjp(lambda x: self(x, context), x)
+            return f, lambda v: torch.vmap(lambda u: pull(u)[0])(v) if len(v) > 1 else pull(v[0])[0].unsqueeze(0)
+        with torch.enable_grad():  # since memory="checkpoint" is not for torch.func
+            x = x if x.requires_grad else x.detach().requires_grad_()
+            y = self(x, context)
+
+        def back(v: Tensor) -> Tensor:
+            options = {"retain_graph": True, "create_graph": torch.is_grad_enabled()}
+            if len(v) > 1:
+                return torch.autograd.grad(y, x, v, is_grads_batched=True, **options)[0]
+            return torch.autograd.grad(y, x, v[0], **options)[0].unsqueeze(0)
+
+        return (y if torch.is_grad_enabled() else y.detach()), back
 
     @property
     def lipschitz(self) -> float:
@@ -75,6 +89,21 @@ class LipschitzLayers(LipschitzNet):
             x = layer(x, context)
         return self.last(x)
 
+    def pullback(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Pull]:
+        self.check(x, context)
+        pulls: list[Pull] = []
+        for layer in self.hidden:
+            x, pull = layer.pullback(x, context)
+            pulls.append(pull)
+        pulls.append(self.last.transposed())
+
+        def through(v: Tensor) -> Tensor:
+            for pull in reversed(pulls):
+                v = pull(v)
+            return v
+
+        return self.last(x), through
+
     def check(self, x: Tensor, context: Tensor | None) -> None:
         """Raise ValueError unless shapes are those that it was built for."""
         if x.shape[1:] != self.shape:
@@ -114,16 +143,19 @@ class HiddenLayer(nn.Module):
         return self._handed_on(x, self.units(self._entering(x, context)))
 
     def pullback(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Pull]:
-        """As that of a net, of vectors."""
-        h = self._entering(x, context)
-        slopes, weight = self.units.slopes(h).unflatten(1, (self.units.outputs, -1)), self.inner.normalized()
+        """As that of a net."""
+        h, back = self._entering(x, context), self.inner.transposed()
+        slopes = self.units.slopes(h).unflatten(1, (self.units.outputs, -1))
+
+        def through(v: Tensor) -> Tensor:
+            parts = (v.unflatten(2, slopes.shape[1:3]) * slopes).unbind(2)
+            return back(reduce(torch.add, parts))  # one or two, which torch is slow to sum
 
         def pull(v: Tensor) -> Tensor:
             if self.shares is None:
-                return (v.unflatten(-1, slopes.shape[1:]) * slopes).sum(-2) @ weight
+                return through(v)
             a, b = self._factors(self.shares)
-            kept, v = v[..., : x.shape[1]], v[..., x.shape[1] :]
-            return a * kept + (b * v.unflatten(-1, slopes.shape[1:]) * slopes).sum(-2) @ weight
+            return a * v[:, :, : x.shape[1]] + through(b * v[:, :, x.shape[1] :])
 
         return self._handed_on(x, self.units(h)), pull
 
@@ -191,19 +223,3 @@ class LipschitzMLP(LipschitzLayers):
             hidden.append(HiddenLayer(SpectralLinear(size, width), units, shift, dense))
             size = hidden[-1].outputs
         super().__init__(hidden, SpectralLinear(size, dim, coefficient=coefficient, zero=True), (dim,), context)
-
-    def pullback(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Pull]:
-        self.check(x, context)
-        last = self.last.normalized()
-        pulls: list[Pull] = []
-        for layer in self.hidden:
-            x, pull = layer.pullback(x, context)
-            pulls.append(pull)
-
-        def through(v: Tensor) -> Tensor:
-            v = v @ last
-            for pull in reversed(pulls):
-                v = pull(v)
-            return v
-
-        return self.last(x), through

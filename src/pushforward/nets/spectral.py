@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +45,10 @@ class SpectralMap(Hooked):
     def normalized(self) -> Tensor:
         """The weight as it is used."""
         return self.weight / ((self.gradient * self.weight).sum() / self.coefficient).clamp(min=1)
+
+    def transposed(self) -> Callable[[Tensor], Tensor]:
+        """The product with the transposed map, of K vectors: ``(K, B, outputs, ...) -> (K, B, inputs, ...)``."""
+        raise NotImplementedError(f"{type(self).__name__} does not define transposed")
 
     @torch.no_grad()
     def refresh(self) -> None:
@@ -87,6 +92,10 @@ class SpectralLinear(SpectralMap):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.normalized(), self.bias)
+
+    def transposed(self) -> Callable[[Tensor], Tensor]:
+        weight = self.normalized()
+        return lambda v: v @ weight
 
     @full_precision
     def _norm_gradient(self, weight: Tensor) -> Tensor:

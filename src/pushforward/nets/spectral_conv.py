@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -59,6 +59,10 @@ class SpectralConv2d(SpectralMap):
     def forward(self, x: Tensor) -> Tensor:
         check_image(self, x, self.shape[0])
         return F.conv2d(x, self.normalized(), self.bias, padding=self.kernel // 2)
+
+    def transposed(self) -> Callable[[Tensor], Tensor]:
+        weight = self.normalized().transpose(0, 1).flip(2, 3)  # conv_transpose2d is slower on CPUs
+        return lambda v: F.conv2d(v.flatten(0, 1), weight, padding=self.kernel // 2).unflatten(0, v.shape[:2])
 
     @full_precision
     def _norm_gradient(self, weight: Tensor) -> Tensor:

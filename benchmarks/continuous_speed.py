@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from pushforward.nets import TimeMLP
 from pushforward.transforms import Continuous
+from pushforward.transforms.integrate import evaluations
 
 D, ROWS, STEPS = 16, 512, 8
 
@@ -96,7 +97,7 @@ def main() -> None:
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.15 * torch.randn_like(parameter))
-    f, x, counts = Counted(net), torch.randn(ROWS, D), {"pushforward": 4 * STEPS}
+    f, x, counts = Counted(net), torch.randn(ROWS, D), {"pushforward": evaluations("rk4", STEPS, True)}
     for tolerance in (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6):
         f.calls = 0
         with torch.no_grad():

@@ -78,8 +78,9 @@ def _solver_error(flow: Distribution, rows: Rows, samples: int, batch: int, seed
         if not solved:
             return []
         finer = log_likelihood(flow, some, samples=samples, batch=batch, seed=seed)
-    change = float((finer - log_likelihood(flow, some, samples=samples, batch=batch, seed=seed)).mean())
-    return [f"twice the steps add {round(change, 4) + 0.0:+.4f} nats" + ", which is much: give it more steps" * (not abs(change) < TOLERATED)]
+    coarse = log_likelihood(flow, some, samples=samples, batch=batch, seed=seed)
+    change = round(float((finer - coarse).mean()), 4)
+    return [f"twice the steps add {change + 0.0:+.4f} nats" + ", which is much: give it more steps" * (not abs(change) < TOLERATED)]
 
 
 def log_likelihood(flow: Distribution, rows: Rows, *, samples: int = 1, batch: int = 4096, seed: int = 0) -> Tensor:

@@ -116,5 +116,5 @@ def flow_pp(
         kind: Literal["flow", "logit_normal"] = "flow" if dequantization == "variational" else "logit_normal"
         few = components if coupling == "mixture" else 0
         noise = dequantizer(whole, kind=kind, width=noise_width, depth=noise_depth, components=few, attention=attention, context=context)
-    layers = multiscale(whole, len(boards), coarse, prior, memory=memory, leave=leave, fine=fine)
+    layers = multiscale(whole, len(boards), coarse, prior if leave else None, memory=memory, fine=fine)
     return Flow(Normal(shape), *pixels(levels, alpha, noise), *layers, context=context, memory=memory)

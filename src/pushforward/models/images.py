@@ -49,15 +49,14 @@ def multiscale(
     shape: Sequence[int],
     scales: int,
     coarse: Callable[[int, int], list[Transform]],
-    prior: Net,
+    prior: Net | None,
     *,
     memory: Memory,
-    leave: bool = True,
     fine: Callable[[int, int, int], list[Transform]] | None = None,
 ) -> list[Transform]:
     """At each scale the layers ``fine(C, H, W)``, a squeeze and ``coarse(scale, C)``; then half of the channels leave, the others go on.
 
-    What leaves is scaled and shifted by what the net ``prior`` says of the channels that stay; ``leave=False`` keeps them all. z comes
+    What leaves is scaled and shifted by what the net ``prior`` says of the channels that stay; without one they all go on. z comes
     back in the shape of the image.
     """
 
@@ -66,9 +65,9 @@ def multiscale(
         channels, height, width = 4 * channels, height // 2, width // 2
         layers = [*layers, Squeeze(), *coarse(scale, channels)]
         if scale + 1 < scales:
-            kept = channels // 2 if leave else channels
+            kept = channels if prior is None else channels // 2
             rest = build(scale + 1, kept, height, width)
-            if leave:
+            if prior is not None:
                 left = Coupling([False] * (channels - kept), Affine(), prior(kept, 2 * (channels - kept)))
                 rest = [Factor(kept, left, Chain(*rest, memory=memory))]
             layers += rest

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import nn
-
 from ..core import Flow, Transform
 from ..core.memory import Memory
 from ..distributions import Normal
@@ -77,8 +75,5 @@ def mintnet_image(
         sides = [side // 2 ** (scale + 1) for side in whole[1:]]
         return pairs(channels, *sides) if scale + 1 == scales else []
 
-    def prior(inputs: int, outputs: int) -> nn.Module:
-        raise NotImplementedError("nothing leaves")
-
-    layers = multiscale(whole, scales, coarse, prior, memory=memory, leave=False, fine=pairs)
+    layers = multiscale(whole, scales, coarse, None, memory=memory, fine=pairs)
     return Flow(Normal(shape), *pixels(levels, alpha), *layers, context=context, memory=memory)

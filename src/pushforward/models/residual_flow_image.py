@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from torch import nn
-
 from ..core import Flow, Transform
 from ..core.memory import Memory
 from ..distributions import Normal
@@ -117,8 +115,5 @@ def residual_flow_image(
             return []
         return [*convolved(*small), *(connected(*small) if last_steps else [ActNorm(channels)])]
 
-    def prior(inputs: int, outputs: int) -> nn.Module:
-        raise NotImplementedError("nothing leaves")
-
-    layers = multiscale(whole, scales, coarse, prior, memory=memory, leave=False, fine=convolved)
+    layers = multiscale(whole, scales, coarse, None, memory=memory, fine=convolved)
     return Flow(Normal(shape), *pixels(levels, alpha), *layers, context=context, memory=memory)

@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ import pytest
 from test_cli import QUICK, main_quietly
 from test_cli import cli as cli
 
+from pushforward.signals import EndSignals, StopSignals
 from pushforward.words import listing, printable
 
 COMMAND = [sys.executable, "-m", "pushforward"]
@@ -166,6 +169,21 @@ def test_signals_while_it_starts(number, delay, made):
     assert "Traceback" not in err, err
     told = process.returncode == 128 + number and "stopped by" in err
     assert told or (process.returncode == 0 and out), (process.returncode, err)
+
+
+@pytest.mark.parametrize("signals", [EndSignals, StopSignals])
+def test_an_interrupt_within_a_callback_is_not_lost(signals, capsys):
+    """As one that falls into the callback of an import's lock: Python prints it and goes on."""
+    thing = threading.Event()
+    called = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))
+    with signals() as received:
+        if signals is StopSignals:
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            del thing
+            time.sleep(10)
+    assert called() is None and received.received == "Ctrl-C"
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.slow

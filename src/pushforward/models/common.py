@@ -15,6 +15,7 @@ from ..univariate import Univariate
 Order = Literal["alternating", "random", "same"]
 Net = Literal["made", "transformer"]
 HEAD = 16  # numbers in a head of a transformer, at least
+EXACT_IN_TRAINING = 3  # features up to which an exact trace or determinant costs little more than an estimate, whose noise it spares
 
 
 def vector(shape: Sequence[int]) -> int:

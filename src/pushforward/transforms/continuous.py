@@ -41,8 +41,9 @@ class Continuous(Transform, Solved):
 
     ``trace="hutchinson"`` estimates the trace by ``e^T (df/dz) e`` with probes e of mean 0 and variance 1, drawn once for each row and
     pass: unbiased for the ldj of these steps. In evaluation it is exact up to ``exact_up_to`` dimensions, and always where ``trace`` says
-    so, by a product with each unit vector. ``encode`` and ``decode`` take no trace. Steps of fixed length are finer in evaluation, too:
-    training learns to make use of what a solver gets wrong, and its own steps would not tell.
+    so, by a product with each unit vector. ``encode`` and ``decode`` take no trace. Steps of fixed length are better in evaluation, too:
+    training learns to make use of what a solver gets wrong, and its own steps would not tell. There "rk4" takes twice as many, and stands
+    for "heun" and "midpoint", whose steps are cheap but would bring no point back to where it came from.
 
     Shapes: any event. Cost: for each step 5 evaluations of the net for "rk4", 2 for "heun" and "midpoint"; for each probe, or dimension, as
     much again in 2 of these ("midpoint" in 1). "dopri5" takes 6 for each attempt at a step, without the trace, and then 6 for each step.
@@ -56,7 +57,7 @@ class Continuous(Transform, Solved):
         net: f, with products of its Jacobian.
         shape: of the event.
         steps: of a solver that takes a fixed number, in training.
-        finer: how many steps in evaluation stand for each.
+        finer: how many steps in evaluation stand for each; by default 2, or 1 where they are of a better solver.
         solver: "rk4", "heun", "midpoint" or "dopri5" (see :func:`~pushforward.transforms.adaptive.adapted`).
         tolerance: of "dopri5", for z, absolute and relative, in training and evaluation; 8 roundings at least.
         gradients: "steps", or "adjoint" for steps of fixed length.
@@ -82,7 +83,7 @@ class Continuous(Transform, Solved):
         shape: Sequence[int],
         *,
         steps: int = 8,
-        finer: int = 2,
+        finer: int | None = None,
         solver: Solver = "rk4",
         tolerance: float = 1e-5,
         gradients: Gradients = "steps",
@@ -92,6 +93,8 @@ class Continuous(Transform, Solved):
         exact_up_to: int = 64,
     ):
         super().__init__()
+        if finer is None:
+            finer = 2 if solver == "rk4" else 1
         check_counts("Continuous", steps=steps, finer=finer, probes=probes)
         check_counts("Continuous", least=0, exact_up_to=exact_up_to)
         literals = ("solver", solver, Solver), ("trace", trace, Trace), ("noise", noise, ProbeNoise), ("gradients", gradients, Gradients)
@@ -120,14 +123,21 @@ class Continuous(Transform, Solved):
         if self.solver == "dopri5":
             return (f"dopri5, tolerance {self.tolerance / self.fineness**5:.2g} for each row{probes}",)
         steps = self.steps * self._refinement
-        return (f"{self.solver}, {steps} steps, {evaluations(self.solver, steps, True)} evaluations of the net{probes}",)
+        return (f"{self._method}, {steps} steps, {evaluations(self._method, steps, True)} evaluations of the net{probes}",)
 
     @property
     def passes(self) -> int:
-        dim, finer = math.prod(self.shape), 1 if self.solver == "dopri5" else self.finer
+        dim, finer = math.prod(self.shape), 1.0
+        if self.solver != "dopri5":
+            finer = evaluations("rk4", self.steps * self.finer, True) / evaluations(self.solver, self.steps, True)
         if self.trace == "exact" or self.net.traced or dim > self.exact_up_to:
-            return finer
-        return finer * math.ceil((1 + dim) / (1 + self.probes))
+            return math.ceil(finer)
+        return math.ceil(finer * (1 + dim) / (1 + self.probes))
+
+    @property
+    def _method(self) -> Solver:
+        """The solver, now."""
+        return self.solver if self.training or self.solver == "dopri5" else "rk4"
 
     @property
     def _refinement(self) -> int:
@@ -137,7 +147,7 @@ class Continuous(Transform, Solved):
     def evaluations(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """How many of the net bring each row to its latent, ``(B,)``: those of the steps, or with "dopri5" of the attempts at them."""
         if self.solver != "dopri5":
-            return torch.full(x.shape[:1], evaluations(self.solver, self.steps * self._refinement, False))
+            return torch.full(x.shape[:1], evaluations(self._method, self.steps * self._refinement, False))
         times = torch.stack(list(map(torch.as_tensor, self._times(x, context, 0.0, 1.0))))
         return 1 + len(TABLEAUS["dopri5"].nodes) * (times != times[-1]).sum(0)
 
@@ -189,9 +199,9 @@ class Continuous(Transform, Solved):
         """z at the end, and so many integrals."""
         times, none = self._times(x, context, start, end), (zeros(x),) * count
         if self.gradients == "steps" or not torch.is_grad_enabled():
-            return integrate(field, x, none, times=times, solver=self.solver)
+            return integrate(field, x, none, times=times, solver=self._method)
         inputs = [*self.net.parameters(), *([] if context is None else [context])]
-        return integrate_by_adjoint(field, x, none, inputs, times=times, solver=self.solver)
+        return integrate_by_adjoint(field, x, none, inputs, times=times, solver=self._method)
 
     def _times(self, x: Tensor, context: Tensor | None, start: float, end: float | Tensor) -> Times:
         if self.solver != "dopri5" or x.is_meta:

@@ -9,7 +9,7 @@ from _thread import interrupt_main
 from types import FrameType
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-AGAIN = 0.01  # seconds until a lost interrupt is raised again
+RAISED_AGAIN = 0.01  # seconds until a lost interrupt is raised again
 
 
 class EndSignals:
@@ -53,7 +53,7 @@ class EndSignals:
         if self.number is None or unraisable.exc_type is not KeyboardInterrupt:
             self._hook(unraisable)
         else:
-            self._again = threading.Timer(AGAIN, interrupt_main, [self.number])
+            self._again = threading.Timer(RAISED_AGAIN, interrupt_main, [self.number])
             self._again.daemon = True
             self._again.start()
 

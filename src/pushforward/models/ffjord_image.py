@@ -51,15 +51,15 @@ def ffjord_image(
     (RNODE's), for which few steps do.
 
     With ``net="unet"`` the image stays whole and as it is, of any size, and the net itself sees it at several resolutions: behind one
-    such layer ``train.objective=flow_matching`` trains without a solver (Lipman et al., 2022, arXiv:2210.02747); take 8 steps or more then.
+    such layer ``train.objective=flow_matching`` trains without a solver (Lipman et al., 2022, arXiv:2210.02747).
 
     Caveats: steps are as many whatever the data: compare figures with twice as many.
 
     References: FFJORD, Grathwohl, Chen, Bettencourt, Sutskever, Duvenaud, 2018, arXiv:1810.01367; the prices: How to Train Your Neural ODE,
     Finlay, Jacobsen, Nurbekyan, Oberman, 2020, arXiv:2002.02798; the U-Net: Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel,
-    2020, arXiv:2006.11239. Departures: steps of fixed length; ActNorm before each layer; what leaves
-    is scaled and shifted by a convolution of what stays, as in Glow; a squeeze ends the last scale too, and no layers follow what then
-    would leave. Sizes by default are for a CPU.
+    2020, arXiv:2006.11239. Departures: steps of fixed length; ActNorm before each layer; what leaves is scaled and shifted by a
+    convolution of what stays, as in Glow; a squeeze ends the last scale too, and no layers follow what then would leave. Sizes by default
+    are for a CPU.
 
     Arguments:
         shape: of an image, ``(C, H, W)``.

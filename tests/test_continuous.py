@@ -250,3 +250,15 @@ def test_contexts_reach_the_velocity():
     x, c = torch.randn(4, 2), torch.randn(4, 3)
     assert (flow.log_prob(x, c) - flow.log_prob(x, c.roll(1, 0))).abs().min() > 1e-4
     assert flow.sample(3, c).shape == (3, 4, 2)
+
+
+def test_shapes_are_checked_by_one_step():
+    """However many there are: a flow is built on the meta device, where steps of large nets take seconds."""
+    calls = []
+    made = net().float()
+    made.register_forward_hook(lambda *_: calls.append(1))
+    layer = Continuous(made, (D,), steps=50, trace="exact", solver="midpoint")
+    Flow(Normal((D,)), layer)
+    assert len(calls) == 1 and layer.fineness == 1  # and one with products, which are no call
+    layer.encode(rows().float())
+    assert len(calls) == 101

@@ -171,6 +171,7 @@ def test_flips():
 
 def test_validation_is_limited_by_numbers():
     assert valid_rows(4) == 50_000 and valid_rows(784) == 1_337 and valid_rows(3072) == 1_000 and valid_rows(10**6) == 1_000
+    assert valid_rows(90, dear=True) == 2_912 and valid_rows(2 * 784, dear=True) == 300
     seen = []
 
     def objective(x, context, weight):

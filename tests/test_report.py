@@ -27,7 +27,7 @@ from pushforward.distributions import Normal
 from pushforward.doctor import Diagnosis, Finding, diagnose
 from pushforward.evaluation import Results, Score, TwoSample, calibration, evaluate, verdict
 from pushforward.nets import MLP
-from pushforward.plots import learning_curves, save, score_dots, sheets, telling, uniformity
+from pushforward.plots import learning_curves, save, score_dots, sheets, telling, training_pictures, uniformity
 from pushforward.plots.style import edges, limits, number
 from pushforward.report import write_report
 from pushforward.transforms import Coupling, Dequantize, Elementwise
@@ -232,6 +232,14 @@ def test_learning_curves_show_likelihoods():
     ax = learning_curves(metrics, {"Gaussian": -4.0}).axes[0]
     assert any(np.allclose(line.get_ydata(), [-m["valid"] for m in METRICS]) for line in ax.lines if len(line.get_ydata()) == len(METRICS))
     assert any(np.allclose(line.get_ydata(), -4.0) for line in ax.lines)
+
+
+@pytest.mark.parametrize("objective", ["likelihood", "flow_matching"])
+def test_a_loss_that_is_no_likelihood_is_not_drawn_as_one(objective):
+    run = SimpleNamespace(config={"train": {"objective": objective}}, metrics=lambda: METRICS)
+    (picture,) = training_pictures(run, None, [Score("flow", -3.0, 0.1, "exact", 1, 10)])
+    words = " ".join(text.get_text() for text in picture.figure.axes[0].texts) + picture.caption
+    assert ("training  " in words and "training batches" in words) == (objective == "likelihood") and "validation, best" in words
 
 
 def test_score_dots_are_in_order():

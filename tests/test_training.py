@@ -323,6 +323,8 @@ def test_lines_where_there_is_no_terminal(capsys, monkeypatch):
     display.say("a sentence")
     out, err = capsys.readouterr()
     assert err == "step 30 of 100 | loss 2.000 | best valid 1.2500 | 100,000 rows/s | 1m05s left\na sentence\n" and not out
+    Display(True, dim=1, matching=True).update(now, None, None)
+    assert capsys.readouterr().err == "step 30 of 100 | loss 2.000 | best valid 1.8034 bits/dim\n", "a mean square has no unit"
     assert not Display(False).due and [duration(s) for s in (5, 7500)] == ["5s", "2h05m"]
     Display(True, speaks=False).say("never")
     assert not capsys.readouterr().err

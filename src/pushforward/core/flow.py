@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .distribution import Distribution, LogDensity, clear_overflow, set_aside_infinite
 from .memory import Memory
 from .substituted import substituted
-from .term import Hooked, starting
+from .term import Hooked, refined, starting
 from .transform import Chain, Transform, copies, zeros
 
 STARTING = 4096  # rows that the base's nets start from, at most
@@ -245,7 +245,7 @@ def refresh(model: nn.Module) -> None:
 def _on_meta(module: nn.Module, where: str, *inputs: Tensor | None):
     """The module's forward with all tensors on the meta device: shapes only."""
     try:
-        with torch.no_grad():
+        with torch.no_grad(), refined(module, 0):
             return substituted(module, lambda tensor: tensor.to("meta"), *inputs, buffers=True)
     except (ValueError, RuntimeError, IndexError, TypeError) as error:
         shapes = " and context ".join(str(tuple(t.shape)) for t in inputs if t is not None)

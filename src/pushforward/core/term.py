@@ -71,16 +71,16 @@ class Solved(Term):
 
 
 @contextmanager
-def refined(model: nn.Module) -> Iterator[bool]:
-    """Within this context solvers take twice as many steps. Says whether there are any."""
-    solved = [module for module in model.modules() if isinstance(module, Solved)]
-    for term in solved:
-        term.fineness *= 2
+def refined(model: nn.Module, by: int = 2) -> Iterator[bool]:
+    """Within this context solvers take so many times as many steps, with 0 as few as there can be. Says whether there are any."""
+    solved = [(module, module.fineness) for module in model.modules() if isinstance(module, Solved)]
+    for term, _ in solved:
+        term.fineness *= by
     try:
         yield bool(solved)
     finally:
-        for term in solved:
-            term.fineness //= 2
+        for term, fineness in solved:
+            term.fineness = fineness
 
 
 def terms(module: nn.Module) -> Iterator[Term]:

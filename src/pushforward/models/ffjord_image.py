@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from torch import nn
 
 from ..core import Flow, Transform
 from ..core.memory import Memory
 from ..distributions import Normal
-from ..nets import ConcatConv
+from ..nets import ConcatConv, UNet, VelocityNet
 from ..nets.conv2d import conv2d
 from ..nets.velocity import Activation
 from ..transforms import ActNorm, Continuous
@@ -26,6 +27,7 @@ def ffjord_image(
     levels: int = 256,
     scales: int | None = None,
     blocks: int = 1,
+    net: Literal["concat_conv", "unet"] = "concat_conv",
     width: int = 32,
     depth: int = 2,
     steps: int = 2,
@@ -48,20 +50,25 @@ def ffjord_image(
     evaluations of a net each. Train it by the likelihood with a price on the ways, ``train.kinetic=0.0035 train.jacobian=0.007``
     (RNODE's), for which few steps do.
 
+    With ``net="unet"`` the image stays whole and as it is, of any size, and the net itself sees it at several resolutions: behind one
+    such layer ``train.objective=flow_matching`` trains without a solver (Lipman et al., 2022, arXiv:2210.02747).
+
     Caveats: steps are as many whatever the data: compare figures with twice as many.
 
     References: FFJORD, Grathwohl, Chen, Bettencourt, Sutskever, Duvenaud, 2018, arXiv:1810.01367; the prices: How to Train Your Neural ODE,
-    Finlay, Jacobsen, Nurbekyan, Oberman, 2020, arXiv:2002.02798. Departures: steps of fixed length; ActNorm before each layer; what leaves
-    is scaled and shifted by a convolution of what stays, as in Glow; a squeeze ends the last scale too, and no layers follow what then
-    would leave. Sizes by default are for a CPU.
+    Finlay, Jacobsen, Nurbekyan, Oberman, 2020, arXiv:2002.02798; the U-Net: Denoising Diffusion Probabilistic Models, Ho, Jain, Abbeel,
+    2020, arXiv:2006.11239. Departures: steps of fixed length; ActNorm before each layer; what leaves is scaled and shifted by a
+    convolution of what stays, as in Glow; a squeeze ends the last scale too, and no layers follow what then would leave. Sizes by default
+    are for a CPU.
 
     Arguments:
         shape: of an image, ``(C, H, W)``.
         levels: the pixels are whole numbers ``0..levels-1``.
-        scales: times that the image is squeezed; as many as the sides allow, at most 2, if None.
-        blocks: continuous layers before each squeeze, and as many behind it (2 in the paper).
+        scales: times that the image is squeezed, or halved within each U-Net; as many as the sides allow, at most 2, if None.
+        blocks: continuous layers before each squeeze, and as many behind it (2 in the paper); of U-Nets, layers in all.
+        net: "concat_conv", or "unet".
         width: hidden channels of the nets (64 in the paper).
-        depth: their hidden layers (3 in the paper).
+        depth: their hidden layers (3 in the paper), or residual blocks of a U-Net at each resolution, each way.
         steps: of the solver, for each layer (4 in RNODE).
         solver: "rk4", "heun" or "midpoint", or "dopri5", for which each row takes as many steps as its error asks for.
         tolerance: of "dopri5".
@@ -86,14 +93,18 @@ def ffjord_image(
         torch.Size([2])
     """
     scales = scales or most_scales(shape, 2)
-    whole = image(shape, 2**scales)
+    whole = image(shape, 1 if net == "unet" else 2**scales)
+
+    def velocity(channels: int) -> VelocityNet:
+        if net == "unet":
+            return UNet(channels, width=width, depth=depth, scales=scales, context=context, activation=activation)
+        return ConcatConv(channels, width=width, depth=depth, context=context, activation=activation)
 
     def carried(*shape: int) -> list[Transform]:
         layers: list[Transform] = []
         for _ in range(blocks):
-            net = ConcatConv(shape[0], width=width, depth=depth, context=context, activation=activation)
             layer = Continuous(
-                net,
+                velocity(shape[0]),
                 shape,
                 steps=steps,
                 solver=solver,
@@ -112,5 +123,5 @@ def ffjord_image(
     def prior(inputs: int, outputs: int) -> nn.Module:
         return conv2d(inputs + context, outputs, gain=0.0)
 
-    layers = multiscale(whole, scales, coarse, prior, memory=memory, fine=carried)
+    layers = carried(*whole) if net == "unet" else multiscale(whole, scales, coarse, prior, memory=memory, fine=carried)
     return Flow(Normal(shape), *pixels(levels, alpha), *layers, context=context, memory=memory)

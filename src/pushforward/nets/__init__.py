@@ -30,6 +30,7 @@ from .subset import SubsetNet
 from .time_mlp import TimeMLP
 from .transformer import CausalTransformer
 from .two_streams import ShiftedConvNet
+from .unet import UNet
 from .velocity import VelocityNet
 from .wavenet import WaveNet
 
@@ -72,6 +73,7 @@ __all__ = [
     "SpectralLinear",
     "SubsetNet",
     "TimeMLP",
+    "UNet",
     "VelocityNet",
     "WaveNet",
 ]

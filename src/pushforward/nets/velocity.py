@@ -63,11 +63,9 @@ class TimedNet(VelocityNet):
     def __init__(self, layers: Sequence[nn.Module], sizes: Sequence[int], context: int, time: TimeEntry, activation: Activation):
         super().__init__()
         check_counts(type(self).__name__, least=0, context=context)
-        if time not in get_args(TimeEntry) or activation not in get_args(Activation):
-            kinds = f"time {' or '.join(get_args(TimeEntry))} and activation {', '.join(get_args(Activation))}"
-            raise ValueError(
-                f"{type(self).__name__}: expected {kinds}, got {time!r} and {activation!r}; units must be twice differentiable"
-            )
+        if time not in get_args(TimeEntry):
+            raise ValueError(f"{type(self).__name__}: expected time {' or '.join(get_args(TimeEntry))}, got {time!r}")
+        check_activation(self, activation)
         self.context, self.activation = context, activation
         self.layers: Sequence[nn.Linear | nn.Conv2d] = nn.ModuleList(layers)  # type: ignore[assignment]
         self.shifts: Sequence[nn.Linear] = nn.ModuleList(linear(1 + context, size, zero=True) for size in sizes)  # type: ignore[assignment]
@@ -109,8 +107,15 @@ class TimedNet(VelocityNet):
                     h, v = h * gate, None if v is None else v * gate
                 h = h + row.unflatten(1, (-1, *space))
             if i + 1 < len(self.layers):
-                h, v = _activated(self.activation, h, v)
+                h, v = activated(self.activation, h, v)
         return h, v
+
+
+def check_activation(net: VelocityNet, activation: Activation) -> None:
+    """Raise ValueError for units without a second derivative, or unknown ones."""
+    if activation not in get_args(Activation):
+        expected = ", ".join(get_args(Activation))
+        raise ValueError(f"{type(net).__name__}: expected activation {expected}, got {activation!r}; units must be twice differentiable")
 
 
 def _told(layer: nn.Linear, given: float | Tensor) -> Tensor:
@@ -129,12 +134,14 @@ def time_and_context(net: VelocityNet, h: Tensor, t: float | Tensor, context: Te
     return torch.cat([time.expand(h.shape[0], 1), context.to(h.dtype)], 1)
 
 
-def _activated(name: Activation, h: Tensor, v: Tensor | None) -> tuple[Tensor, Tensor | None]:
+def activated(name: Activation, h: Tensor, v: Tensor | None) -> tuple[Tensor, Tensor | None]:
     """The units, and v times their slopes, by torch's own derivatives: one operation each way."""
     if name == "tanh":
         units = torch.tanh(h)
         return units, None if v is None else torch.ops.aten.tanh_backward(v, units.expand_as(v))
     if name == "softplus":
         return F.softplus(h), None if v is None else torch.ops.aten.softplus_backward(v, h.expand_as(v), 1, 20)
+    if v is None:
+        return F.silu(h), None
     share = torch.sigmoid(h)
-    return h * share, None if v is None else v * (share * (1 + h * (1 - share)))
+    return h * share, v * (share * (1 + h * (1 - share)))

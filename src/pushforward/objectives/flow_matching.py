@@ -52,7 +52,8 @@ class FlowMatching(nn.Module):
         if len(places) != 1 or places[0] != len(layers) - 1 or not isinstance(flow.base, Normal):
             names = ", ".join(dict.fromkeys(type(layer).__name__ for layer in layers))
             raise ValueError(
-                f"flow matching: expected a normal base behind one Continuous layer, got {names}; choose ffjord, or train by the likelihood"
+                f"flow matching: expected a normal base behind one Continuous layer, got {names}; choose ffjord, or for images "
+                "ffjord_image with model.net=unet and model.blocks=1, or train by the likelihood"
             )
         if pairing not in get_args(Pairing):
             raise ValueError(f"flow matching: expected pairing independent or optimal, got {pairing!r}")

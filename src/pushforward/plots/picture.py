@@ -19,6 +19,7 @@ DISTILLED = (
     "Minus the distillation's loss as training went on, of the training batches and of the validation rows; the ring marks the best."
 )
 LEARNING = "Log-likelihood as training went on, of the training batches and of the validation rows; the ring marks the best."
+MATCHED = "Log-likelihood of the validation rows as training went on; the ring marks the best."
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ def training_pictures(run: Run, entropy: float | None, scores: Sequence[Score], 
     if "distill" in run.config:  # its loss is no likelihood, so there is nothing to draw beside it
         found.append(Picture("learning", "Learning curves", DISTILLED, learning_curves(metrics, label="minus the distillation's loss")))
     elif any("loss" in m or "valid" in m for m in metrics):
-        words = LEARNING + (" Dashed: the baselines' test scores." if references else "")
+        matching = run.config.get("train", {}).get("objective") == "flow_matching"  # nor is its loss; validation goes by the likelihood
+        metrics = [{**m, "loss": None} for m in metrics] if matching else metrics
+        words = (MATCHED if matching else LEARNING) + (" Dashed: the baselines' test scores." if references else "")
         found.append(Picture("learning", "Learning curves", words, learning_curves(metrics, references, dim)))
     if len(scores) > 1:
         words = "Test log-likelihood with two standard errors; the model in colour."

@@ -19,6 +19,7 @@ Batch = tuple[Tensor, Tensor | None, Tensor | None]  # x, context, weight
 
 VALID_ROWS = 50_000  # at most; the mean's standard error is then below a hundredth of a nat
 VALID_NUMBERS, VALID_LEAST = 2**20, 1_000  # numbers in them at most, but not fewer rows than this
+VALID_DEAR, VALID_FEW = 4, 300  # what divides these numbers, and the fewest rows, where steps of training are much cheaper than a density
 VALID_BATCH, BATCH_NUMBERS = 4096, 2**18  # rows at a time, and numbers in them
 
 
@@ -131,10 +132,12 @@ class RowBatches(Batches):
 class RowValidation(Validation):
     """Mean loss over the validation rows (a fixed random part of very many), with the same random numbers each time."""
 
-    def __init__(self, rows: Rows, seed: int, processes: Processes, dtype: torch.dtype = torch.float32, passes: int = 1):
+    def __init__(
+        self, rows: Rows, seed: int, processes: Processes, dtype: torch.dtype = torch.float32, passes: int = 1, dear: bool = False
+    ):
         tensors: list[Tensor | None] = [rows.x, rows.context, rows.weight]
         dim = max(1, rows.x[:1].numel())
-        self.rows, self._dtype = min(len(rows), valid_rows(dim * passes)), dtype
+        self.rows, self._dtype = min(len(rows), valid_rows(dim * passes, dear)), dtype
         self._batch = min(VALID_BATCH, max(1, BATCH_NUMBERS // dim))
         if len(rows) > self.rows:
             index = torch.randperm(len(rows), generator=torch.Generator().manual_seed(derive_seed(seed, "valid")))[: self.rows]
@@ -158,9 +161,10 @@ class RowValidation(Validation):
         return {"valid": total / mass if mass > 0 else float("nan")}
 
 
-def valid_rows(dim: int) -> int:
-    """How many validation rows of ``dim`` numbers are looked at, at most."""
-    return min(VALID_ROWS, max(VALID_LEAST, VALID_NUMBERS // dim))
+def valid_rows(dim: int, dear: bool = False) -> int:
+    """How many validation rows of ``dim`` numbers are looked at, at most; fewer where they are dear."""
+    least, numbers = (VALID_FEW, VALID_NUMBERS // VALID_DEAR) if dear else (VALID_LEAST, VALID_NUMBERS)
+    return min(VALID_ROWS, max(least, numbers // dim))
 
 
 def floats(x: Tensor, dtype: torch.dtype) -> Tensor:

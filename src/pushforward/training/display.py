@@ -24,11 +24,13 @@ class Display:
         shown: False says only what must be said (by :meth:`say`, not by :meth:`note`).
         speaks: False, as on all processes but the first, says nothing at all.
         dim: numbers of an image; then losses are shown in bits per dimension.
+        matching: the loss of training is a mean square and no likelihood, and shown as it is.
     """
 
-    def __init__(self, shown: bool, speaks: bool = True, dim: int | None = None):
+    def __init__(self, shown: bool, speaks: bool = True, dim: int | None = None, matching: bool = False):
         self.shown, self.speaks = shown and speaks, speaks
         self._nats, self._unit = (1.0, "") if dim is None else (dim * math.log(2), " bits/dim")
+        self._matching = matching
         self._bar: Progress | None = None
         if self.shown and sys.stderr.isatty():
             from rich.console import Console
@@ -65,7 +67,8 @@ class Display:
         self._next = time.perf_counter() + self._interval
         steps = now.plan.steps
         parts = [f"step {now.step:,}" + (f" of {steps:,}" if steps else "")]
-        parts += [] if self._loss is None else [f"loss {self._loss / self._nats:.3f}{self._unit}"]
+        if self._loss is not None:
+            parts.append(f"loss {self._loss:.3f}" if self._matching else f"loss {self._loss / self._nats:.3f}{self._unit}")
         parts += [] if now.best is None else [f"best valid {now.best / self._nats:.4f}{self._unit}"]
         parts += [] if rate is None else [f"{rate:,.0f} rows/s"]
         parts += [] if seconds_left is None else [f"{duration(seconds_left)} left"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from torch import nn
 
 from ..core import Flow
-from ..objectives import ELBO, Objective, choose_objective
+from ..objectives import ELBO, FlowMatching, Objective, choose_objective
 from ..objectives.flow_matching import Pairing
 from .batches import RowBatches, RowValidation
 from .gradient import Compile
@@ -137,7 +137,7 @@ def fit(
             end_spread=end_spread,
         )
     batches = RowBatches(train, batch, seed, processes, dtype, flip, initialize, isinstance(loss, ELBO) and loss.warmup > 0)
-    validate = RowValidation(valid, seed, processes, dtype, flow.passes)
+    validate = RowValidation(valid, seed, processes, dtype, flow.passes, isinstance(loss, FlowMatching))  # which trains without a solver
     return optimize(
         flow,
         loss,

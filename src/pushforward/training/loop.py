@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ..core import Flow
+from ..objectives import FlowMatching
 from ..signals import StopSignals
 from ..words import duration
 from .allocator import keep_freed_memory
@@ -101,9 +102,10 @@ def optimize(
     objective.to(processes.device).train()
     autocast = torch.autocast(processes.device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
     look = 1 if processes.device.type == "cpu" else LOOK
+    matching = isinstance(objective, FlowMatching)
 
     held = reserve(run.path) if run and processes.main else nullcontext()
-    with held, processes.forked(), StopSignals() as signals, Display(progress, processes.main, bits) as display:
+    with held, processes.forked(), StopSignals() as signals, Display(progress, processes.main, bits, matching) as display:
         saved = Checkpoint.load(run.state) if run and resume and run.state.exists() else None
         now = saved.counters if saved else TrainerState(plan)
         if saved and now.plan.change(plan.asked, time_limit, now.step, now.seconds):

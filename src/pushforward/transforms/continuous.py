@@ -205,7 +205,7 @@ class Continuous(Transform, Solved):
 
     def _times(self, x: Tensor, context: Tensor | None, start: float, end: float | Tensor) -> Times:
         if self.solver != "dopri5" or x.is_meta:
-            return even(start, end, self.steps * self._refinement)
+            return even(start, end, max(1, self.steps * self._refinement))
         tolerance = max(self.tolerance / self.fineness**5, 8 * torch.finfo(x.dtype).eps)  # half as long, so much less error
         return adapted(lambda t, z: self.net(z, t, context), x, start=start, end=end, tolerance=tolerance)
 

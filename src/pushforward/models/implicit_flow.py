@@ -25,7 +25,7 @@ def implicit_flow(
     units: SmoothUnits = "sine",
     log_det: LogDet = "geometric",
     terms: int = 2,
-    tail: float = 2.0,
+    tail: float = 4.5,
     probes: int = 1,
     exact_up_to: int = 64,
     tolerance: float = 1e-6,
@@ -38,7 +38,7 @@ def implicit_flow(
     points, some ten passes each; the log-determinants are those of :func:`residual_flow`, estimates in training, exact in evaluation.
 
     A step reaches slopes from ``(1 - coefficient) / (1 + coefficient)`` to its reciprocal, .05 to 19 for .9, where a residual step has
-    ``1 - coefficient`` to ``1 + coefficient``: half as many steps follow steeper densities, and each pass takes several times as long.
+    ``1 - coefficient`` to ``1 + coefficient``. Half as many steps hold as many nets, and take about twice as long in training.
 
     Reference: Implicit Normalizing Flows, Lu, Chen, Li, Wang, Zhu, 2021, arXiv:2103.09527. Departures: those of :class:`Residual` and its
     net; the inverse by its steps in place of Broyden's; sizes for a CPU (6 steps of width 128 and coefficient .99 in the paper's toys).

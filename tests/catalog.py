@@ -140,9 +140,9 @@ def noise(dim: int, context: int = 0) -> Flow:
     return Flow(pd.Normal((dim,)), pt.Elementwise(pu.Logit()), ConditionalAffine(dim + context, dim), context=dim + context)
 
 
-def residual(dim: int, log_det: str = "exact", context: int = 0, **options) -> Transform:
+def residual(dim: int, log_det: str = "exact", context: int = 0, coefficient: float = 0.5, **options) -> Transform:
     """A step whose constant is at most one half, solved to rounding."""
-    net = pn.LipschitzMLP(dim, width=8, depth=1, coefficient=0.5, context=context)
+    net = pn.LipschitzMLP(dim, width=8, depth=1, coefficient=coefficient, context=context)
     return pt.Residual(net, (dim,), log_det=log_det, tolerance=1e-10, **options)
 
 
@@ -343,7 +343,9 @@ LAYERS: dict[str, Layer] = {
     ),
     # --- residual ---
     "residual": Layer(lambda: residual(3)),
-    "residual-context-newton": Layer(lambda: residual(3, context=2, method="newton"), context=2),
+    "residual-implicit": Layer(
+        lambda: Chain(residual(3, context=2, method="newton"), Inverse(residual(3, context=2, coefficient=0.1))), context=2
+    ),
     "residual-one-feature": Layer(lambda: residual(1, method="banach"), (1,)),
     "residual-estimate": Layer(lambda: residual(2, log_det="geometric", tail=0.5, evaluation_terms=2, exact_up_to=0).eval(), (2,)),
     # --- linear, reordering, normalization ---

@@ -17,9 +17,10 @@ from pushforward.models import VECTOR_MODELS
 
 DIM = 3
 # Every evaluation of their search is in the graph.
-SEARCHED = {"bnaf", "i_resnet", "mintnet", "mixture_cdf", "naf", "planar", "residual_flow", "sos", "sylvester", "umnn"}
+SEARCHED = {"bnaf", "i_resnet", "implicit_flow", "mintnet", "mixture_cdf", "naf", "planar", "residual_flow", "sos", "sylvester", "umnn"}
 CASES = [(name, direction) for name in VECTOR_MODELS for direction in ("density", "sampler")]
-GRAPHS = [pytest.param(*case, marks=pytest.mark.slow if case[1] == "sampler" and case[0] in SEARCHED else ()) for case in CASES]
+LONG = {(name, "sampler") for name in SEARCHED} | {("implicit_flow", "density")}
+GRAPHS = [pytest.param(*case, marks=pytest.mark.slow if case in LONG else ()) for case in CASES]
 WITHOUT_ONNX = {  # samplers
     "mixture_cdf": "ONNX has no operator for torch.special.ndtri, with which the search begins",
     "naf": "not tried: with one step of its search, of 40, torch.onnx takes half a minute",

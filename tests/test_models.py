@@ -22,6 +22,7 @@ OPTIONS = {
     "gaussian_mixture": {"components": 3},
     "i_resnet": {"steps": 2, "tolerance": 1e-10},
     "iaf-gate": {"steps": 2, "gate": True},
+    "implicit_flow": {"steps": 1, "coefficient": 0.5, "tolerance": 1e-10},
     "mintnet": {"steps": 1, "width": 4},
     "naf": {"steps": 2, "units": 4},
     "naf-dense": {"steps": 2, "units": 3, "kind": "dense"},

@@ -19,6 +19,7 @@ from .i_resnet import i_resnet
 from .iaf import iaf
 from .iaf_vae import iaf_vae
 from .image_transformer import image_transformer
+from .implicit_flow import implicit_flow
 from .made_image import made_image
 from .maf import maf
 from .mintnet import mintnet
@@ -58,6 +59,7 @@ VECTOR_MODELS: dict[str, Callable[..., Flow]] = {  # rows of a table, shape (D,)
         gaussian_mixture,
         i_resnet,
         iaf,
+        implicit_flow,
         maf,
         mintnet,
         mixture_cdf,
@@ -122,6 +124,7 @@ __all__ = [
     "iaf",
     "iaf_vae",
     "image_transformer",
+    "implicit_flow",
     "made_image",
     "maf",
     "mintnet",

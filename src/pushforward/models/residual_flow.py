@@ -25,7 +25,7 @@ def residual_flow(
     units: SmoothUnits = "lipswish",
     log_det: LogDet | None = None,
     terms: int = 2,
-    tail: float = 2.0,
+    tail: float = 4.5,
     probes: int = 1,
     exact_up_to: int = 64,
     tolerance: float = 1e-6,

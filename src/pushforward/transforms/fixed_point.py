@@ -17,8 +17,9 @@ from .probes import RowMap, identity_plus_jacobian
 FixedPointMethod = Literal["banach", "anderson", "newton"]
 Visited = deque[tuple[Tensor, Tensor]]  # points and their residuals
 Proposal = Callable[[Tensor, Tensor, Visited], Tensor]  # x, its residual, those before -> the next x
-LOOKED_BACK = 6  # points that Anderson's step looks back on
+LOOKED_BACK = 6  # points that Anderson's step looks back on, at most
 STALLS = 4  # of Banach's steps, which don't shrink the residual: a row at rounding
+QUICK = 0.25  # a share of the residual; as long as Banach's steps leave no more, nothing is gained by dearer ones
 FARTHEST = 1e3  # a distance from which steps must arrive
 
 
@@ -41,9 +42,10 @@ def solve_contraction(
     r"""x with ``x + g(x) = z``, without gradient, where g brings points closer together by the factor ``lipschitz`` L at least.
 
     With the residual ``f(x) = z - g(x) - x``, Banach's step ``x + f(x)`` shrinks f by L. "anderson" proposes the combination of the last
-    points whose residuals nearly cancel, "newton" ``x + (I + dg/dx)^-1 f(x)``. A row takes a proposal if it shrinks f by L, else
-    Banach's step: two evaluations are never worse than one of Banach's. It stops where ``|f| <= tolerance (1 - L)``, since
-    ``|x - x*| <= |f| / (1 - L)``, or f is the rounding of z, or Banach's steps no longer shrink it. Rows go by themselves.
+    points whose residuals nearly cancel, "newton" ``x + (I + dg/dx)^-1 f(x)``. Once a step of Banach's has left more than a fourth of f, a
+    row takes a proposal if it shrinks f by L, else Banach's step: two evaluations are never worse than one of Banach's. It stops where
+    ``|f| <= tolerance (1 - L)``, since ``|x - x*| <= |f| / (1 - L)``, or f is the rounding of z, or Banach's steps no longer shrink it.
+    Rows go by themselves.
 
     Cost: an evaluation of g a step; about ``log tolerance / log L`` for "banach", a fourth of that for "anderson" where L is near 1,
     3 to 6 for "newton", each with D products with the Jacobian and a ``(D, D)`` system. Where values can't be looked at (in a graph,
@@ -90,15 +92,15 @@ def solve_contraction(
 def _looked_at(g: RowMap, z: Tensor, lipschitz: float, propose: Proposal | None, accuracy: Tensor, patience: int, limit: int) -> FixedPoint:
     x = z
     f = -g(x)
-    history: Visited = deque([(x, f)], maxlen=LOOKED_BACK)
+    history: Visited = deque([(x, f)], maxlen=min(LOOKED_BACK, z.shape[1:].numel() + 1))  # more differences than dimensions: far ones count
     moving = row_norms(f) > accuracy
-    bold = moving if propose else torch.zeros_like(moving)  # rows that try a proposal
+    slow = bold = torch.zeros_like(moving)  # rows that Banach's steps brought on slowly; rows that try a proposal
     evaluations, stalls = torch.ones_like(moving, dtype=torch.long), torch.zeros_like(moving, dtype=torch.long)
     for _ in range(limit):
         if not moving.any():
             break
         proposal = x + f
-        if propose and bold.any():
+        if propose is not None and bold.any():
             proposal = pick_rows(bold, propose(x, f, history), proposal)
         residual = z - g(proposal) - proposal
         evaluations = evaluations + moving
@@ -109,7 +111,9 @@ def _looked_at(g: RowMap, z: Tensor, lipschitz: float, propose: Proposal | None,
         x, f = pick_rows(takes, proposal, x), pick_rows(takes, residual, f)
         stalls = stalls + (takes & ~shrinks)
         moving = moving & (row_norms(f) > accuracy) & (stalls < patience)
-        bold = shrinks if propose else bold
+        if propose is not None:
+            slow = slow | (after > QUICK * before)
+            bold = slow & shrinks
     return FixedPoint(x, evaluations)
 
 

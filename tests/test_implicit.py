@@ -152,6 +152,6 @@ def test_one_layer_is_what_no_residual_step_is(f, back, k, lipschitz, dim, ldj):
 
 
 def test_kind():
-    flow = implicit_flow((D,), steps=1, width=8)
+    flow = implicit_flow((4,), steps=1, width=8)
     assert flow.kind == "estimate" and "2 terms" in flow.how[0] and flow.eval().kind == "exact"
     assert isinstance(flow.base, Normal) and sum(isinstance(module, Residual) for module in flow.modules()) == 2

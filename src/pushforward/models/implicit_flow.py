@@ -10,7 +10,7 @@ from ..nets import LipschitzMLP
 from ..nets.lipschitz import SmoothUnits
 from ..transforms import ActNorm, Residual
 from ..transforms.residual import LogDet
-from .common import vector
+from .common import EXACT_IN_TRAINING, vector
 from .recipe import recipe
 
 
@@ -23,7 +23,7 @@ def implicit_flow(
     depth: int = 3,
     coefficient: float = 0.9,
     units: SmoothUnits = "sine",
-    log_det: LogDet = "geometric",
+    log_det: LogDet | None = None,
     terms: int = 2,
     tail: float = 4.5,
     probes: int = 1,
@@ -50,7 +50,7 @@ def implicit_flow(
         depth: its hidden layers.
         coefficient: bound of its Lipschitz constant, below 1.
         units: "lipswish", "clipswish" or "sine".
-        log_det: in training, "geometric", "poisson", "truncated" or "exact".
+        log_det: in training, "geometric", "poisson", "truncated" or "exact"; by default exact for up to 3 features, else geometric.
         terms: of the series in training that are always taken.
         tail: mean number of random terms beyond.
         probes: random vectors for each trace.
@@ -67,6 +67,7 @@ def implicit_flow(
         torch.Size([8])
     """
     dim = vector(shape)
+    log_det = log_det or ("exact" if dim <= EXACT_IN_TRAINING else "geometric")
 
     def residual() -> Residual:
         net = LipschitzMLP(dim, width=width, depth=depth, coefficient=coefficient, units=units, context=context)

@@ -212,6 +212,9 @@ TINY_IMAGES: dict[str, dict[str, object]] = {
     "glow": {"width": 8, "scales": 2, "steps": 1},
     "real_nvp_image": {"width": 8, "scales": 2, "depth": 1},
     "flow_pp": {"width": 8, "depth": 1, "components": 2, "boards": (1, 1), "mixes": (1, 0), "noise_width": 8, "noise_depth": 1},
+    "ffjord_image": {"scales": 1, "width": 4, "depth": 1, "steps": 1},
+    "mintnet_image": {"scales": 1, "steps": 1, "width": 2},
+    "residual_flow_image": {"scales": 1, "steps": 1, "width": 2, "last_width": 2, "log_det": "truncated"},
 }
 
 

@@ -22,9 +22,12 @@ OWN_JUDGES = {"objectives": ("test_distill.py", "test_density_fit.py", "test_tra
 FILE_JUDGES = {  # of what has tests in a file of its own
     "any_order": "test_any_order.py",
     "apart": "test_elbo.py",
+    "adjoint": "test_solvers.py",
     "elbo": "test_elbo.py",
+    "fixed_point": "test_residual.py",
     "iwae": "test_elbo.py",
     "ladder": "test_ladder.py",
+    "memory": "test_memory.py",
     "multiscale": "test_multiscale.py",
     "quantize": "test_any_order.py",
     "sequence": "test_sound_distillation.py",
@@ -45,7 +48,7 @@ PAIRS = {
 }
 SCALARS = {"log_prob", "_log_prob", "log_ratio"}
 NAMES = {"ldj", "slope", "log_prob", "step", "target"}
-NOT_LIKELIHOODS = {"Split"}  # its forward returns two parts of x
+NOT_LIKELIHOODS = {"Split", "_Solved"}  # returns two parts of x; returns zeros
 
 pytestmark = pytest.mark.slow
 
@@ -84,6 +87,9 @@ def mutants_of(path: Path) -> Iterator[tuple[str, Edit]]:
             return
         if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in {"zeros", "zeros_like", "new_zeros"}:
             return  # minus zero is zero
+        if isinstance(node, ast.Starred):
+            yield "negated", wrap(node.value, "(-part for part in ", ")")
+            return
         yield "negated", wrap(node, "(-(", "))")
         while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in {"mean", "sum"}:
             node = node.func.value
@@ -127,17 +133,19 @@ MUTANTS = {name: (path, edit) for room in ROOMS for path in sorted((PACKAGE / ro
 def judge(folder: Path, room: str = "", file: str = "") -> tuple[int, str]:
     """The tests over the copy of the package in that folder: 0 if all pass, 1 if one fails, else an accident; and what they printed.
 
-    The laws of log-dets come first, of what is called like the file and then of all; then the file's and the room's own tests.
+    The laws of log-dets come first, of what is called like the file, then the file's own tests, then all laws and the room's tests, the
+    laws before these where the room is one of layers.
     """
     names = sorted(OWN_JUDGES.get(room, JUDGES), key=lambda name: name != f"test_{room}.py")
-    names = [*([FILE_JUDGES[file]] if file in FILE_JUDGES else []), *names]
     options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=line", "-k"]
     quick, stages = "not one_graph and not torch_func", []
-    if "test_laws.py" in names:
-        laws = ["test_laws.py::test_ldj_cancels", "test_laws.py::test_ldj_is_slogdet"]
-        names = [*laws, *names]
-        stages = [[*options, f"{file.replace('_', '-')} and {quick}", *_found(laws)]] if file else []
-    return verdict(folder, [*stages, [*options, quick, *_found(names)]], ROOT)
+    laws = ["test_laws.py::test_ldj_cancels", "test_laws.py::test_ldj_is_slogdet"] if "test_laws.py" in names else []
+    if file and laws:
+        stages.append([*options, f"{file.replace('_', '-')} and {quick}", *_found(laws)])
+    if file in FILE_JUDGES:
+        stages.append([*options, quick, *_found([FILE_JUDGES[file]])])
+    before = laws if room in ("transforms", "univariate") else []
+    return verdict(folder, [*stages, [*options, quick, *_found([*before, *names])]], ROOT)
 
 
 def _found(names: Sequence[str]) -> list[str]:

@@ -140,6 +140,7 @@ def test_flow_matching_learns_a_shift():
         assert all(p.grad is None for p in flow.transform.transforms[0].parameters())
         optimizer.step()
     assert loss.eval()(x).item() < before + 0.05
+    torch.testing.assert_close(loss(x), -flow(x).mean())
     with pytest.raises(ValueError, match="flow matching: expected a normal base behind one Continuous layer, got ActNorm"):
         FlowMatching(Flow(Normal((2,)), ActNorm(2)))
 

@@ -20,17 +20,21 @@ ROOMS = ("core", "transforms", "univariate", "likelihoods", "distributions", "ob
 JUDGES = ("test_laws.py", "test_memory.py", "test_dequantization.py", *(f"test_{room}.py" for room in ROOMS))
 OWN_JUDGES = {"objectives": ("test_distill.py", "test_density_fit.py", "test_training.py")}  # no law speaks of a loss
 FILE_JUDGES = {  # of what has tests in a file of its own
+    "absolute": "test_survae.py",
     "any_order": "test_any_order.py",
     "apart": "test_elbo.py",
     "adjoint": "test_solvers.py",
     "elbo": "test_elbo.py",
     "fixed_point": "test_residual.py",
+    "flow_matching": "test_continuous.py",
     "iwae": "test_elbo.py",
     "ladder": "test_ladder.py",
     "memory": "test_memory.py",
     "multiscale": "test_multiscale.py",
     "quantize": "test_any_order.py",
+    "regularized": "test_continuous.py",
     "sequence": "test_sound_distillation.py",
+    "sorting": "test_survae.py",
     "vae": "test_vae.py",
     "vamp": "test_priors.py",
 }

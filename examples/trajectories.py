@@ -50,7 +50,7 @@ class Found(NamedTuple):
 
 def trained(data: Data, options: dict, seconds: float, seed: int) -> Flow:
     torch.manual_seed(seed)
-    flow = ffjord((2,)).prepend(*data.schema.layers())
+    flow = ffjord((2,), solver="rk4", trace="hutchinson", time="squash", activation="tanh").prepend(*data.schema.layers())
     settings = {"batch": 256, "lr": 0.01, "weight_decay": 0.0, "patience": 0, "time_limit": seconds, "seed": seed, "progress": False}
     fit(flow, data.train, data.valid, **settings, **options)
     return flow.eval()

@@ -186,6 +186,20 @@ def test_an_interrupt_within_a_callback_is_not_lost(signals, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_threads_leave_hooks_alone():
+    """Where no handler may be set there is no interrupt to lose, and threads that overlap would restore each other's hook."""
+    hooks = [sys.unraisablehook]
+
+    def within() -> None:
+        with EndSignals():
+            hooks.append(sys.unraisablehook)
+
+    thread = threading.Thread(target=within)
+    thread.start()
+    thread.join()
+    assert hooks[1] is hooks[0]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -21,9 +21,9 @@ JUDGES = ("test_laws.py", "test_memory.py", "test_dequantization.py", *(f"test_{
 OWN_JUDGES = {"objectives": ("test_distill.py", "test_density_fit.py", "test_training.py")}  # no law speaks of a loss
 FILE_JUDGES = {  # of what has tests in a file of its own
     "absolute": "test_survae.py",
+    "adjoint": "test_solvers.py",
     "any_order": "test_any_order.py",
     "apart": "test_elbo.py",
-    "adjoint": "test_solvers.py",
     "elbo": "test_elbo.py",
     "fixed_point": "test_residual.py",
     "flow_matching": "test_continuous.py",

@@ -30,11 +30,12 @@ class EndSignals:
             for number in SIGNALS:
                 if number in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(number) != signal.SIG_IGN:
                     self._previous[number] = signal.signal(number, self._note) or signal.SIG_DFL
-        self._hook, sys.unraisablehook = sys.unraisablehook, self._lost
+            self._hook, sys.unraisablehook = sys.unraisablehook, self._lost
         return self
 
     def __exit__(self, *error: object) -> None:
-        sys.unraisablehook = self._hook
+        if self._previous:
+            sys.unraisablehook = self._hook
         if self._again is not None:
             self._again.cancel()
         for number, handler in self._previous.items():

@@ -70,7 +70,7 @@ def ffjord_image(
         width: hidden channels of the nets (64 in the paper).
         depth: their hidden layers (3 in the paper), or residual blocks of a U-Net at each resolution, each way.
         steps: of the solver, for each layer (4 in RNODE).
-        solver: "rk4", "heun" or "midpoint", or "dopri5", for which each row takes as many steps as its error asks for.
+        solver: of training, "rk4", "heun" or "midpoint"; or "dopri5", for which each row takes as many steps as its error asks for.
         tolerance: of "dopri5".
         gradients: through the "steps", or by the "adjoint", which keeps nothing of them and errs as the solver does.
         trace: in training, "hutchinson" or "exact".

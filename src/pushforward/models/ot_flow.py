@@ -44,7 +44,7 @@ def ot_flow(
         depth: its residual layers.
         rank: of the quadratic part.
         steps: of the solver.
-        solver: "rk4", "heun" or "midpoint", or "dopri5", for which each row takes as many steps as its error asks for.
+        solver: of training, "rk4", "heun" or "midpoint"; or "dopri5", for which each row takes as many steps as its error asks for.
         tolerance: of "dopri5".
         gradients: through the "steps", or by the "adjoint", which keeps nothing of them and errs as the solver does.
         context: numbers to condition on, 0 for none.

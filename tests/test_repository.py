@@ -24,6 +24,7 @@ LEVELS = [
         "questions",
         "products",
         "baselines",
+        "bulk",
         "latent",
         "doctor",
         "compression",
@@ -34,6 +35,7 @@ LEVELS = [
         "usage",
     ],
     ["verbs", "estimator", "imputer", "adapters"],
+    ["app"],
     ["cli"],
     ["__main__"],
 ]

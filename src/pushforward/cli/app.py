@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -33,7 +33,11 @@ app = typer.Typer(
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The directory that fit wrote.", show_default=False)]
 Samples = Annotated[int, typer.Option(metavar="K", min=1, help="Passes averaged for each row where the likelihood is a bound.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Out = Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="Write .parquet, .csv, .tsv, .arrow, .feather or .npy.")]
+Workers = Annotated[int, typer.Option(metavar="N", min=1, help="Processes that make a folder of part files.")]
+OnEngine = Annotated[Literal["local", "ray"], typer.Option("--engine", help="Processes of this machine, or a Ray cluster (RAY_ADDRESS).")]
+Out = Annotated[
+    Path | None, typer.Option("-o", "--out", metavar="FILE", help="Write .parquet, .csv, .tsv, .arrow, .feather, .npy; or a folder.")
+]
 
 
 def run(arguments: Sequence[str] | None = None) -> None:

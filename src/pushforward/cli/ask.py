@@ -7,13 +7,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from .app import RunArgument, app, seed_option
+from .app import OnEngine, RunArgument, Workers, app, seed_option
 from .values import decimals
 
 Table = Annotated[str, typer.Argument(metavar="DATA", help="A table with some of the run's columns.", show_default=False)]
 Written = Annotated[
     Path,
-    typer.Option("-o", "--out", metavar="FILE", help="The copy: .parquet, .csv, .tsv, .arrow, .feather or .npy.", show_default=False),
+    typer.Option(
+        "-o", "--out", metavar="FILE", help="The copy: .parquet, .csv, .tsv, .arrow, .feather, .npy; or a folder.", show_default=False
+    ),
 ]
 
 
@@ -25,12 +27,15 @@ def impute_command(
     draws: Annotated[int, typer.Option(metavar="K", min=1, help="Tables, one below the other, with a column 'draw'.")] = 1,
     how: Annotated[Literal["draw", "middle"], typer.Option(help="At random, or medians and most probable categories.")] = "draw",
     seed: Annotated[int, seed_option("the draws")] = 0,
+    engine: OnEngine = "local",
+    workers: Workers = 1,
 ) -> None:
     """Fill the gaps of DATA from what is known of each row."""
+    from ..subjects.files import number_of_rows
     from ..verbs import impute
 
-    table = impute(run, data, out, draws=draws, how=how, seed=seed)
-    print(f"{table.num_rows:,} rows in {out}")
+    table = impute(run, data, out, draws=draws, how=how, seed=seed, engine=engine, workers=workers, progress=True)
+    print(f"{number_of_rows(table):,} rows in {out}")
 
 
 @app.command("predict")
@@ -41,9 +46,12 @@ def predict_command(
     out: Written,
     levels: Annotated[str, typer.Option(metavar="Q,Q", help="Levels of the quantiles.")] = "0.05,0.25,0.5,0.75,0.95",
     seed: Annotated[int, seed_option("samples, where there are any")] = 0,
+    engine: OnEngine = "local",
+    workers: Workers = 1,
 ) -> None:
     """Add the distribution of one column given the others: mean, quantiles or shares, and the log density of what is there."""
+    from ..subjects.files import number_of_rows
     from ..verbs import predict
 
-    table = predict(run, data, column, out, levels=decimals("--levels", levels), seed=seed)
-    print(f"{table.num_rows:,} rows in {out}")
+    table = predict(run, data, column, out, levels=decimals("--levels", levels), seed=seed, engine=engine, workers=workers, progress=True)
+    print(f"{number_of_rows(table):,} rows in {out}")

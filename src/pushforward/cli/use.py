@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ..words import printable
-from .app import Json, Out, RunArgument, Samples, app, print_json, seed_option
+from .app import Json, OnEngine, Out, RunArgument, Samples, Workers, app, print_json, seed_option
 
 
 @app.command("evaluate")
@@ -103,8 +103,10 @@ def sample_command(
         str, typer.Option(metavar="T", help="Factor of the latents; below 1 nearer to the middle. Of images several: 0.5,0.7,1.")
     ] = "1",
     seed: Annotated[int | None, seed_option("the samples; without one, others at each call")] = None,
+    engine: OnEngine = "local",
+    workers: Workers = 1,
 ) -> None:
-    """Draw samples in the columns and types of the data; to stdout as CSV without -o.
+    """Draw samples in the columns and types of the data; to stdout as CSV without -o, or into a folder of part files.
 
     Images go to a .png sheet, .npy, .npz, .parquet or a folder of files.
     """
@@ -128,7 +130,8 @@ def sample_command(
         print(f"{out}: {completed.words}")
         return
     start = conditions(given, [column.name for column in subject.columns], "--given")
-    table = sample(loaded, number or subject.usual, out, context=conditioned, given=start, temperature=degrees, seed=seed)
+    options: dict[str, Any] = {"context": conditioned, "given": start, "temperature": degrees, "seed": seed}
+    table = sample(loaded, number or subject.usual, out, **options, engine=engine, workers=workers, progress=True)
     if out is None:
         pyarrow.csv.write_csv(table, sys.stdout.buffer)
     else:
@@ -141,7 +144,9 @@ def score_command(
     data: Annotated[str, typer.Argument(metavar="DATA", help="The table, or a folder of images.", show_default=False)],
     out: Annotated[
         Path,
-        typer.Option("-o", "--out", metavar="FILE", help="The copy: .parquet, .csv, .tsv, .arrow, .feather or .npy.", show_default=False),
+        typer.Option(
+            "-o", "--out", metavar="FILE", help="The copy: .parquet, .csv, .tsv, .arrow, .feather, .npy; or a folder.", show_default=False
+        ),
     ],
     samples: Samples = 1,
     seed: Annotated[int, seed_option("the noise of dequantization")] = 0,
@@ -150,16 +155,30 @@ def score_command(
     ] = None,
     columns: Annotated[list[str] | None, typer.Option(metavar="NAME,NAME", help="Score these alone, the others integrated out.")] = None,
     given: Annotated[list[str] | None, typer.Option(metavar="NAME,NAME", help="Columns that they are conditioned on.")] = None,
+    engine: OnEngine = "local",
+    workers: Workers = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell the hours that a folder of part files would take.")] = False,
     as_json: Json = False,
 ) -> None:
     """Add log-likelihood, bits and percentile to a copy of DATA; flag rows far below the training range.
 
+    Where the copy has no ending it is a folder: Parquet files of any size are answered part by part, by --workers processes or on Ray,
+    and a job that was stopped goes on when it is called again.
+
     Images get a row each with path, labels and bits per dimension, and a picture of the most and least likely.
     """
-    from ..verbs import score
+    from ..verbs import plan_scoring, score
     from .values import names
 
-    scored = score(run, data, out, samples=samples, seed=seed, figure=figure, columns=names(columns), given=names(given) or ())
+    if dry_run:
+        forecast = plan_scoring(run, data, samples=samples)
+        if as_json:
+            print_json(forecast.to_json())
+        else:
+            print("\n".join(forecast.lines()))
+        return
+    options: dict[str, Any] = {"samples": samples, "seed": seed, "figure": figure, "columns": names(columns), "given": names(given) or ()}
+    scored = score(run, data, out, **options, engine=engine, workers=workers, progress=True)
     if as_json:
         found = {key: getattr(scored, key) for key in ("rows", "missing", "unusual", "impossible", "nats", "kind")}
         found["nats"] = scored.nats if math.isfinite(scored.nats) else None

@@ -29,6 +29,7 @@ from .rows import Rows
 from .schema import Schema, stack
 from .source import Source
 from .splits import RANDOM, Units, split_rows
+from .stored import large, store
 from .tables import read
 from .toy import ENTROPY, SIZES, TOYS
 
@@ -46,6 +47,7 @@ class Data:
         train, valid, test: the splits.
         entropy: of a toy or a picture, in nats; None where it is unknown.
         notes: what was understood, dropped or looks doubtful (these begin with "Warning:"), in sentences.
+        stored: all training rows of a table that is larger than memory; ``train`` are some of them then.
     """
 
     name: str
@@ -55,6 +57,12 @@ class Data:
     test: Rows
     entropy: float | None
     notes: list[str]
+    stored: Rows | None = None
+
+    @property
+    def lesson(self) -> Rows:
+        """The rows that a model learns from."""
+        return self.train if self.stored is None else self.stored
 
 
 def load(
@@ -79,6 +87,9 @@ def load(
     Without ``valid`` and ``test`` the rows are shuffled by ``numpy.random.default_rng(seed).permutation`` and cut: the first 80 %
     train, the next 10 % validation, the last 10 % test; what is given for one of them is taken whole, and only the other is cut off.
     With ``split`` or ``group`` the shares are met as nearly as the values of that column allow.
+    Parquet files of more numbers than a gigabyte holds are encoded to a file on disk (in TMPDIR): a sample of a million rows tells kinds
+    and statistics, at most 100,000 rows each are held out, and memory does not grow with the others.
+
     Toys and pictures are drawn with ``seed``. Statistics come from the train split, kinds and vocabularies from all rows of ``source``.
 
     Arguments:
@@ -116,6 +127,22 @@ def load(
         raise DataError(f"load: missing must be 'error', 'drop', 'keep' or 'ignore', got {missing!r}")
     by = group if split == RANDOM else split
     _check_asked(split, group, valid, test)
+    if (many := large(source)) is not None:
+        if by is not None or weight is not None or valid is not None or test is not None:
+            raise DataError(
+                f"{many.name}: rows that are not held in memory are split at random and not weighted; "
+                "leave out split, group, weight, valid and test, or read a part of them"
+            )
+        options: dict[str, Any] = {
+            "columns": columns,
+            "context": context,
+            "kinds": kinds,
+            "missing": missing,
+            "exclude": exclude,
+            "schema": schema,
+        }
+        stored = store(many, lambda some, held, final: load(some, valid=held, test=final, **options), missing, seed)
+        return replace(stored.data, stored=stored.train, notes=[*stored.data.notes, stored.note])
     opened = _open(source, seed, reading)
     if opened.source.table.num_columns and not opened.source.table.num_rows:
         raise DataError(f"{opened.source.name}: there are no rows in it; give at least {FEWEST}")

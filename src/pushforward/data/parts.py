@@ -62,12 +62,9 @@ def read_parts(paths: Sequence[Path], name: str, reading: Reading) -> Source:
         source = read_file(path, reading)
         notes |= dict.fromkeys(source.notes)
         table = source.table
-        for part in path.parts[:-1]:
-            key, equals, value = part.partition("=")
-            if equals and key and key not in table.column_names:
+        for key, word in _keys(path).items():
+            if key not in table.column_names:
                 keys.add(key)
-                plain = re.sub(r"^0+(?=\d+$)", "", unquote(value))  # month=01 is a number here, as to Hive and Spark
-                word = pa.scalar(None if value == NO_KEY else plain, pa.string())
                 table = table.append_column(key, pa.repeat(word, table.num_rows))
         first = tables[0].column_names if tables else table.column_names
         if other := set(first) ^ set(table.column_names):
@@ -83,3 +80,23 @@ def read_parts(paths: Sequence[Path], name: str, reading: Reading) -> Source:
     for key in sorted(keys):
         whole = whole.set_column(whole.column_names.index(key), key, typed[key])
     return Source(name, whole, source.named, tuple(notes))
+
+
+def with_keys(table: pa.Table, path: Path, reading: Reading) -> pa.Table:
+    """The rows of one file with the columns that the names of its folders make."""
+    added = {key: pa.repeat(word, table.num_rows) for key, word in _keys(path).items() if key not in table.column_names}
+    typed = spelled(pa.table(added), reading)[0] if added else pa.table({})
+    for key in sorted(added):
+        table = table.append_column(key, typed[key])
+    return table
+
+
+def _keys(path: Path) -> dict[str, pa.Scalar]:
+    """What the folders of a file say that are called KEY=VALUE."""
+    found: dict[str, pa.Scalar] = {}
+    for part in path.parts[:-1]:
+        key, equals, value = part.partition("=")
+        if equals and key:
+            plain = re.sub(r"^0+(?=\d+$)", "", unquote(value))  # month=01 is a number here, as to Hive and Spark
+            found.setdefault(key, pa.scalar(None if value == NO_KEY else plain, pa.string()))
+    return found

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 class Rows:
     """Rows of one split: data ``x`` (N, D) and ``context`` (N, K) in data units, float64, and the rows' weights (N,).
 
-    Images are whole numbers, uint8 ``(N, C, H, W)``.
+    Images are whole numbers, uint8 ``(N, C, H, W)``. Rows in a file on disk have a ``window``: so many are shuffled together.
     """
 
     x: Tensor
     context: Tensor | None = None
     weight: Tensor | None = None
+    window: int | None = None
 
     def __len__(self) -> int:
         return self.x.shape[0]

@@ -129,14 +129,14 @@ class Schema:
 
     def decode(self, x: Tensor) -> pa.Table:
         """Rows ``(N, D)`` as a table with the columns' own names, order and types: whole numbers as integers, times as times."""
-        table = _table(x, self.columns)
+        table = decoded(x, self.columns)
         for column in self.fixed:
             table = table.append_column(column.name, column.kind.decode(np.zeros(len(x))))
         return table.select(self.order) if self.order else table
 
     def decode_context(self, context: Tensor) -> pa.Table:
         """Context rows ``(N, K)`` as a table with their own names and types: codes as text."""
-        return _table(context, self.context)
+        return decoded(context, self.context)
 
     def to_json(self) -> dict[str, Any]:
         """The schema as what JSON can hold, without loss."""
@@ -218,7 +218,8 @@ def stack(table: pa.Table, columns: Sequence[Column], where: str, rows: np.ndarr
     return torch.from_numpy(x)
 
 
-def _table(x: Tensor, columns: Sequence[Column]) -> pa.Table:
+def decoded(x: Tensor, columns: Sequence[Column]) -> pa.Table:
+    """Encoded numbers side by side as the values that they stand for."""
     if x.dim() != 2 or x.shape[1] != len(columns):
         raise DataError(f"Schema: expected rows of {len(columns)} numbers, got {tuple(x.shape)}")
     values = x.detach().cpu().double().numpy()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .plane import densities, profile, warp
     from .ranks import coverage, rank_histograms
     from .sound_pictures import sound_figures, waveforms
-    from .style import save
+    from .style import pixels_of, save
     from .table_pictures import table_figures
     from .tables import pairs, telling, uniformity
 
@@ -53,6 +53,7 @@ __all__ = [
     "profile",
     "rank_histograms",
     "reconstructions",
+    "pixels_of",
     "save",
     "score_dots",
     "sheets",
@@ -90,7 +91,7 @@ __getattr__ = names_of(
         "beside": "images_beside tables_beside",
         "board": "reconstructions strips temperatures",
         "sound_pictures": "sound_figures waveforms",
-        "style": "save",
+        "style": "pixels_of save",
         "histograms": "conditionals marginals",
         "tables": "pairs telling uniformity",
     },

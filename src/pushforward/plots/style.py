@@ -119,6 +119,14 @@ def save(picture: Figure, path: str | Path) -> Path:
     return path
 
 
+@style()
+def pixels_of(picture: Figure) -> np.ndarray:
+    """A figure as it is drawn, ``(H, W, 3)``, uint8."""
+    canvas = FigureCanvasAgg(picture)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
 def shorten(name: str, length: int = 22) -> str:
     """A name that fits beside an axis; of a longer one the beginning and the end, by which names differ."""
     name = " ".join(str(name).split())

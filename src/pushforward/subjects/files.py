@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
+from pyarrow.dataset import Dataset
 
 from ..data.cells import unpacked
 from ..training.atomic import replace
@@ -23,6 +24,11 @@ def check_ending(who: str, path: Path) -> None:
         raise ValueError(f"{who}: can't write {path}{nearest(path.suffix, TABLE_ENDINGS) or ';'} use one of {', '.join(TABLE_ENDINGS)}")
     if not path.parent.is_dir():
         raise ValueError(f"{who}: there is no folder {path.parent} to write {path.name} to; make it first")
+
+
+def number_of_rows(table: pa.Table | Dataset) -> int:
+    """Of a table in memory or in files."""
+    return table.count_rows() if isinstance(table, Dataset) else table.num_rows
 
 
 def write_tables(path: Path, tables: Iterable[pa.Table]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +63,8 @@ def score_table(run: Run, schema: Schema, data: Any, out: Path | None, quantiles
     """
     scored = Scored(None, kind=run.flow.kind if asked.whole else questions(run.flow).kind)
     words = out is None or out.suffix.lower() != ".npy"
-    pieces = _pieces(run, schema, data, quantiles, scored, asked, words, options)
+    sources = _sources(data, Reading.of(run.request.reading))
+    pieces = scored_tables(run, schema, sources, quantiles, scored, asked, words, options)
     if out is None:
         scored.table = pa.concat_tables(pieces)
     else:
@@ -71,12 +72,19 @@ def score_table(run: Run, schema: Schema, data: Any, out: Path | None, quantiles
     return scored
 
 
-def _pieces(
-    run: Run, schema: Schema, data: Any, quantiles: np.ndarray, scored: Scored, asked: Asked, words: bool, options: dict[str, int]
+def scored_tables(
+    run: Run,
+    schema: Schema,
+    sources: Iterable[Source],
+    quantiles: np.ndarray,
+    scored: Scored,
+    asked: Asked,
+    words: bool,
+    options: dict[str, int],
 ) -> Iterator[pa.Table]:
-    """The table's parts with the added columns; ``scored`` keeps count."""
+    """A table's parts with the added columns, with :data:`SAID` where ``words`` can be written; ``scored`` keeps count."""
     total, usual = 0.0, None
-    for source in _sources(data, Reading.of(run.request.reading)):
+    for source in sources:
         clash = [name for name in (*ADDED, *(SAID if words else ())) if name in source.table.column_names]
         if clash:
             raise ValueError(f"{source.name}: already has a column {clash[0]!r}; rename or drop it")

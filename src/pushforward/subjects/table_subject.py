@@ -19,7 +19,7 @@ from ..data.request import Request
 from ..evaluation import c2st, calibration, settled
 from ..presets.recommend import for_mixed, for_table
 from ..products import product_baselines
-from .files import check_ending, write_tables
+from .files import check_ending, number_of_rows, write_tables
 from .scored import Scored
 from .subject import Choice, Example, Subject
 from .table_questions import completed, given_rows
@@ -27,6 +27,7 @@ from .table_scores import Asked, score_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from pyarrow.dataset import Dataset
 
     from ..evaluation import Calibration, Score, TwoSample
     from ..plots import Picture
@@ -163,8 +164,8 @@ class TableSubject(Subject[Schema]):
             write_tables(Path(out), [table])
         return table
 
-    def told(self, samples: pa.Table, out: Path, at: str) -> str:
-        return f"{samples.num_rows:,} samples in {out}"
+    def told(self, samples: pa.Table | Dataset, out: Path, at: str) -> str:
+        return f"{number_of_rows(samples):,} samples in {out}"
 
     def score(
         self, run: Run, data: Any, out: Path | None, figure: Path | None, quantiles: np.ndarray, asked: Asked = ASKED, **options: int

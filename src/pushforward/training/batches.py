@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..core import Flow, Hooked
 from .processes import Processes
-from .schedule import EpochOrder, derive_seed
+from .schedule import EpochOrder, WindowOrder, derive_seed
 
 if TYPE_CHECKING:
     from ..data import Rows
@@ -85,7 +85,8 @@ class RowBatches(Batches):
         self._tell = tell
         self._tensors = [_place(t, processes.device) for t in (rows.x, rows.context, rows.weight)]
         count = processes.count
-        self.order = EpochOrder(len(rows), max(1, min(batch, len(rows)) // count) * count, seed)
+        size = max(1, min(batch, len(rows)) // count) * count
+        self.order = EpochOrder(len(rows), size, seed) if rows.window is None else WindowOrder(len(rows), size, seed, rows.window)
         self.batch = self.order.batch
         self._mean_weight = None if rows.weight is None else float(rows.weight.double().mean())
         if self.batch % count or (self._mean_weight is not None and not 0 < self._mean_weight < float("inf")):
@@ -102,7 +103,7 @@ class RowBatches(Batches):
         """The layers' data-dependent start, from the whole first batch, the same on every process."""
         if self._initialize:
             worth = max(part.starting_rows for part in flow.modules() if isinstance(part, Hooked))
-            x, context, _ = self._take(0, slice(None)) if worth <= self.batch else self._gather(self.order.permutation(0)[:worth])
+            x, context, _ = self._take(0, slice(None)) if worth <= self.batch else self._gather(self.order.part(0, 0, worth))
             flow.initialize(floats(x, self._dtype), context)
 
     def share(self, batch: tuple[Any, ...]) -> Tensor | float:

@@ -46,18 +46,69 @@ class EpochOrder:
 
     def __call__(self, step: int) -> Tensor:
         turn, start = divmod(step * self.batch, self.rows)
-        head = self.permutation(turn)[start : start + self.batch]
+        head = self.part(turn, start, self.batch)
         if len(head) == self.batch:
             return head
-        return torch.cat([head, self.permutation(turn + 1)[: self.batch - len(head)]])
+        return torch.cat([head, self.part(turn + 1, 0, self.batch - len(head))])
 
-    def permutation(self, turn: int) -> Tensor:
+    def part(self, turn: int, start: int, count: int) -> Tensor:
+        """Some rows of one pass, fewer where it ends."""
+        return self._permutation(turn)[start : start + count]
+
+    def _permutation(self, turn: int) -> Tensor:
         """The rows of one pass."""
         if turn not in self._passes:
             self._passes = {t: p for t, p in self._passes.items() if t == turn - 1}
             generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", turn))
             self._passes[turn] = torch.randperm(self.rows, generator=generator)
         return self._passes[turn]
+
+
+class WindowOrder(EpochOrder):
+    """The same for rows on a disk, which are fast to read only where they lie together: windows of random blocks, shuffled one by one.
+
+    A pass permutes blocks of rows that lie together and takes so many of them as make a window; its rows are shuffled. So a window's rows
+    come from everywhere, memory holds the numbers of one window, and an order is still a function of ``(seed, step)`` alone.
+
+    Arguments:
+        window: rows that are shuffled together.
+        block: rows that lie together.
+
+    Example::
+
+        >>> WindowOrder(rows=10_000_000, batch=512, seed=0, window=2**20)(step=3).shape
+        torch.Size([512])
+    """
+
+    def __init__(self, rows: int, batch: int, seed: int, window: int, block: int = 4096):
+        super().__init__(rows, batch, seed)
+        self.block = min(block, rows)
+        self.window = max(1, window // self.block) * self.block
+        self._windows: dict[tuple[int, int], Tensor] = {}  # the one or two that are in use
+
+    def part(self, turn: int, start: int, count: int) -> Tensor:
+        found, stop = [], min(start + count, self.rows)
+        while start < stop:
+            number, offset = divmod(start, self.window)
+            rows = self._window(turn, number)[offset : offset + stop - start]
+            found.append(rows)
+            start += len(rows)
+        return torch.cat(found) if found else torch.zeros(0, dtype=torch.long)
+
+    def _window(self, turn: int, number: int) -> Tensor:
+        key = turn, number
+        if key not in self._windows:
+            blocks = -(-self.rows // self.block)
+            generator = torch.Generator().manual_seed(derive_seed(self.seed, "blocks", turn))
+            whole = torch.randperm(self.rows // self.block, generator=generator)  # a last one that is not full stays the last
+            order = torch.cat([whole, torch.arange(len(whole), blocks)])
+            per = self.window // self.block
+            rows = (order[number * per : (number + 1) * per, None] * self.block + torch.arange(self.block)).flatten()
+            rows = rows[rows < self.rows]
+            generator = torch.Generator().manual_seed(derive_seed(self.seed, "window", turn, number))
+            last = dict([*self._windows.items()][-1:])
+            self._windows = last | {key: rows[torch.randperm(len(rows), generator=generator)]}
+        return self._windows[key]
 
 
 @dataclass

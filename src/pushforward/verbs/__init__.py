@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .runs import load, results
     from .sampling import sample
     from .scoring import Scored, score
+    from .scoring_cost import ScoringForecast, plan_scoring
     from .show import print_by_column, print_comparison, print_parts, print_scores
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Forecast",
     "Reconstructed",
     "Scored",
+    "ScoringForecast",
     "Strip",
     "bound_parts",
     "compare",
@@ -49,6 +51,7 @@ __all__ = [
     "load",
     "nats_by_column",
     "plan",
+    "plan_scoring",
     "predict",
     "print_by_column",
     "print_comparison",
@@ -82,6 +85,7 @@ __getattr__ = names_of(
         "runs": "load results",
         "sampling": "sample",
         "scoring": "Scored score",
+        "scoring_cost": "ScoringForecast plan_scoring",
         "show": "print_by_column print_comparison print_parts print_scores",
     },
 )

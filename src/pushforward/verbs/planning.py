@@ -153,7 +153,7 @@ def plan(
             model, preset, _ = suggested
     else:
         read = subject.read(request)
-        title, schema, rows = read.name, read.schema, len(read.train)
+        title, schema, rows = read.name, read.schema, len(read.lesson)
         if model is None and preset is None:
             model, preset, _ = subject_of(read).recommend(read)
     name, chosen = chosen_model(model, preset, options)

@@ -84,7 +84,7 @@ def train_into(run: Run, flow: Flow, data: Data, **options: Any) -> History:
     watch = subject_of(data).watch(run.path / "figures" / "training", data.valid)
     new = not (run.weights.exists() or run.state.exists() or run.metrics())
     try:
-        return train(flow, data.train, data.valid, run=run, watch=watch, **options)
+        return train(flow, data.lesson, data.valid, run=run, watch=watch, **options)
     except ValueError:
         if first() and new and not run.state.exists():
             run.discard()

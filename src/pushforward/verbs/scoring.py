@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..bulk import Engine, Job, Scoring, into_parts, shards_of, summary
+from ..questions import questions
 from ..subjects import Scored, TableSubject, subject_of
 from ..subjects.files import check_ending
 from ..subjects.table_scores import Asked
@@ -28,6 +30,9 @@ def score(
     figure: str | Path | None = None,
     columns: Sequence[str] | None = None,
     given: Sequence[str] = (),
+    engine: Engine = "local",
+    workers: int = 1,
+    progress: bool = False,
 ) -> Scored:
     """The rows of a table with their log-likelihoods under a fitted run.
 
@@ -40,19 +45,26 @@ def score(
     ``reason`` says why; where one is missing that never was in training, ``any_order`` integrates it out and other flows give no figures.
     Of an unusual row ``column`` names what is furthest from what the other columns let expect (``any_order`` only).
 
+    Where ``out`` has no ending it is a folder, and Parquet files of any size are answered in part files of about a million rows, by
+    ``workers`` processes or on a Ray cluster. A job that was stopped goes on with what is missing when it is called again; part files
+    are the same whoever makes them.
+
     Images get a row each: ``image`` (the file's path, or else the number), their labels, ``log_likelihood``, ``bits_per_dim``,
     ``percentile`` and ``unusual``; the most and the least likely ones are drawn beside the table.
 
     Arguments:
         run: a run or its directory.
         data: a path, array or table with the run's columns; others are copied. Images: whatever holds such.
-        out: the file to write (.csv, .tsv, .parquet, .arrow, .feather, .npy).
+        out: the file to write (.csv, .tsv, .parquet, .arrow, .feather, .npy), or a folder of part files.
         samples: K, passes averaged for each row where the likelihood is not exact.
         batch: rows at a time through the flow.
         seed: of the noise of stochastic layers.
         columns: score these alone, the others integrated out: ``log p(columns | given)``.
         given: columns that the scored ones are conditioned on.
         figure: of images, where to draw the most and the least likely; ``out`` with the ending .png otherwise.
+        engine: of a folder of part files, "local" processes or "ray".
+        workers: processes that make them.
+        progress: tell of part files on stderr.
 
     Raises:
         ValueError: a column is missing, a value is not what its column holds, or a file that can't be written.
@@ -63,6 +75,13 @@ def score(
         336776
     """
     run = load(run)
+    if out is not None and into_parts("score", run, out, engine, workers):
+        table = subject_as("score", run, TableSubject)
+        asked = Asked(None if columns is None else tuple(columns), tuple(given))
+        asked.masks(table.schema)  # a wrong column is said before any worker starts
+        scoring = Scoring(tuple(read_results(run).quantiles), samples, batch, seed, asked.columns, asked.given)
+        job = Job(run, scoring, shards_of("score", data), Path(out)).run(engine_name=engine, workers=workers, progress=progress)
+        return summary(job, run.flow.kind if asked.whole else questions(run.flow).kind)
     if out is not None:
         check_ending("score", Path(out))
         if isinstance(data, str | Path) and Path(out).resolve() == Path(data).resolve():

@@ -27,7 +27,7 @@ figures: $(BIN)/pushforward  ## the toys' gaps to their entropies (half an hour)
 		--models plane naf bnaf_plane mixture_cdf_plane --seconds 45
 
 slow: $(BIN)/pushforward  ## training to stated figures, kill and resume, compile, ONNX, Pyro and sbi
-	$(BIN)/pip install -q -c constraints.txt -e '.[dev,adapters,onnx]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev,adapters,onnx,app,ray,browser]'
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow -n 2
 
 .venv-peers/bin/pytest: pyproject.toml constraints.txt

@@ -66,9 +66,9 @@ def test_a_path_begins_and_ends_with_its_images(images):
 def test_sliders_move_an_image_towards_its_labels(images):
     assert images.labels == [str(i) for i in range(10)]
     still = images.edited(0, images.image(0), [0.0] * 10)
-    assert (still[:, :64] == still[:, 66:]).all(), "nothing moved: the image itself comes back"
+    assert (still[:, :224] == still[:, 226:]).all(), "nothing moved: the image itself comes back"
     moved = images.edited(0, images.image(0), [1.0] + [0.0] * 9)
-    assert (moved[:, :64] == still[:, :64]).all() and (moved[:, 66:] != still[:, 66:]).any()
+    assert (moved[:, :224] == still[:, :224]).all() and (moved[:, 226:] != still[:, 226:]).any()
 
 
 def test_an_uploaded_image_is_cut_to_size_and_others_are_refused(images, tmp_path):

@@ -25,7 +25,7 @@ from ..verbs.image_rows import from_files, images_of, labelled
 LEARNED = 1500  # images that make the directions
 MOST_LABELS = 12  # that get a slider
 STARTS = 200  # of the run's own test images to choose from
-SIDE = 64  # pixels of the longer side of a shown image, at least
+SIDE, LARGE_SIDE = 64, 224  # pixels of the longer side of a shown image, at least: one of many, one of two
 
 
 class ImageRoom:
@@ -112,7 +112,7 @@ class ImageRoom:
         weights = torch.tensor(list(strengths), dtype=z.dtype).reshape(-1, *(1 for _ in self.flow.base.shape))
         moved = temperature * z + (weights * self.directions.to(z)).sum(0, keepdim=True) if len(strengths) else temperature * z
         x = latent.decode(self.flow, moved, rows.context)
-        return sheet(np.concatenate([rows.x.numpy(), whole(x, self.schema.levels)]), self.schema.levels, columns=2)
+        return sheet(np.concatenate([rows.x.numpy(), whole(x, self.schema.levels)]), self.schema.levels, columns=2, side=LARGE_SIDE)
 
     def completed(self, file: str | None, keep: int, n: int, seed: int) -> np.ndarray:
         """Images whose upper rows are kept, each with n completions."""
@@ -123,12 +123,12 @@ class ImageRoom:
         return sheet(strip.images.reshape(-1, *strip.images.shape[2:]), self.schema.levels, columns=strip.images.shape[1])
 
 
-def sheet(images: np.ndarray, levels: int, columns: int = 0, gap: int = 2) -> np.ndarray:
+def sheet(images: np.ndarray, levels: int, columns: int = 0, gap: int = 2, side: int = SIDE) -> np.ndarray:
     """Images ``(n, C, H, W)`` side by side, each pixel a square: ``(H', W', 3)``."""
     pixels = to_bytes(images, levels)
     n, channels, height, width = pixels.shape
     columns = min(n, columns or math.ceil(math.sqrt(n)))
-    scale = max(1, math.ceil(SIDE / max(height, width)))
+    scale = max(1, math.ceil(side / max(height, width)))
     lines, high, wide = -(-n // columns), scale * height + gap, scale * width + gap
     found = np.full((lines * high - gap, columns * wide - gap, 3), 255, np.uint8)
     for i, image in enumerate(pixels):

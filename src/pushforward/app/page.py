@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import html
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,8 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing is told to
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import gradio as gr
+import numpy as np
+from PIL import Image
 
 from ..subjects import ImageSubject, TableSubject, subject_of
 from ..training import Run
@@ -30,7 +34,7 @@ class _Asked:
     """What a tab shows: asked when it is opened and when one of its controls changes; of many moves only the last one is answered."""
 
     def __init__(self, tab: gr.Tab, events: list[Any], answer: Callable[..., Any], inputs: list[Any], output: Any):
-        self.answer, self.inputs, self.output = saying(answer), inputs, output
+        self.answer, self.inputs, self.output = saying(lambda *given: _inline(answer(*given))), inputs, output
         events = [*events, tab.select]
         gr.on(events, self.answer, inputs, output, trigger_mode="always_last", show_progress="minimal", **AT_ONCE)
 
@@ -226,5 +230,18 @@ def _report_tab(run: Run) -> None:
             gr.HTML(f'<iframe srcdoc="{inside}" sandbox="" style="width:100%;height:80vh;border:0"></iframe>')
 
 
-def _picture(label: str) -> gr.Image:
-    return gr.Image(label=label, interactive=False, format="png", buttons=["download"], height=420)
+def _picture(label: str) -> gr.HTML:
+    """The place of a picture; it is a part of the page and no file, so that many users do not wait for one."""
+    return gr.HTML(label=label, show_label=True, container=True, min_height=120)
+
+
+def _inline(answer: Any) -> Any:
+    """Arrays ``(H, W, 3)`` of an answer as images of the page."""
+    if isinstance(answer, tuple):
+        return tuple(_inline(part) for part in answer)
+    if not isinstance(answer, np.ndarray):
+        return answer
+    file = io.BytesIO()
+    Image.fromarray(answer).save(file, format="PNG")
+    data = base64.b64encode(file.getvalue()).decode()
+    return f'<img src="data:image/png;base64,{data}" style="display:block;margin:auto;max-width:100%;max-height:60vh" alt="">'

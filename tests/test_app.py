@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from mixed import mixed_table
 from PIL import Image
@@ -115,6 +116,17 @@ def test_a_row_is_scored_and_the_unusual_cell_named(table):
 def test_fields_offer_what_there_is(table):
     offered = {column.name: table.choices(column) for column in table.columns}
     assert offered["half <b>"] == ["high", "low"] and offered["price"] is None
+
+
+def test_test_rows_fill_the_fields(places):
+    pq.write_table(mixed_table(), places / "mixed.parquet")
+    run = pf.fit(places / "mixed.parquet", "any_order", out=places / "file", options=["train.steps=2"], missing="keep", **QUICK)
+    room = TableRoom(run, run.schema)
+    assert len(room.examples) == 50
+    for column in room.columns:
+        held = {row[column.name] for row in room.examples}
+        assert held <= {"", *(room.choices(column) or held)}
+    assert "of the training rows are less likely" in room.scored(next(row for row in room.examples if all(row.values())))[0]
 
 
 def test_points_go_from_the_data_to_the_latent(plane):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .paired import Comparison, compare
     from .picturing import Reconstructed, interpolate, reconstruct
     from .planning import Forecast, plan, print_forecast
+    from .publishing import pull, push
     from .runs import load, results
     from .sampling import sample
     from .scoring import Scored, score
@@ -58,6 +59,8 @@ __all__ = [
     "print_forecast",
     "print_parts",
     "print_scores",
+    "pull",
+    "push",
     "recommend",
     "reconstruct",
     "results",
@@ -82,6 +85,7 @@ __getattr__ = names_of(
         "paired": "Comparison compare",
         "picturing": "Reconstructed interpolate reconstruct",
         "planning": "Forecast plan print_forecast",
+        "publishing": "pull push",
         "runs": "load results",
         "sampling": "sample",
         "scoring": "Scored score",

@@ -13,7 +13,7 @@ from typing import Any
 
 import tomli_w
 
-from ..data.source_names import is_name
+from ..data import EMBEDDED, HUB, TOYS
 from ..data.tables import IN_MEMORY
 from ..evaluation import Results
 from ..subjects import subject_of
@@ -40,8 +40,8 @@ def push(
 ) -> str:
     """Put a run on the Hub as ``OWNER/NAME``, with a model card; its address is returned.
 
-    What goes there: settings, schema, weights (safetensors), scores and the learning curve; no rows, no checkpoint, no path of this machine.
-    The schema holds the words of categories and the least and greatest values of columns: look at it if the data are private.
+    What goes there: settings, schema, weights (safetensors), scores and the learning curve; no rows, no checkpoint, no path of this
+    machine. The schema holds the words of categories and the least and greatest values of columns: look at it if the data are private.
 
     Arguments:
         run: a finished run, or its directory.
@@ -70,7 +70,7 @@ def push(
         for name in (*FILES, *([REPORT] if report else [])):
             if (run.path / name).is_file():
                 shutil.copyfile(run.path / name, staged / name)
-        config = run.config | {"data": run.config["data"] | {"source": _source(run)}}
+        config = run.config | {"data": run.config["data"] | {"source": _source(run), "name": repo.split("/")[1]}}
         config["data"] = {key: value for key, value in config["data"].items() if key not in ("valid", "test")}
         config.pop("start", None)  # a path, too
         (staged / "config.toml").write_text(tomli_w.dumps(config), encoding="utf-8")
@@ -127,7 +127,16 @@ def pull(
 def card(run: Run, found: Results, repo: str, licence: str) -> str:
     """The model card: what was fitted, to what, how well, and how to use it."""
     model, subject = run.config["model"]["name"], subject_of(run)
-    lines = ["---", f"license: {licence}", "library_name: pushforward", "tags:", "- normalizing-flow", "- density-estimation", f"- {model}", "---"]
+    lines = [
+        "---",
+        f"license: {licence}",
+        "library_name: pushforward",
+        "tags:",
+        "- normalizing-flow",
+        "- density-estimation",
+        f"- {model}",
+        "---",
+    ]
     lines += [f"# {repo.split('/')[1]}", "", f"`{model}`, fitted to {subject.noun} by pushforward.", "", f"{found.verdict}", ""]
     lines += ["| model | nats per row | standard error | which is |", "|---|---|---|---|"]
     lines += [f"| {score.name} | {score.nats:.4f} | {score.stderr:.4f} | {score.words} |" for score in found.scores]
@@ -142,7 +151,7 @@ def card(run: Run, found: Results, repo: str, licence: str) -> str:
 def _source(run: Run) -> str:
     """The data by a name that anybody can read them by; else they are the owner's."""
     source = run.config["data"]["source"]
-    return source if isinstance(source, str) and is_name(source) else IN_MEMORY
+    return source if isinstance(source, str) and source in {*TOYS, *EMBEDDED, *HUB} else IN_MEMORY
 
 
 def _check_name(who: str, repo: str) -> None:

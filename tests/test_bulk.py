@@ -18,6 +18,7 @@ from mixed import mixed_table
 import pushforward as pf
 from pushforward.bulk import Job, Scoring, engines, shards_of, shards_to_draw
 from pushforward.cli import main
+from pushforward.verbs import plan_scoring
 from pushforward.verbs.runs import read_results
 
 ROWS = 600
@@ -173,13 +174,13 @@ def test_what_is_wrong_is_said_before_anything_is_made(run, folder, tmp_path, mo
 def test_what_scoring_would_cost(run, folder, tmp_path, monkeypatch, capsys):
     """The time is of all rows at the measured rate, and nothing is written."""
     monkeypatch.chdir(tmp_path)
-    found = pf.plan_scoring(run, folder, rows=10**9, workers=(1, 4))
+    found = plan_scoring(run, folder, rows=10**9, workers=(1, 4))
     assert found.rows == 10**9 and 0 < found.measured <= 150 and found.rate > 0
     assert found.seconds[1] == pytest.approx(10**9 / found.rate) and found.seconds[4] == pytest.approx(found.seconds[1] / 4)
     command(["score", str(run.path), str(folder), "-o", "parts", "--dry-run"])
     assert f"{ROWS} rows at" in capsys.readouterr().out and not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match="holds no row"):
-        pf.plan_scoring(run, folder / "c.parquet")
+        plan_scoring(run, folder / "c.parquet")
 
 
 def test_without_ray_the_remedy_is_said(run, folder, tmp_path, monkeypatch):
@@ -201,6 +202,7 @@ import sys
 from pathlib import Path
 from pushforward.bulk import Job, Scoring, shards_of
 from pushforward.training import Run
+from pushforward.verbs import plan_scoring
 from pushforward.verbs.runs import read_results
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ class Rows:
     x: Tensor
     context: Tensor | None = None
     weight: Tensor | None = None
+    window: int | None = None
 
     def __len__(self) -> int:
         return len(self.x)

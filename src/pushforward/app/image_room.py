@@ -23,7 +23,7 @@ from ..verbs.completing import complete
 from ..verbs.image_rows import from_files, images_of, labelled
 
 LEARNED = 1500  # images that make the directions
-MOST_LABELS = 12  # that get a slider
+MOST_SLIDERS = 12  # that get a slider
 STARTS = 200  # of the run's own test images to choose from
 SIDE, LARGE_SIDE = 64, 224  # pixels of the longer side of a shown image, at least: one of many, one of two
 
@@ -86,7 +86,7 @@ class ImageRoom:
         if not images.labels.column_names:
             return []
         values = {str(value) for value in images.labels[self._column(images.labels.column_names)].to_pylist()}
-        return sorted(values) if 1 < len(values) <= MOST_LABELS else []
+        return sorted(values) if 1 < len(values) <= MOST_SLIDERS else []
 
     @staticmethod
     def _column(names: Sequence[str]) -> str:

@@ -25,8 +25,11 @@ from .plane_room import PlaneRoom
 from .said import saying
 from .table_room import TableRoom
 
-LARGEST = "5mb"  # of an upload
-AT_ONCE: dict[str, Any] = {"concurrency_id": "flow", "concurrency_limit": 1}  # random numbers are the process's: one question at a time
+LARGEST_UPLOAD = "5mb"  # of an upload
+ONE_AT_A_TIME: dict[str, Any] = {
+    "concurrency_id": "flow",
+    "concurrency_limit": 1,
+}  # random numbers are the process's: one question at a time
 FONTS = ["system-ui", "sans-serif"]
 
 
@@ -36,11 +39,11 @@ class _Asked:
     def __init__(self, tab: gr.Tab, events: list[Any], answer: Callable[..., Any], inputs: list[Any], output: Any):
         self.answer, self.inputs, self.output = saying(lambda *given: _inline(answer(*given))), inputs, output
         events = [*events, tab.select]
-        gr.on(events, self.answer, inputs, output, trigger_mode="always_last", show_progress="minimal", **AT_ONCE)
+        gr.on(events, self.answer, inputs, output, trigger_mode="always_last", show_progress="minimal", **ONE_AT_A_TIME)
 
     def at_first(self, whole: gr.Blocks) -> None:
         """Ask when the page is opened."""
-        whole.load(self.answer, self.inputs, self.output, show_progress="minimal", **AT_ONCE)
+        whole.load(self.answer, self.inputs, self.output, show_progress="minimal", **ONE_AT_A_TIME)
 
 
 def page(run: Run | str | Path) -> gr.Blocks:
@@ -49,10 +52,6 @@ def page(run: Run | str | Path) -> gr.Blocks:
 
     Raises:
         ValueError: there is no run, or it was never finished.
-
-    Example::
-
-        >>> page("runs/mnist-glow").launch(server_name="127.0.0.1")
     """
     run = load(run)
     subject = subject_of(run)
@@ -87,7 +86,7 @@ def serve(run: Run | str | Path, *, port: int = 7860, browser: bool = False, blo
             quiet=True,
             inbrowser=browser,
             prevent_thread_lock=not block,
-            max_file_size=LARGEST,
+            max_file_size=LARGEST_UPLOAD,
             footer_links=[],
             ssr_mode=False,
             pwa=False,
@@ -192,7 +191,7 @@ def _table_tabs(room: TableRoom) -> _Asked:
             button = gr.Button("Score")
         said = gr.Markdown()
         blame = gr.Dataframe(headers=["column", "value", "log p given all others"], label="the least usual first", interactive=False)
-        button.click(saying(lambda *values: room.scored(_said(room, values))), own, [said, blame], **AT_ONCE)
+        button.click(saying(lambda *values: room.scored(_said(room, values))), own, [said, blame], **ONE_AT_A_TIME)
         number.release(lambda i: [room.examples[int(i)].get(column.name, "") for column in room.columns], number, own)
     return first
 

@@ -19,8 +19,8 @@ from ..plots.style import INK, WHEEL, figure, style
 from ..training import Run
 from ..verbs.runs import data_of
 
-POINTS = 2000
-LINES = 17
+SHOWN_POINTS = 2000
+GRID_LINES = 17
 
 
 class PlaneRoom:
@@ -36,7 +36,7 @@ class PlaneRoom:
 
     @cached_property
     def rows(self) -> Rows:
-        return data_of(self.run).test.pick(slice(0, POINTS))
+        return data_of(self.run).test.pick(slice(0, SHOWN_POINTS))
 
     @cached_property
     def density(self) -> np.ndarray:
@@ -48,14 +48,14 @@ class PlaneRoom:
         """A grid of points before the first layer and after each: the last one is the latent."""
         x = self.rows.x
         spans = window(x.numpy(), self.schema.columns)
-        across, up = (torch.linspace(low, high, LINES, dtype=torch.float64) for low, high in spans)
+        across, up = (torch.linspace(low, high, GRID_LINES, dtype=torch.float64) for low, high in spans)
         fine = [torch.linspace(low, high, 200, dtype=torch.float64) for low, high in spans]
         lines = [torch.stack([torch.full((200,), float(at), dtype=torch.float64), fine[1]], 1) for at in across]
         lines += [torch.stack([fine[0], torch.full((200,), float(at), dtype=torch.float64)], 1) for at in up]
         points, grid = self._carried(x), self._carried(torch.cat(lines))
         hue = np.arctan2(*(points[-1] - points[-1].mean(0)).T)
         names = ["data x", *(f"after layer {i + 1} of {len(self.names)}, {name}" for i, name in enumerate(self.names))]
-        return [pixels_of(_frame(p, g.reshape(2 * LINES, 200, 2), hue, name)) for p, g, name in zip(points, grid, names, strict=True)]
+        return [pixels_of(_frame(p, g.reshape(2 * GRID_LINES, 200, 2), hue, name)) for p, g, name in zip(points, grid, names, strict=True)]
 
     @torch.no_grad()
     def _carried(self, x: Tensor) -> list[np.ndarray]:

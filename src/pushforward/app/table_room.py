@@ -29,7 +29,7 @@ from ..verbs.scoring import score
 MOST_COLUMNS = 40  # that get a field
 MOST_CHOICES = 60  # of a field that is a list
 BARS = 30  # of a category
-SHOWN = 200  # samples in the table
+SHOWN_SAMPLES = 200  # samples in the table
 
 
 class TableRoom:
@@ -82,7 +82,7 @@ class TableRoom:
     def samples(self, fields: Mapping[str, str], n: int, seed: int) -> pa.Table:
         """Rows of all columns, those that are given as they are."""
         given, context = self._split(fields)
-        return sample(self.run, min(n, SHOWN), context=context, given=given or None, seed=seed)
+        return sample(self.run, min(n, SHOWN_SAMPLES), context=context, given=given or None, seed=seed)
 
     def scored(self, fields: Mapping[str, str]) -> tuple[str, list[list[Any]]]:
         """A row's likelihood in a sentence, and log p of each column given all others, the least usual first."""

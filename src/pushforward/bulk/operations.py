@@ -10,12 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
+from ..data.formats import ROWS_AT_ONCE
 from ..subjects import Scored, TableSubject
 from ..subjects.table_questions import imputed, predicted
 from ..subjects.table_scores import Asked, scored_tables
 from ..training import Run
 from ..training.schedule import derive_seed
-from .shards import ROWS_AT_ONCE, Shard
+from .shards import Shard
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,13 @@ import pyarrow.parquet as pq
 
 from ..data import read
 from ..data.errors import DataError, reading
-from ..data.formats import checked
+from ..data.formats import ROWS_AT_ONCE, checked
 from ..data.parts import parts_of, with_keys
 from ..data.reading import Reading
 from ..data.source import Source
 from ..words import listing
 
 SHARD_ROWS = 1_000_000  # about as many as a minute's work
-ROWS_AT_ONCE = 65_536  # rows in memory
 
 
 @dataclass(frozen=True)

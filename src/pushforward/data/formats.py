@@ -20,6 +20,7 @@ from .reading import Reading
 from .source import Source
 
 PART = "read a part of it"
+ROWS_AT_ONCE = 65_536  # rows of a file in memory, where all of them need not be
 
 
 def read_file(path: Path, how: Reading) -> Source:

@@ -128,20 +128,11 @@ def load(
     by = group if split == RANDOM else split
     _check_asked(split, group, valid, test)
     if (many := large(source)) is not None:
-        if by is not None or weight is not None or valid is not None or test is not None:
-            raise DataError(
-                f"{many.name}: rows that are not held in memory are split at random and not weighted; "
-                "leave out split, group, weight, valid and test, or read a part of them"
-            )
-        options: dict[str, Any] = {
-            "columns": columns,
-            "context": context,
-            "kinds": kinds,
-            "missing": missing,
-            "exclude": exclude,
-            "schema": schema,
-        }
-        stored = store(many, lambda some, held, final: load(some, valid=held, test=final, **options), missing, seed)
+        if by or weight or valid is not None or test is not None:
+            remedy = "leave out split, group, weight, valid and test, or read a part of them"
+            raise DataError(f"{many.name}: rows that are not held in memory are split at random and not weighted; {remedy}")
+        asked: dict[str, Any] = {"columns": columns, "context": context, "kinds": kinds, "missing": missing, "exclude": exclude}
+        stored = store(many, lambda some, held, final: load(some, valid=held, test=final, schema=schema, **asked), missing, seed)
         return replace(stored.data, stored=stored.train, notes=[*stored.data.notes, stored.note])
     opened = _open(source, seed, reading)
     if opened.source.table.num_columns and not opened.source.table.num_rows:

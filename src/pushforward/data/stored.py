@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import torch
 
 from .errors import DataError
-from .formats import parquet_batches
+from .formats import ROWS_AT_ONCE, parquet_batches
 from .parts import parts_of, with_keys
 from .reading import Reading
 from .rows import Rows
@@ -26,7 +26,6 @@ from .tables import read
 LARGE = 2**27  # numbers, a gigabyte of them, from which on a table is not held in memory
 SAMPLE_ROWS = 2**20  # that tell kinds and statistics
 HELD_ROWS = 100_000  # to validate, and to test, at most
-ROWS_AT_ONCE = 2**16
 FEW = 64  # rows that are looked at together where a value does not fit
 MISFITS = 10_000  # rows that are looked at for what the sample did not show, in a pass
 PASSES = 8

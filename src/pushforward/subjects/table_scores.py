@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..data import Reading, Rows, Schema, read
 from ..data.admit import Admitted, admit
-from ..data.formats import Source, parquet_batches
+from ..data.formats import ROWS_AT_ONCE, Source, parquet_batches
 from ..evaluation import log_likelihood, settled
 from ..questions import Questions, answers_exactly, questions
 from .files import write_tables
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 ADDED = ("log_likelihood", "bits", "percentile", "unusual")
 SAID = ("column", "reason")  # beside them, where words can be written
-ROWS_AT_ONCE = 65_536  # rows read at a time
 TYPICAL = 500  # rows that tell what is usual of a column given the others
 
 

@@ -18,7 +18,7 @@ from ..words import duration
 from .runs import load, read_results, subject_as
 
 LEAST_SECONDS = 1.0  # of a measurement
-FEWEST_ROWS = 256
+LEAST_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def plan_scoring(
         list(scored_tables(run, subject.schema, [some], quantiles, Scored(None), Asked(), True, options))
         return time.perf_counter() - began
 
-    n = min(FEWEST_ROWS, source.table.num_rows)
+    n = min(LEAST_ROWS, source.table.num_rows)
     measure(n)  # what only the first call costs
     while (took := measure(n)) < LEAST_SECONDS and n < source.table.num_rows:
         n = min(4 * n, source.table.num_rows)

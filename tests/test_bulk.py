@@ -240,6 +240,7 @@ def test_killed_and_called_again(run, tmp_path, workers):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of Ray, about itself
 def test_a_ray_cluster_makes_the_same_files(run, folder, tmp_path):
     ray = pytest.importorskip("ray")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"

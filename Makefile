@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint figures slow bench bench-history
+.PHONY: help demo test lint docs figures slow bench bench-history
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
 
@@ -22,12 +22,16 @@ lint: $(BIN)/pushforward  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(BIN)/pushforward  ## the site, into runs/site, with warnings as errors
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev,docs]'
+	$(BIN)/mkdocs build -q
+
 figures: $(BIN)/pushforward  ## the toys' gaps to their entropies (half an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/models.py 8gaussians circles rings moons swissroll 2spirals pinwheel checkerboard \
 		--models plane naf bnaf_plane mixture_cdf_plane --seconds 45
 
-slow: $(BIN)/pushforward  ## training to stated figures, kill and resume, compile, ONNX, Pyro and sbi
-	$(BIN)/pip install -q -c constraints.txt -e '.[dev,adapters,onnx,app,ray,browser]'
+slow: $(BIN)/pushforward  ## training to stated figures, kill and resume, compile, ONNX, Pyro and sbi, the site
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev,adapters,docs,onnx,app,ray,browser]'
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow -n 2
 
 .venv-peers/bin/pytest: pyproject.toml constraints.txt

@@ -1,6 +1,7 @@
 """What the pages say: code that compiles and names that exist, links that lead somewhere, examples that answer ``--help``.
 
-A python block that begins with ``# run`` is run as well; it must stand on its own and take well under a second.
+A python block that begins with ``# run`` is run as well, and with it those behind it that begin with ``# then``; together they must stand
+on their own and take well under a second. One that begins with ``# run slowly`` is left to ``make slow``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import pushforward as pf
 from pushforward import models
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "benchmarks").rglob("*.md")])
+PAGES = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "benchmarks").rglob("*.md")])
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -35,8 +36,23 @@ def blocks(page: Path) -> list[str]:
     return [body for language, body in FENCE.findall(page.read_text()) if language == "python"]
 
 
+def scripts(page: Path) -> list[str]:
+    """Marked blocks, each joined with those that go on from it."""
+    found: list[str] = []
+    for body in blocks(page):
+        if body.startswith("# then\n"):
+            found[-1] += body
+        elif body.startswith(("# run\n", "# run slowly\n")):
+            found.append(body)
+    return found
+
+
 BLOCKS = [pytest.param(body, id=f"{name(page)}-{i}") for page in PAGES for i, body in enumerate(blocks(page))]
-RUN = [block for block in BLOCKS if block.values[0].startswith("# run\n")]
+RUN = [
+    pytest.param(code, id=f"{name(page)}-{i}", marks=pytest.mark.slow if code.startswith("# run slowly") else ())
+    for page in PAGES
+    for i, code in enumerate(scripts(page))
+]
 
 
 def unknown(code: str) -> list[str]:
@@ -65,7 +81,9 @@ def broken(page: Path) -> list[str]:
 
 
 def headings(page: Path) -> set[str]:
-    """As a browser of repositories turns them into anchors."""
+    """As a browser of repositories turns them into anchors; of a Python file what the site makes headings of."""
+    if page.suffix == ".py":
+        return {node.name for node in ast.parse(page.read_text()).body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     titles = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
@@ -77,7 +95,9 @@ def test_python_compiles_and_names_exist(code):
 
 
 @pytest.mark.parametrize("code", RUN)
-def test_runnable_blocks_run(code):
+@pytest.mark.filterwarnings("default")
+def test_runnable_blocks_run(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     exec(compile(code, "<page>", "exec"), {})
 
@@ -107,9 +127,22 @@ def test_commands_name_what_there_is(page):
         assert {word for word in words if word.startswith("--")} <= options, rest
 
 
-def test_the_index_names_every_page():
-    index = (ROOT / "docs" / "README.md").read_text()
-    assert not [page.name for page in PAGES if page.parent.name == "docs" and page.name != "README.md" and f"({page.name})" not in index]
+def test_every_model_is_in_the_table():
+    table = (ROOT / "docs" / "models.md").read_text()
+    assert not [model for model in models.MODELS if f"`{model}`" not in table]
+
+
+def test_every_picture_is_in_the_gallery():
+    folders = (ROOT / "docs", ROOT / "benchmarks" / "results")
+    pictures = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".png", ".webp")]
+    page = ROOT / "docs" / "gallery.md"
+    shown = {(page.parent / link).resolve() for link in LINK.findall(page.read_text())}
+    assert len(pictures) > 30 and not set(pictures) - shown
+
+
+def test_the_readme_is_short():
+    """A screen and a half."""
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 75
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=name)

@@ -1,0 +1,65 @@
+"""Docstrings as the site shows them: roles become links to what they name, an example becomes a section."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import griffe
+
+ROLE = re.compile(r":(?:class|func|meth|attr|data|mod):`(~?)([\w.]+)`")
+FORMULA = re.compile(r":math:(`[^`]+`)")
+EXAMPLE = re.compile(r"^Example::\n\n(?=    >>>)", re.MULTILINE)
+LEAD = re.compile(r"^(References?|Caveats?|Cost|Shapes|Departures?|Inverse|Memory|Field|Files): ", re.MULTILINE)
+
+
+class Roles(griffe.Extension):
+    """Rewrites each docstring of the package once it is loaded."""
+
+    def on_package(self, *, pkg: griffe.Module, **kwargs: Any) -> None:
+        """Links lead only to what some room of the package offers by ``__all__``: that has a place on the site."""
+        offered: dict[str, str] = {}
+        modules: list[griffe.Object] = [pkg]
+        for room in [*pkg.modules.values(), pkg]:
+            for name in map(str, room.exports or ()):
+                member = room.members.get(name)
+                if member is None:
+                    continue
+                if member.is_module and name in member.members:  # ``nsf`` of ``models`` is the recipe, not the file of that name
+                    room.members[name] = griffe.Alias(name, member.members[name], parent=room)
+                    modules.append(member)
+                offered.setdefault(room.members[name].canonical_path, f"{room.path}.{name}")
+        for module in modules:
+            rewrite(module, offered)
+
+
+def rewrite(obj: griffe.Object, offered: dict[str, str]) -> None:
+    """All docstrings within a module or a class."""
+    if obj.docstring is not None:
+        obj.docstring.value = shown(obj.docstring.value, obj, offered)
+    for member in obj.members.values():
+        if not member.is_alias:
+            rewrite(member, offered)
+
+
+def shown(text: str, obj: griffe.Object, offered: dict[str, str]) -> str:
+    """A docstring in Markdown."""
+
+    def link(match: re.Match[str]) -> str:
+        short, path = match.groups()
+        words = path.rpartition(".")[2] if short else path
+        place = offered.get(named(obj, path), "")
+        return f"[`{words}`][{place}]" if place else f"`{words}`"
+
+    text = EXAMPLE.sub("Examples:\n", FORMULA.sub(r"\1", ROLE.sub(link, text)))
+    return LEAD.sub(r"**\1.** ", text)
+
+
+def named(obj: griffe.Object, path: str) -> str:
+    """Where that is defined which a docstring names; empty if it is not found."""
+    root = f"{obj.package.path}."
+    try:
+        full = path if path.startswith(root) else obj.resolve(path)
+        return str(obj.package[full.removeprefix(root)].canonical_path)
+    except (KeyError, griffe.NameResolutionError, griffe.AliasResolutionError):
+        return ""

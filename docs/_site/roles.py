@@ -14,23 +14,25 @@ LEAD = re.compile(r"^(References?|Caveats?|Cost|Shapes|Departures?|Inverse|Memor
 
 
 class Roles(griffe.Extension):
-    """Rewrites each docstring of the package once it is loaded."""
+    """Rewrites each docstring of the package once it is loaded. What a room is about, its page says."""
 
     def on_package(self, *, pkg: griffe.Module, **kwargs: Any) -> None:
         """Links lead only to what some room of the package offers by ``__all__``: that has a place on the site."""
+        rooms = [*pkg.modules.values(), pkg]
+        members = [(room, name, room.members[name]) for room in rooms for name in map(str, room.exports or ()) if name in room.members]
         offered: dict[str, str] = {}
-        modules: list[griffe.Object] = [pkg]
-        for room in [*pkg.modules.values(), pkg]:
-            for name in map(str, room.exports or ()):
-                member = room.members.get(name)
-                if member is None:
-                    continue
-                if member.is_module and name in member.members:  # ``nsf`` of ``models`` is the recipe, not the file of that name
-                    room.members[name] = griffe.Alias(name, member.members[name], parent=room)
-                    modules.append(member)
-                offered.setdefault(room.members[name].canonical_path, f"{room.path}.{name}")
-        for module in modules:
-            rewrite(module, offered)
+        for room, name, member in members:
+            offered.setdefault(behind(member).canonical_path, f"{room.path}.{name}")
+        rewrite(pkg, offered)
+        for room, name, member in members:
+            room.docstring = None
+            if behind(member) is not member:
+                room.members[name] = griffe.Alias(name, behind(member), parent=room)
+
+
+def behind(member: griffe.Object | griffe.Alias) -> griffe.Object | griffe.Alias:
+    """``nsf`` of ``models`` is the recipe, not the file of that name."""
+    return member.members[member.name] if member.is_module and member.name in member.members else member
 
 
 def rewrite(obj: griffe.Object, offered: dict[str, str]) -> None:
@@ -60,6 +62,6 @@ def named(obj: griffe.Object, path: str) -> str:
     root = f"{obj.package.path}."
     try:
         full = path if path.startswith(root) else obj.resolve(path)
-        return str(obj.package[full.removeprefix(root)].canonical_path)
+        return str(behind(obj.package[full.removeprefix(root)]).canonical_path)
     except (KeyError, griffe.NameResolutionError, griffe.AliasResolutionError):
         return ""

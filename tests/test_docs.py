@@ -84,6 +84,9 @@ def headings(page: Path) -> set[str]:
     """As a browser of repositories turns them into anchors; of a Python file what the site makes headings of."""
     if page.suffix == ".py":
         return {node.name for node in ast.parse(page.read_text()).body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    rooms = re.findall(r"^::: ([\w.]+)$", page.read_text(), re.MULTILINE)  # which the site fills with what they offer
+    if rooms:
+        return {f"{room}.{name}" for room in rooms for name in getattr(importlib.import_module(room), "__all__", ())}
     titles = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 

@@ -24,7 +24,7 @@ lint: $(BIN)/pushforward  ## ruff and mypy
 
 docs: $(BIN)/pushforward  ## the site, into runs/site, with warnings as errors
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev,docs]'
-	$(BIN)/mkdocs build -q
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 figures: $(BIN)/pushforward  ## the toys' gaps to their entropies (half an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/models.py 8gaussians circles rings moons swissroll 2spirals pinwheel checkerboard \

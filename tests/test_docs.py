@@ -143,6 +143,11 @@ def test_every_picture_is_in_the_gallery():
     assert len(pictures) > 30 and not set(pictures) - shown
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if (ROOT / "docs") in page.parents], ids=name)
+def test_a_page_begins_with_what_its_reader_wants(page):
+    assert re.match(r"# .+\n\nYou ", page.read_text())
+
+
 def test_the_readme_is_short():
     """A screen and a half."""
     assert len((ROOT / "README.md").read_text().splitlines()) <= 75

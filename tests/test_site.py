@@ -57,7 +57,7 @@ def test_a_listing_is_the_whole_file():
 
 
 def test_every_page_is_in_the_navigation():
-    named = links._navigated(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"])
+    named = links.navigated(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"])
     there = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
     figures = {f"repository/{page.relative_to(ROOT)}" for page in (ROOT / "benchmarks").rglob("*.md")}
     assert len(named) == len(set(named)) and not (there | figures) ^ {page for page in named if "repository/C" not in page}

@@ -84,18 +84,18 @@ def _home(uri: str) -> str:
     return uri.removeprefix(COPIES) if uri.startswith(COPIES) else DOCS + uri
 
 
-def _navigated(nav: Any) -> list[str]:
+def navigated(nav: Any) -> list[str]:
     """The pages that a navigation names."""
     if isinstance(nav, str):
         return [nav]
-    return [page for part in (nav.values() if isinstance(nav, dict) else nav) for page in _navigated(part)]
+    return [page for part in (nav.values() if isinstance(nav, dict) else nav) for page in navigated(part)]
 
 
 def on_files(files: Any, config: Any) -> Any:
     """Adds what the pages and the navigation lead to outside of docs/, and what that leads to."""
     from mkdocs.structure.files import File, InclusionLevel
 
-    named = _navigated(config.nav)
+    named = navigated(config.nav)
     ahead = [(page.removeprefix(COPIES), "the navigation") for page in named if page.startswith(COPIES)]
     for file in files.documentation_pages():
         ahead += [(path, file.src_uri) for path in targets(file.content_string, _home(file.src_uri))]

@@ -11,6 +11,8 @@ ROLE = re.compile(r":(?:class|func|meth|attr|data|mod):`(~?)([\w.]+)`")
 FORMULA = re.compile(r":math:(`[^`]+`)")
 EXAMPLE = re.compile(r"^Example::\n\n(?=    >>>)", re.MULTILINE)
 LEAD = re.compile(r"^(References?|Caveats?|Cost|Shapes|Departures?|Inverse|Memory|Field|Files): ", re.MULTILINE)
+NO_BREAK = "\u00a0"
+TOGETHER = re.compile(r"^ {4}(?:\*{0,2}\w+, )+\*{0,2}\w+(?=: )", re.MULTILINE)  # ``steps, skipped: ...``: a blank would begin a type
 
 
 class Roles(griffe.Extension):
@@ -54,6 +56,7 @@ def shown(text: str, obj: griffe.Object, offered: dict[str, str]) -> str:
         return f"[`{words}`][{place}]" if place else f"`{words}`"
 
     text = EXAMPLE.sub("Examples:\n", FORMULA.sub(r"\1", ROLE.sub(link, text)))
+    text = TOGETHER.sub(lambda names: f"    {names[0].strip().replace(' ', NO_BREAK)}", text)
     return LEAD.sub(r"**\1.** ", text)
 
 

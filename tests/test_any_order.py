@@ -69,6 +69,17 @@ def test_codes_come_back_with_their_log_density(layer):
     assert torch.equal(back.isnan(), x.isnan()) and ldj.isfinite().all()
 
 
+@pytest.mark.parametrize("name", COLUMNS)
+def test_points_lie_among_the_numbers(layer, name):
+    """Their mean is finite, also where a value without weight is one of them."""
+    i, x = list(COLUMNS).index(name), rows()
+    _, values, shares = layer.points(i, 4)
+    seen = x[:, i].nan_to_num()
+    reach = 10 * (seen.max() - seen.min())
+    assert (values > seen.min() - reach).all() and (values < seen.max() + reach).all()
+    torch.testing.assert_close(shares.sum(1), torch.ones(len(shares), dtype=torch.float64))
+
+
 @pytest.mark.parametrize("name", [name for name, column in COLUMNS.items() if column.whole])
 def test_each_part_of_whole_numbers_sums_to_one(layer, name):
     i = list(COLUMNS).index(name)

@@ -108,11 +108,9 @@ class Quantize(Transform):
         part = torch.arange(length, device=self.codes.device).repeat_interleave(each).expand(len(self.codes), -1)
         favourites, others = (f(levels.expand(len(self.codes), -1), part)[i].view(length, each) for f in (self._favourite, self._between))
         eps = self.parts[i, :length, 3:] / each
-        return (
-            self.codes[i, :length],
-            torch.cat([favourites, others], 1),
-            torch.cat([(1 / each - eps).expand(-1, each), eps.expand(-1, each)], 1),
-        )
+        share = (1 / each - eps).expand(-1, each)
+        favourites = torch.where(share > 0, favourites, others)  # of a part without any they are held as numbers beyond all
+        return self.codes[i, :length], torch.cat([favourites, others], 1), torch.cat([share, eps.expand(-1, each)], 1)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         part, missing = self._part(z)

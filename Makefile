@@ -30,8 +30,10 @@ figures: $(BIN)/pushforward  ## the toys' gaps to their entropies (half an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/models.py 8gaussians circles rings moons swissroll 2spirals pinwheel checkerboard \
 		--models plane naf bnaf_plane mixture_cdf_plane --seconds 45
 
-slow: $(BIN)/pushforward  ## training to stated figures, kill and resume, compile, ONNX, Pyro and sbi, the site
+slow: $(BIN)/pushforward  ## training to stated figures, kill and resume, compile, ONNX, Pyro, sbi and nflows, the site
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev,adapters,docs,onnx,app,ray,browser]'
+	$(BIN)/pip install -q -c constraints.txt --no-deps nflows  # it would bring tensorboard, which it never imports
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/test_convert.py
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow -n 2
 
 .venv-peers/bin/pytest: pyproject.toml constraints.txt

@@ -198,6 +198,13 @@ LAYERS: dict[str, Layer] = {
     "unconstrained-monotonic-image": Layer(lambda: pt.Elementwise(pu.UnconstrainedMonotonic(2, 4), (2, 1, 1)), shape=(2, 3, 3)),
     "compose": Layer(lambda: pt.Elementwise(pu.Compose(pu.MixtureQuantile(2, "logistic"), pu.Affine()), (3,)), domain=wide),
     "linear-tails": Layer(lambda: pt.Elementwise(pu.LinearTails(pu.SumOfSquares(), 3.0), (3,)), domain=wide),
+    "softclip-spline": Layer(lambda: pt.Elementwise(pu.SoftclipSpline(5, 3.0), (3,)), domain=wide),
+    "softclip-spline-image": Layer(lambda: pt.Elementwise(pu.SoftclipSpline(2), (2, 1, 1)), shape=(2, 3, 3), domain=wide),
+    "softplus-spline": Layer(lambda: pt.Elementwise(pu.SoftplusSpline(5, 3.0, 1e-2, 2e-2, 3e-2), (3,)), domain=wide),
+    "softplus-spline-image": Layer(lambda: pt.Elementwise(pu.SoftplusSpline(2), (2, 1, 1)), shape=(2, 3, 3), domain=wide),
+    "floor-affine-softclip": Layer(lambda: pt.Elementwise(pu.FloorAffine(), (3,))),
+    "floor-affine-softplus-image": Layer(lambda: pt.Elementwise(pu.FloorAffine("softplus"), (2, 1, 1)), shape=(2, 3, 3)),
+    "floor-affine-sigmoid": Layer(lambda: pt.Elementwise(pu.FloorAffine("sigmoid", 1e-2), (3,))),
     # --- mechanisms ---
     "coupling-affine": Layer(lambda: pt.Coupling([1, 0, 0], pu.Affine(), linear(1, 4)), untouched=(0,)),
     "coupling-additive-context": Layer(lambda: pt.Coupling([0, 1, 0], pu.Additive(), pn.MLP(3, 2, width=8)), context=2, untouched=(1,)),
@@ -243,6 +250,18 @@ LAYERS: dict[str, Layer] = {
     "coupling-linear-tails": Layer(
         lambda: pt.Coupling([1, 0, 0], pu.LinearTails(pu.SumOfSquares()), linear(1, 14)), domain=wide, untouched=(0,)
     ),
+    "coupling-softclip-spline": Layer(lambda: pt.Coupling([1, 0, 0], pu.SoftclipSpline(4), linear(1, 22)), domain=wide, untouched=(0,)),
+    "coupling-gated-residual": Layer(
+        lambda: pt.Coupling([1, 0, 0], pu.FloorAffine("sigmoid"), pn.ResidualMLP(3, 4, width=8, depth=1, gate=2, linear_end=True)),
+        context=2,
+        untouched=(0,),
+    ),
+    "autoregressive-softplus-spline": Layer(
+        lambda: pt.Autoregressive(pu.SoftplusSpline(4), pn.MADE(3, 11, width=24, context=2)), context=2, order=(0, 1, 2)
+    ),
+    "autoregressive-floor-affine": Layer(
+        lambda: pt.Autoregressive(pu.FloorAffine("softplus"), pn.MADE(3, 2, width=24, context=2)), context=2, order=(0, 1, 2)
+    ),
     "autoregressive-deep-sigmoidal": Layer(
         lambda: pt.Autoregressive(pu.DeepSigmoidal(3), pn.MADE(3, 9, width=8, context=2)), context=2, order=(0, 1, 2)
     ),
@@ -270,6 +289,37 @@ LAYERS: dict[str, Layer] = {
     ),
     "autoregressive-many-narrow": Layer(  # fewer units than features: some positions add none
         lambda: pt.Autoregressive(pu.Affine(), pn.MADE(19, 2, width=7, order=range(18, -1, -1))), (19,), order=tuple(range(18, -1, -1))
+    ),
+    "autoregressive-degrees": Layer(  # as many units as one likes at a position, and none at others
+        lambda: pt.Autoregressive(pu.Affine(), pn.MADE(5, 2, width=9, order=[3, 1, 0, 4, 2], degrees=[0, 0, 1, 1, 1, 1, 3, 4, 4])),
+        (5,),
+        order=(3, 1, 0, 4, 2),
+    ),
+    "autoregressive-degrees-spline": Layer(
+        lambda: pt.Autoregressive(
+            pu.RationalQuadratic(4), pn.MADE(4, 11, width=12, context=2, degrees=[0] * 6 + [1, 3, 3, 3, 3, 3], residual=True)
+        ),
+        (4,),
+        2,
+        order=(0, 1, 2, 3),
+    ),
+    "autoregressive-activation": Layer(
+        lambda: pt.Autoregressive(pu.Affine(), pn.MADE(3, 2, width=8, depth=1, context=2, residual=True, activation=nn.Tanh())),
+        context=2,
+        order=(0, 1, 2),
+    ),
+    "autoregressive-linear-end": Layer(
+        lambda: pt.Autoregressive(pu.Affine(), pn.MADE(3, 2, width=8, depth=2, context=2, residual=True, linear_end=True)),
+        context=2,
+        order=(0, 1, 2),
+    ),
+    "autoregressive-linear-end-embed": Layer(
+        lambda: pt.Autoregressive(
+            pu.FloorAffine(),
+            pn.MADE(3, 2, width=8, depth=1, context=2, embed=nn.Sequential(nn.Linear(2, 8), nn.Tanh()), linear_end=True),
+        ),
+        context=2,
+        order=(0, 1, 2),
     ),
     "autoregressive-one-feature": Layer(lambda: pt.Autoregressive(pu.Affine(), pn.MADE(1, 2, width=8, context=2)), shape=(1,), context=2),
     "block-autoregressive": Layer(lambda: pt.BlockAutoregressive(4, width=4), (4,), domain=wide, order=(0, 1, 2, 3)),

@@ -124,6 +124,14 @@ def in_turn(positions: Positions, reads: Callable, channels: int = 3) -> tuple[P
 NETS: dict[str, tuple[Callable[[], CausalNet], tuple[int, ...], Positions, Callable]] = {
     "made": (lambda: MADE(5, 2, width=32, order=[2, 0, 4, 1, 3]), (5,), [(2,), (0,), (4,), (1,), (3,)], everything),
     "made-residual": (lambda: MADE(4, 3, width=32, residual=True), (4,), [(i,) for i in range(4)], everything),
+    "made-degrees": (
+        lambda: MADE(4, 2, width=8, order=[2, 0, 3, 1], degrees=[1, 1, 1, 2, 2, 2, 3, 3]),
+        (4,),
+        [(2,), (0,), (3,), (1,)],
+        everything,
+    ),
+    "made-activation": (lambda: MADE(4, 3, width=12, activation=F.softplus), (4,), [(i,) for i in range(4)], everything),
+    "made-linear-end": (lambda: MADE(4, 3, width=32, residual=True, linear_end=True), (4,), [(i,) for i in range(4)], everything),
     "transformer": (lambda: CausalTransformer(4, 2, width=8, heads=2, order=[3, 1, 0, 2]), (4,), [(3,), (1,), (0,), (2,)], everything),
     "signal": (lambda: Delays(2, 5, 3), (2, 5), [(t,) for t in range(5)], back(2)),
     "wavenet": (lambda: WaveNet((2, 14), 2, width=8, depth=3), (2, 14), [(t,) for t in range(14)], back(9)),
@@ -465,6 +473,9 @@ REFUSED = [
     (lambda: ShiftedConvNet((1, 6, 4), 2, scales=3), "3 scales need sides that are multiples of 4, got 6 x 4; give at most 2"),
     (lambda: ImageTransformer((1, 4, 4), 2, width=6), "width must be a multiple of heads, got width 6 and 4 heads"),
     (lambda: SnailNet((1, 4, 4), 2, width=1), "width must be a whole number of at least 2, got 1"),
+    (lambda: MADE(3, 2, width=2, degrees=[1, 0]), r"MADE: expected 2 degrees that rise from 0 to 2 at most, got \[1, 0\]"),
+    (lambda: MADE(3, 2, width=2, degrees=[0, 3]), r"from 0 to 2 at most, got \[0, 3\]"),
+    (lambda: MADE(3, 2, width=3, degrees=[0, 1]), r"expected 3 degrees"),
     (lambda: CausalNet()(torch.zeros(1)), "CausalNet does not define forward"),
 ]
 

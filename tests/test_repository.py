@@ -17,7 +17,7 @@ LEVELS = [
     ["options", "core", "univariate", "likelihoods"],
     ["nets"],
     ["distributions", "transforms"],
-    ["models", "data", "objectives"],
+    ["models", "data", "objectives", "conversion"],
     [
         "training",
         "evaluation",

@@ -1,4 +1,4 @@
-"""Linear, quadratic and cubic splines and Bernstein polynomials: what the laws do not say."""
+"""Linear, quadratic and cubic splines, those of free knots and Bernstein polynomials: what the laws do not say."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ CURVES = {
     "cubic": pu.CubicSpline,
     "bernstein": pu.Bernstein,
 }
-SPLINES = [name for name in CURVES if name != "bernstein"]  # those with the identity outside
+FREE = {"softclip": pu.SoftclipSpline, "softplus": pu.SoftplusSpline}  # whose slopes nothing bounds: no round trips in float32
+ALL = CURVES | FREE
+SPLINES = [name for name in ALL if name != "bernstein"]  # those with the identity outside
 
 directions = pytest.mark.parametrize("direction", ["forward", "inverse"])
 curves = pytest.mark.parametrize("name", CURVES)
 splines = pytest.mark.parametrize("name", SPLINES)
+every = pytest.mark.parametrize("name", ALL)
 
 
 def other(direction: str) -> str:
@@ -62,13 +65,13 @@ def test_round_trip_in_double(name, direction):
     assert near.double().mean() > 0.999  # the linear spline jumps where a point and its image fall on either side of a knot
 
 
-@curves
+@every
 @directions
 @pytest.mark.parametrize("bins, bound", [(3, 1.0), (8, 5.0), (40, 30.0)])
 def test_identity_at_zero(name, direction, bins, bound):
-    curve = CURVES[name](bins, bound)
+    curve = ALL[name](bins, bound)
     x = torch.linspace(-1.5 * bound, 1.5 * bound, 101, dtype=torch.float64).unsqueeze(1)
-    z, slope = getattr(curve, direction)(x, torch.tensor(curve.identity).double().reshape(1, -1, 1))
+    z, slope = getattr(curve, direction)(x, torch.tensor(curve.identity, dtype=torch.float64).reshape(1, -1, 1))
     torch.testing.assert_close(z, x, atol=1e-11, rtol=0)
     torch.testing.assert_close(slope, torch.zeros_like(x), atol=1e-11, rtol=0)
 
@@ -77,7 +80,7 @@ def test_identity_at_zero(name, direction, bins, bound):
 @directions
 def test_tails(name, direction):
     """Beyond the interval the map is the identity to the bit, and no parameter matters."""
-    curve = CURVES[name](bound=2.0)
+    curve = ALL[name](bound=2.0)
     x = torch.tensor([[-1e30, -5.0, -2.1, 2.1, 5.0, 1e30]]).requires_grad_()
     h = torch.randn(1, curve.params, 6).requires_grad_()
     z, slope = getattr(curve, direction)(x, h)
@@ -92,7 +95,7 @@ def test_tails(name, direction):
 def test_interval_onto_itself(name, direction, dtype):
     """The ends stay, and nothing leaves the interval, not by a rounding either: a uniform base has no density there."""
     torch.manual_seed(0)
-    curve = CURVES[name](bound=0.7)
+    curve = ALL[name](bound=0.7)
     x = (torch.rand(20_000, 1, dtype=dtype) * 1.4 - 0.7).clamp(-0.7, 0.7)
     x[:5000], x[5000:10_000] = -0.7, 0.7
     z, _ = getattr(curve, direction)(x, 10 * torch.randn(len(x), curve.params, 1, dtype=dtype))
@@ -119,17 +122,17 @@ def test_tails_of_bernstein(direction):
 def test_slope_is_continuous(name):
     """On the whole line, with the ends of an interval whose bins are not too flat: no step between neighbours on a fine grid."""
     torch.manual_seed(0)
-    curve = CURVES[name](6, 2.0)
+    curve = ALL[name](6, 2.0)
     x = torch.linspace(-3, 3, 300_001, dtype=torch.float64).unsqueeze(1)
     _, slope = curve.forward(x, 0.3 * torch.randn(1, curve.params, 1, dtype=torch.float64))
     assert slope.diff(dim=0).abs().max() < 1e-3 and slope.std() > 0.05
 
 
-@curves
+@every
 @directions
 def test_gradient_is_the_finite_difference(name, direction):
     torch.manual_seed(0)
-    curve = CURVES[name](4, 2.0)
+    curve = ALL[name](4, 2.0)
     x = (torch.rand(6, 2, dtype=torch.float64) * 6 - 3).requires_grad_()
     h = torch.randn(6, curve.params, 2, dtype=torch.float64).requires_grad_()
     assert torch.autograd.gradcheck(getattr(curve, direction), (x, h), atol=1e-6, fast_mode=True)
@@ -178,10 +181,10 @@ def test_bernstein_is_the_polynomial():
     torch.testing.assert_close(pu.Bernstein(n, bound).forward(x.unsqueeze(1), h.view(1, -1, 1))[0][:, 0], expected)
 
 
-@curves
+@every
 def test_low_precision(name):
     """Half-precision parameters and data: computed in float32, slopes kept there."""
-    curve = CURVES[name]()
+    curve = ALL[name]()
     x, h = torch.randn(5, 2), torch.randn(5, curve.params, 2)
     z, slope = curve.forward(x, h.bfloat16())
     assert z.dtype == slope.dtype == torch.float32
@@ -189,9 +192,67 @@ def test_low_precision(name):
     assert z.dtype == torch.bfloat16 and slope.dtype == torch.float32
 
 
+@directions
+@pytest.mark.parametrize("name", FREE)
+@pytest.mark.parametrize("spread", [1, 5, 100])
+def test_free_knots_under_stress(name, direction, spread):
+    """Whatever the parameters: finite values and gradients, the same interval, and in float64 a way back as good as the slope allows."""
+    torch.manual_seed(spread)
+    curve = FREE[name]()
+    x = torch.linspace(-6, 6, 20_000).unsqueeze(1).requires_grad_()
+    h = (spread * torch.randn(len(x), curve.params, 1)).requires_grad_()
+    z, slope = getattr(curve, direction)(x, h)
+    for value in (z, slope, *torch.autograd.grad(z.sum() + slope.sum(), (x, h))):
+        assert value.isfinite().all()
+    assert torch.equal(z.abs() > 5, x.abs() > 5)
+    x, h = x.detach().double(), h.detach().double()
+    z, slope = getattr(curve, direction)(x, h)
+    back, _ = getattr(curve, other(direction))(z, h)
+    assert ((back - x).abs() * slope.exp().clamp_max(1)).max() < 1e-12
+
+
+def test_free_knots_are_what_the_parameters_say():
+    """Ends of bins and derivatives there, by hand."""
+    torch.manual_seed(0)
+    h = torch.randn(1, 11, 1, dtype=torch.float64)
+    widths, heights, inner = h[0, :4, 0], h[0, 4:8, 0], h[0, 8:, 0]
+    limit = math.log(1e3)
+    shares = [(v / (1 + 2 * v.abs() / limit)).softmax(0) for v in (widths, heights)]
+    floors = [0.01 + 0.96 * widths.softmax(0), 0.02 + 0.92 * heights.softmax(0)]
+    for curve, (across, up), derivatives in (
+        (pu.SoftclipSpline(4, 2.0), shares, inner / (1 + inner.abs() / limit)),
+        (pu.SoftplusSpline(4, 2.0, 0.01, 0.02, 0.03), floors, (0.03 + torch.nn.functional.softplus(inner)).log()),
+    ):
+        x, z = (4 * part.cumsum(0)[:3] - 2 for part in (across, up))
+        found, slope = curve.forward(x[:, None], h)
+        torch.testing.assert_close(found[:, 0], z)
+        torch.testing.assert_close(slope[:, 0], derivatives)
+
+
 @pytest.mark.parametrize("make", [pu.LinearSpline, pu.QuadraticSpline, pu.CubicSpline])
 @pytest.mark.parametrize("options", [{"bins": 1}, {"bound": 0.0}, {"bound": math.inf}, {"floor": 0.0}, {"bins": 100, "floor": 0.01}])
 def test_splines_refuse(make, options):
+    with pytest.raises(ValueError, match=make.__name__):
+        make(**options)
+
+
+@pytest.mark.parametrize(
+    "make, options",
+    [
+        (pu.SoftclipSpline, {"bins": 1}),
+        (pu.SoftclipSpline, {"bound": 0.0}),
+        (pu.SoftclipSpline, {"slope": 0.0}),
+        (pu.SoftclipSpline, {"slope": 1.0}),
+        (pu.SoftplusSpline, {"bins": 1}),
+        (pu.SoftplusSpline, {"least_width": 0.0}),
+        (pu.SoftplusSpline, {"bins": 20, "least_height": 0.05}),
+        (pu.SoftplusSpline, {"least_slope": 1.0}),
+        (pu.FloorAffine, {"scale": "exp"}),
+        (pu.FloorAffine, {"floor": 0.0}),
+        (pu.FloorAffine, {"floor": 1.0}),
+    ],
+)
+def test_maps_with_floors_refuse(make, options):
     with pytest.raises(ValueError, match=make.__name__):
         make(**options)
 
@@ -213,7 +274,7 @@ def test_two_quadratic_bins_need_free_ends():
 def test_fits_separate_modes(name, bins):
     """Two modes, held-out nats: the Gaussian of the same variance has 1.8, the density itself 1.2."""
     torch.manual_seed(0)
-    curve = CURVES[name](bins)
+    curve = ALL[name](bins)
     x = torch.randint(0, 2, (4000, 1)) * 3 - 1.5 + 0.4 * torch.randn(4000, 1)
     h = torch.zeros(1, curve.params, 1, requires_grad=True)
     optimizer = torch.optim.Adam([h])

@@ -88,7 +88,12 @@ WITH_PARAMETERS = {
     "dense-sigmoidal": lambda: pu.DenseSigmoidal(3, 3),
     "unconstrained-monotonic": lambda: pu.UnconstrainedMonotonic(4, 8, bound=3.0),
     "linear-tails": lambda: pu.LinearTails(pu.SumOfSquares(), 3.0),
+    "softclip-spline": lambda: pu.SoftclipSpline(4, 3.0),
+    "softplus-spline": lambda: pu.SoftplusSpline(4, 3.0),
     "affine": pu.Affine,
+    "floor-affine": pu.FloorAffine,
+    "floor-affine-softplus": lambda: pu.FloorAffine("softplus"),
+    "floor-affine-sigmoid": lambda: pu.FloorAffine("sigmoid"),
     "gate": pu.Gate,
 }
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .adapters import as_pyro, as_sbi
+    from .conversion import convert
     from .core import Chain, Distribution, Flow, Inverse, Transform
     from .distributions import Beta, Causal, Free, FromTorch, GaussianMixture, Given, Normal, StudentT, Uniform
     from .estimator import FlowDensity
@@ -69,6 +70,7 @@ _ROOMS = {
     "estimator": "FlowDensity",
     "imputer": "FlowImputer",
     "adapters": "as_pyro as_sbi",
+    "conversion": "convert",
 }
 _OTHERS = ("data", "doctor", "evaluation", "latent", "likelihoods", "models")
 _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
@@ -113,6 +115,7 @@ __all__ = [
     "as_sbi",
     "bound_parts",
     "compare",
+    "convert",
     "diagnose",
     "distill",
     "edit",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..words import check_counts
+from ..words import check_counts, printable
 from .causal import CausalNet, Masked, Solve
 from .mlp import linear
 from .prefix import Prefix, add_product
@@ -26,7 +26,8 @@ class MADE(CausalNet):
     last axis throughout, so that what follows works on long contiguous rows.
 
     Reference: MADE: Masked Autoencoder for Distribution Estimation, Germain, Gregor, Murray, Larochelle, 2015,
-    arXiv:1502.03509. Residual form: Neural Spline Flows, 2019, arXiv:1906.04032, without batch norm and dropout.
+    arXiv:1502.03509. Residual form: Neural Spline Flows, 2019, arXiv:1906.04032, without batch norm and dropout, and with
+    rectified units before the last layer (their code reads the blocks' sum as it is: ``linear_end``).
 
     Arguments:
         dim: the number of features D.
@@ -36,6 +37,13 @@ class MADE(CausalNet):
         context: the width of the context, which every hidden unit sees.
         order: the features in the order of their visit; default 0..D-1.
         residual: pre-activation residual blocks.
+        degrees: of the hidden units, rising, each from 0 to D - 1; default as evenly spread as can be.
+        embed: from the context to what it adds to the first layer, ``(B, context) -> (B, width)``; default a linear layer.
+        activation: of hidden units; default ReLU. No kernel knows another.
+        linear_end: the last layer reads the units of the one before as they are. No kernel knows such a net.
+
+    Raises:
+        ValueError: an order that is no permutation; degrees that do not rise, of other units than there are, or beyond D - 1.
     """
 
     seen: Tensor
@@ -54,6 +62,10 @@ class MADE(CausalNet):
         context: int = 0,
         order: Sequence[int] | None = None,
         residual: bool = False,
+        degrees: Sequence[int] | None = None,
+        embed: nn.Module | None = None,
+        activation: Callable[[Tensor], Tensor] | None = None,
+        linear_end: bool = False,
     ):
         super().__init__()
         check_counts("MADE", dim=dim, params=params, width=width)
@@ -62,17 +74,20 @@ class MADE(CausalNet):
         self.order = tuple(range(dim)) if order is None else tuple(order)
         if sorted(self.order) != list(range(dim)):
             raise ValueError(f"MADE: order must be a permutation of 0..{dim - 1}, got {self.order}")
-        low = 0 if context or dim == 1 else 1
-        degrees = sorted(low + (unit * (dim - low)) // width for unit in range(width)) if dim > 1 else [0] * width
+        if degrees is None:
+            low = 0 if context or dim == 1 else 1
+            degrees = sorted(low + (unit * (dim - low)) // width for unit in range(width)) if dim > 1 else [0] * width
+        elif len(degrees) != width or sorted([0, *degrees, dim - 1]) != [0, *degrees, dim - 1]:
+            raise ValueError(f"MADE: expected {width} degrees that rise from 0 to {dim - 1} at most, got {printable(list(degrees))}")
         self.ends = tuple(sum(degree <= position for degree in degrees) for position in range(dim))  # units known at a position
-        self.residual = residual
+        self.residual, self.activation, self.linear_end = residual, activation, linear_end
         hidden = 2 * depth if residual else depth - 1
         self.first = linear(dim - 1, width)  # nobody sees the last feature
-        self.embed = linear(context, width) if context else None
+        self.embed = (linear(context, width) if embed is None else embed) if context else None
         self.hidden = nn.ModuleList(linear(width, width) for _ in range(hidden))  # type: ignore[assignment]
         self.last = linear(width, params * dim, zero=True)
 
-        position, degree = torch.tensor(sorted(range(dim), key=self.order.__getitem__)), torch.tensor(degrees)
+        position, degree = torch.tensor(sorted(range(dim), key=self.order.__getitem__)), torch.tensor(list(degrees))
         seen = torch.arange(dim - 1)[None] < degree[:, None]
         self.register_buffer("seen", torch.tensor(self.order[:-1], dtype=torch.long), persistent=False)
         self.register_buffer("mask_in", seen.to(self.first.weight.dtype), persistent=False)
@@ -98,12 +113,16 @@ class MADE(CausalNet):
             h = h + given.t()
         if self.residual:
             for (inner, inner_bias), (outer, outer_bias) in zip(hidden[::2], hidden[1::2], strict=True):
-                u = product(inner, self.mask_hidden, inner_bias, F.relu(h))
-                h = h + product(outer, self.mask_hidden, outer_bias, u.relu_())
+                u = product(inner, self.mask_hidden, inner_bias, F.relu(h) if self.activation is None else self.activation(h))
+                h = h + product(outer, self.mask_hidden, outer_bias, self._activated(u))
         else:
             for weight, bias in hidden:
-                h = product(weight, self.mask_hidden, bias, h.relu_())
-        return product(last, self.mask_out, last_bias, h.relu_()).t()
+                h = product(weight, self.mask_hidden, bias, self._activated(h))
+        return product(last, self.mask_out, last_bias, h if self.linear_end else self._activated(h)).t()
+
+    def _activated(self, units: Tensor) -> Tensor:
+        """Units that nothing else reads, of which the default makes use."""
+        return units.relu_() if self.activation is None else self.activation(units)
 
     def unroll(self, solve: Solve, batch: int, context: Tensor | None = None) -> Tensor:
         """Find x position by position: ``solve(i, h) -> x_i`` gets ``h`` ``(B, params, 1)`` and gives ``(B, 1)``. Returns ``(B, D)``.
@@ -120,7 +139,7 @@ class MADE(CausalNet):
         first_bias = self.first.bias.unsqueeze(1) if given is None else self.first.bias.unsqueeze(1) + given.t()  # (W, 1) or (W, B)
 
         x = Prefix(self.dim, batch, like)
-        layers = [Prefix(like.shape[0], batch, like) for _ in range(len(self.hidden) + 1)]  # rectified units
+        layers = [Prefix(like.shape[0], batch, like) for _ in range(len(self.hidden) + 1)]  # units as the next layer reads them
         for p in range(0, self.dim, GROUP):
             q, begin, end = min(p + GROUP, self.dim), begins[p], begins[min(p + GROUP, self.dim)]
             sizes = [begins[i + 1] - begins[i] for i in range(p, q)]
@@ -141,19 +160,30 @@ class MADE(CausalNet):
                 n = begins[p + i + 1] - begin  # units of this group that are known at this position
                 if sizes[i]:
                     h = add_product(first[i], first_weight[i][:, :i], near_x.value)
-                    near[0].append_rectified(h)
+                    self._append(near, 0, h)
                     for j in range(len(hidden)):
                         u = add_product(hidden[j][i], hidden_weight[j][i][:, :n], near[j].value)
                         if self.residual and j % 2:
                             u = h = h + u
-                        near[j + 1].append_rectified(u)
+                        self._append(near, j + 1, u)
                 params = add_product(out[i], out_weight[i][:, :n], near[-1].value)  # (params, B)
                 near_x.append(solve(self.order[p + i], params.t().unsqueeze(-1)).t())
             for known, block in zip([x, *layers], [near_x, *near], strict=True):
                 known.append(block.value)
         return x.value.t().index_select(1, order.argsort())
 
-    def masked(self, context: Tensor | None = None) -> Masked:
+    def _append(self, layers: list[Prefix], j: int, units: Tensor) -> None:
+        """Add units to those of layer j."""
+        if self.linear_end and j == len(layers) - 1:
+            layers[j].append(units)
+        elif self.activation is None:
+            layers[j].append_rectified(units)
+        else:
+            layers[j].append(self.activation(units))
+
+    def masked(self, context: Tensor | None = None) -> Masked | None:
+        if self.linear_end or self.activation is not None:
+            return None
         return Masked(self.order, self.ends, self.residual, self._given(context), self._weights(), self._compute)
 
     def _given(self, context: Tensor | None) -> Tensor | None:

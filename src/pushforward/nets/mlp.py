@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -51,25 +53,49 @@ class ResidualMLP(nn.Module):
     """``(B, inputs) -> (B, outputs)`` through ``depth`` pre-activation blocks ``h + W_2 relu(W_1 relu(h))``; starts at zero.
 
     Reference: Neural Spline Flows, Durkan, Bekasov, Murray, Papamakarios, 2019, arXiv:1906.04032, appendix B.1
-    (without their batch norm and dropout).
+    (without their batch norm and dropout). Their code reads the blocks' sum as it is (``linear_end``), and lets a context multiply what
+    a block adds (``gate``).
+
+    Arguments:
+        inputs: features of x, those of a context included, which come last.
+        outputs: numbers that leave.
+        width: hidden units.
+        depth: blocks.
+        activation: of hidden units.
+        gate: how many of the inputs are a context that also multiplies each block's step by ``sigmoid(V context)``.
+        linear_end: the last layer reads the units as they are.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, width: int = 128, depth: int = 2):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        width: int = 128,
+        depth: int = 2,
+        activation: Callable[[Tensor], Tensor] = F.relu,
+        gate: int = 0,
+        linear_end: bool = False,
+    ):
         super().__init__()
         check_counts("ResidualMLP", outputs=outputs, width=width)
-        check_counts("ResidualMLP", least=0, inputs=inputs, depth=depth)
-        self.inputs = inputs
+        check_counts("ResidualMLP", least=0, inputs=inputs, depth=depth, gate=gate)
+        self.inputs, self.activation, self.gate, self.linear_end = inputs, activation, gate, linear_end
         self.first = linear(inputs, width)
         self.inner = nn.ModuleList(linear(width, width) for _ in range(depth))
         self.outer = nn.ModuleList(linear(width, width) for _ in range(depth))
+        self.gates = nn.ModuleList(linear(gate, width) for _ in range(depth if gate else 0))
         self.last = linear(width, outputs, zero=True)
 
     def forward(self, x: Tensor) -> Tensor:
         check_features(self, x, self.inputs)
         h = self.first(x)
-        for inner, outer in zip(self.inner, self.outer, strict=True):
-            h = h + outer(F.relu(inner(F.relu(h))))
-        return self.last(F.relu(h))
+        for i, (inner, outer) in enumerate(zip(self.inner, self.outer, strict=True)):
+            step = outer(self.activation(inner(self.activation(h))))
+            if self.gate:
+                step = step * torch.sigmoid(self.gates[i](x[:, -self.gate :]))
+            h = h + step
+        return self.last(h if self.linear_end else self.activation(h))
 
 
 def check_features(net: nn.Module, x: Tensor, inputs: int) -> None:

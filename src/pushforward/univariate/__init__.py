@@ -6,6 +6,8 @@ from .base import Univariate
 from .bernstein import Bernstein
 from .compose import Compose
 from .cubic_spline import CubicSpline
+from .floor_affine import FloorAffine
+from .free_spline import SoftclipSpline, SoftplusSpline
 from .linear_spline import LinearSpline
 from .mixture import GaussianMixtureCDF, LogisticMixtureCDF
 from .mixture_quantile import MixtureQuantile
@@ -25,6 +27,7 @@ __all__ = [
     "DeepSigmoidal",
     "DenseSigmoidal",
     "Exp",
+    "FloorAffine",
     "Gate",
     "GaussianMixtureCDF",
     "LeakyReLU",
@@ -38,7 +41,9 @@ __all__ = [
     "QuadraticSpline",
     "RationalQuadratic",
     "Sigmoid",
+    "SoftclipSpline",
     "Softplus",
+    "SoftplusSpline",
     "SumOfSquares",
     "Tanh",
     "UnconstrainedMonotonic",

@@ -21,12 +21,12 @@ class Bin(NamedTuple):
     height: Tensor
 
 
-def check(name: str, bins: int, bound: float, floor: float, least: int = 2) -> None:
+def check(name: str, bins: int, bound: float, floor: float | None = None, least: int = 2) -> None:
     if bins < least:
         raise ValueError(f"{name}: expected at least {least} bins, got {bins}")
     if not 0 < bound < math.inf:
         raise ValueError(f"{name}: bound must be positive and finite, got {bound}")
-    if not 0 < floor * bins < 1:
+    if floor is not None and not 0 < floor * bins < 1:
         raise ValueError(f"{name}: {bins} bins of at least {floor} of the interval each do not fit; lower floor or bins")
 
 

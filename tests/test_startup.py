@@ -29,6 +29,9 @@ VERBS = [
     "reconstruct",
     "impute",
     "predict",
+    "app",
+    "push",
+    "pull",
 ]
 
 

@@ -9,10 +9,9 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import pyarrow.compute as pc
-import pyarrow.dataset
 import pyarrow.parquet as pq
 
 from ..documents import read_json
@@ -24,6 +23,9 @@ from ..words import duration, tell
 from .engines import Engine, engine
 from .operations import Operation
 from .shards import Shard
+
+if TYPE_CHECKING:
+    from pyarrow.dataset import Dataset
 
 MANIFEST = "_job.json"  # readers of folders of Parquet files pass over names that begin so
 TOLD_EVERY = 10.0  # seconds
@@ -53,9 +55,11 @@ class Job:
         described = {"version": 1, "weights": weights, "operation": operation.to_json(), "shards": [asdict(shard) for shard in shards]}
         self.manifest: dict[str, Any] = json.loads(json.dumps(described))
 
-    def dataset(self) -> pyarrow.dataset.Dataset:
+    def dataset(self) -> Dataset:
         """The part files as one table that is not in memory."""
-        return pyarrow.dataset.dataset([str(self.folder / shard.name) for shard in self.shards])
+        from pyarrow.dataset import dataset  # imports pandas
+
+        return dataset([str(self.folder / shard.name) for shard in self.shards])
 
     def run(self, *, engine_name: Engine = "local", workers: int = 1, progress: bool = True) -> Job:
         """Make what is missing; the job itself is returned.

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
-from pyarrow.dataset import Dataset
 
 from ..data.cells import unpacked
 from ..training.atomic import replace
 from ..words import nearest, printable
+
+if TYPE_CHECKING:
+    from pyarrow.dataset import Dataset  # which imports pandas
 
 TABLE_ENDINGS = (".csv", ".tsv", ".parquet", ".arrow", ".feather", ".npy")
 
@@ -28,7 +31,7 @@ def check_ending(who: str, path: Path) -> None:
 
 def number_of_rows(table: pa.Table | Dataset) -> int:
     """Of a table in memory or in files."""
-    return table.count_rows() if isinstance(table, Dataset) else table.num_rows
+    return table.num_rows if isinstance(table, pa.Table) else table.count_rows()
 
 
 def write_tables(path: Path, tables: Iterable[pa.Table]) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
-from pyarrow.dataset import Dataset
 
 from ..bulk import Engine, Imputation, Job, Operation, Prediction, into_parts, shards_of
 from ..data import Reading, read
@@ -17,6 +16,9 @@ from ..subjects.table_questions import ByColumn, by_column, columns_of, imputed,
 from ..training import Run
 from ..words import check_counts
 from .runs import data_of, load, rows_of, subject_as
+
+if TYPE_CHECKING:
+    from pyarrow.dataset import Dataset
 
 USUAL_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 

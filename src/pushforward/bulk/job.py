@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ..data.formats import ROWS_AT_ONCE, parquet_batches
 from ..documents import read_json
 from ..subjects import Scored, TableSubject, subject_of
 from ..training import Run
@@ -140,14 +141,14 @@ def summary(job: Job, kind: str) -> Scored:
     for shard in job.shards:
         with pq.ParquetFile(job.folder / shard.name) as file:
             wanted = [column for column in ("log_likelihood", "unusual") if column in file.schema_arrow.names]
-            for batch in file.iter_batches(columns=wanted):
-                values = batch["log_likelihood"]
-                figures = values.drop_null().to_numpy(zero_copy_only=False)
-                possible = figures[figures > -math.inf]
-                scored.rows, scored.missing = scored.rows + len(values), scored.missing + values.null_count
-                scored.impossible += len(figures) - len(possible)
-                total, counted = total + float(possible.sum()), counted + len(possible)
-                if "unusual" in wanted:
-                    scored.unusual += pc.sum(batch["unusual"]).as_py() or 0
+        for batch in parquet_batches(job.folder / shard.name, ROWS_AT_ONCE, wanted):
+            values = batch["log_likelihood"]
+            figures = values.drop_null().to_numpy(zero_copy_only=False)
+            possible = figures[figures > -math.inf]
+            scored.rows, scored.missing = scored.rows + len(values), scored.missing + values.null_count
+            scored.impossible += len(figures) - len(possible)
+            total, counted = total + float(possible.sum()), counted + len(possible)
+            if "unusual" in wanted:
+                scored.unusual += pc.sum(batch["unusual"]).as_py() or 0
     scored.nats = total / counted if counted else math.nan
     return scored

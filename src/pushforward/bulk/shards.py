@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from ..data import read
 from ..data.errors import DataError, reading
-from ..data.formats import ROWS_AT_ONCE, checked
+from ..data.formats import ROWS_AT_ONCE, parquet_batches
 from ..data.parts import parts_of, with_keys
 from ..data.reading import Reading
 from ..data.source import Source
@@ -45,13 +45,10 @@ class Shard:
         """
         assert self.path is not None
         path, start = Path(self.path), self.first
-        with reading(f"load: {path}", ".parquet"), pq.ParquetFile(path) as file:
-            if not self.rows:
-                yield Source(path.name, with_keys(file.schema_arrow.empty_table(), path, Reading()))
-            for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=range(*self.groups)):
-                table = read(pa.Table.from_batches([checked(batch)])).table
-                yield Source(f"{path.name} (from row {start:,})" if start else path.name, with_keys(table, path, Reading()))
-                start += batch.num_rows
+        for batch in parquet_batches(path, ROWS_AT_ONCE, groups=range(*self.groups)):
+            table = read(pa.Table.from_batches([batch])).table
+            yield Source(f"{path.name} (from row {start:,})" if start else path.name, with_keys(table, path, Reading()))
+            start += batch.num_rows
 
 
 def shards_of(who: str, data: Any, most: int = SHARD_ROWS) -> list[Shard]:

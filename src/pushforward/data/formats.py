@@ -46,8 +46,10 @@ def checked(table: pa.Table | pa.RecordBatch) -> pa.Table | pa.RecordBatch:
     return table
 
 
-def parquet_batches(path: Path, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """The checked batches of a Parquet file, at most ``rows`` rows each; an empty one of a file without rows.
+def parquet_batches(
+    path: Path, rows: int, columns: Sequence[str] | None = None, groups: Sequence[int] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The checked batches of a Parquet file, or of some of its row groups, at most ``rows`` rows each; an empty one of a file without rows.
 
     Raises:
         DataError: the file is damaged; batches from before the damage may have been given.
@@ -56,7 +58,7 @@ def parquet_batches(path: Path, rows: int, columns: Sequence[str] | None = None)
         if not file.metadata.num_rows:
             schema = file.schema_arrow
             yield pa.RecordBatch.from_pylist([], schema if columns is None else pa.schema([schema.field(name) for name in columns]))
-        for batch in file.iter_batches(rows, columns=columns):
+        for batch in file.iter_batches(rows, row_groups=groups, columns=columns):
             yield checked(batch)
 
 

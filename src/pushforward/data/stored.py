@@ -16,7 +16,9 @@ import torch
 
 from .errors import DataError
 from .formats import ROWS_AT_ONCE, parquet_batches
+from .image_density import PREFIX
 from .parts import parts_of, with_keys
+from .query import is_query
 from .reading import Reading
 from .rows import Rows
 from .schema import Schema, decoded, stack
@@ -62,8 +64,10 @@ class Large:
 
 def large(source: Any) -> Large | None:
     """The Parquet files of a path, a folder, a pattern or a list, if they hold more than :data:`LARGE` numbers; else None."""
-    if not isinstance(source, str | Path | list | tuple) or (isinstance(source, str) and not set(source) & set("./\\")):
+    if not isinstance(source, str | Path | list | tuple) or is_query(source):
         return None
+    if isinstance(source, str) and (source.startswith(PREFIX) or not set(source) & set("./\\")):
+        return None  # a picture, or a name
     paths = parts_of(source) or ([Path(source)] if isinstance(source, str | Path) else [])
     if not paths or any(path.suffix.lower() != ".parquet" or not path.is_file() for path in paths):
         return None

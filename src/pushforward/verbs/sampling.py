@@ -70,7 +70,9 @@ def sample(
         return job.run(engine_name=engine, workers=workers, progress=progress).dataset()
     seed = secrets.randbelow(2**31) if seed is None else seed
     dim = math.prod(run.schema.shape)
-    check_memory(f"sample: {n:,} samples of {dim:,} numbers", BYTES * n * dim, "write a folder of part files: -o FOLDER")
+    check_memory(
+        f"sample: {n:,} samples of {dim:,} numbers", BYTES * n * dim, "draw fewer at a time, or rows of a table into a folder: -o FOLDER"
+    )
     if given is not None:
         if degrees != [1.0]:
             raise ValueError("sample: a temperature and given values don't go together; leave one of them out")

@@ -81,7 +81,7 @@ def test_an_uploaded_image_is_cut_to_size_and_others_are_refused(images, tmp_pat
 
 
 def test_completions_keep_what_is_kept(pixels):
-    assert not pixels.has_latent and pixels.labels == []
+    assert pixels.completes and not pixels.has_latent and pixels.labels == []
     made = pixels.completed(None, 4, 2, 0)
     whole, kept, drawn = made[:64, :64], made[:64, 66:130], made[:64, 132:196]
     assert (whole[:32] == kept[:32]).all() and (whole[:32] == drawn[:32]).all()

@@ -14,6 +14,7 @@ import torch
 
 import pushforward as pf
 from pushforward.cli import main
+from pushforward.training import Run
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -131,6 +132,9 @@ def test_no_row_and_no_path_leaves_the_machine(hub, run):
     sent = repos["me/mine"]
     assert not any(str(run.path.parent).encode() in data or b"secret.csv" in data for name, data in sent.items() if name != "README.md")
     assert str(run.path.parent).encode() not in sent["README.md"]
+    distilled = Run(run.path, run.config | {"distill": {"teacher": str(run.path)}, "start": {"run": str(run.path)}}, run.schema)
+    pf.push(distilled, "me/student", licence="mit", endpoint=address)
+    assert str(run.path).encode() not in repos["me/student"]["config.toml"]
     pf.push(run, "me/shown", licence="mit", report=True, endpoint=address)
     assert "report.html" in repos["me/shown"]
 

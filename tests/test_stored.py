@@ -115,6 +115,9 @@ def test_a_fit_learns_from_all_rows_and_goes_on(small, tmp_path):
     longer = pf.fit(source, out=out, resume=True, options=["train.steps=80"], report=False, progress=False)
     assert max(record["step"] for record in longer.metrics()) == 80
     assert longer.flow.log_prob(load(source, missing="keep").test.x).mean() > first
+    pq.write_table(surprising().slice(100, 50), tmp_path / "rows" / "a.parquet")  # other rows are drawn now, and those held out would train
+    with pytest.raises(ValueError, match="has changed since the fit, and is too large"):
+        pf.evaluate(longer)
 
 
 @pytest.mark.parametrize(

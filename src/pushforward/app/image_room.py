@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -14,10 +13,9 @@ from torch import Tensor
 
 from .. import latent
 from ..data import ImageSchema, Rows
-from ..data.context import context_rows
 from ..distributions import Causal
 from ..plots import to_bytes
-from ..subjects.image_samples import whole
+from ..subjects.image_samples import sample_images, whole
 from ..training import Run
 from ..verbs.completing import complete
 from ..verbs.image_rows import from_files, images_of, labelled
@@ -34,13 +32,14 @@ class ImageRoom:
     Attributes:
         run: of images.
         images: its own to start from.
-        has_latent: whether images can be moved; else they can be completed.
+        has_latent: whether images can be moved.
+        completes: whether their upper rows can be kept and the others drawn.
     """
 
     def __init__(self, run: Run, schema: ImageSchema):
         self.run, self.schema, self.flow = run, schema, run.flow
-        self.has_latent = not isinstance(self.flow.base, Causal)
-        self._lock = threading.Lock()
+        self.completes = isinstance(self.flow.base, Causal)
+        self.has_latent = not self.flow.base.support.is_discrete
         self._start: tuple[Any, Tensor] | None = None  # the last image that was moved, and its latent
 
     @cached_property
@@ -49,14 +48,8 @@ class ImageRoom:
 
     def samples(self, temperature: float, seed: int, n: int, context: Any = None) -> np.ndarray:
         """A sheet of n samples."""
-        given = context_rows(self.schema, context)
-        x = latent.sample(self.flow, n, temperature, given, seed=seed) if self.has_latent else self._drawn(n, given, seed)
-        return sheet(whole(x.flatten(0, 1) if given is not None else x, self.schema.levels), self.schema.levels)
-
-    def _drawn(self, n: int, given: Tensor | None, seed: int) -> Tensor:
-        with torch.random.fork_rng(), torch.no_grad():
-            torch.manual_seed(seed)
-            return self.flow.sample((n,), given)
+        x = sample_images(self.run, self.schema, n, context=context, temperature=[temperature], seed=seed)
+        return sheet(x, self.schema.levels)
 
     def image(self, number: int, file: str | None = None) -> Rows:
         """One of the run's own images, or an uploaded one in its shape and levels."""
@@ -95,22 +88,21 @@ class ImageRoom:
     @cached_property
     def directions(self) -> Tensor:
         """From the mean latent of all images to that of each label, ``(labels, *base)``; seconds when it is first asked for."""
-        with self._lock:
-            images, rows = labelled(self.run, self.schema)
-            found = np.array([str(value) for value in images.labels[self._column(images.labels.column_names)].to_pylist()])
-            picked = np.random.default_rng(0).permutation(len(found))[:LEARNED]
-            part, names = rows.pick(picked), found[picked]
-            z = latent.encode(self.flow, part.x, part.context)
-            middle = z.mean(0)
-            return torch.stack([z[torch.from_numpy(names == label)].mean(0) - middle for label in self.labels]).nan_to_num(0.0)
+        images, rows = labelled(self.run, self.schema)
+        found = np.array([str(value) for value in images.labels[self._column(images.labels.column_names)].to_pylist()])
+        picked = np.random.default_rng(0).permutation(len(found))[:LEARNED]
+        part, names = rows.pick(picked), found[picked]
+        z = latent.encode(self.flow, part.x, part.context)
+        middle = z.mean(0)
+        return torch.stack([z[torch.from_numpy(names == label)].mean(0) - middle for label in self.labels]).nan_to_num(0.0)
 
-    def edited(self, key: Any, rows: Rows, strengths: Sequence[float], temperature: float = 1.0) -> np.ndarray:
+    def edited(self, key: Any, rows: Rows, strengths: Sequence[float]) -> np.ndarray:
         """An image beside itself moved along the directions of the labels; its latent is kept for the next move of a slider."""
         if self._start is None or self._start[0] != key:
             self._start = key, latent.encode(self.flow, rows.x, rows.context)
         z = self._start[1]
         weights = torch.tensor(list(strengths), dtype=z.dtype).reshape(-1, *(1 for _ in self.flow.base.shape))
-        moved = temperature * z + (weights * self.directions.to(z)).sum(0, keepdim=True) if len(strengths) else temperature * z
+        moved = z + (weights * self.directions.to(z)).sum(0, keepdim=True)
         x = latent.decode(self.flow, moved, rows.context)
         return sheet(np.concatenate([rows.x.numpy(), whole(x, self.schema.levels)]), self.schema.levels, columns=2, side=LARGE_SIDE)
 

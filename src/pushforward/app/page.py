@@ -113,8 +113,9 @@ def _image_tabs(room: ImageRoom) -> _Asked:
 
         moved = [temperature.release, seed.change, count.release, *(field.change for field in context)]
         first = _Asked(tab, moved, samples, [temperature, seed, count, *context], drawn)
-    if not room.has_latent:
+    if room.completes:
         _completion_tab(room)
+    if not room.has_latent:
         return first
     with gr.Tab("Between two images") as tab:
         one, other = _start(room, "from", 0), _start(room, "to", 1)

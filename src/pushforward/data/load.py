@@ -132,7 +132,11 @@ def load(
             remedy = "leave out split, group, weight, valid and test, or read a part of them"
             raise DataError(f"{many.name}: rows that are not held in memory are split at random and not weighted; {remedy}")
         asked: dict[str, Any] = {"columns": columns, "context": context, "kinds": kinds, "missing": missing, "exclude": exclude}
-        stored = store(many, lambda some, held, final: load(some, valid=held, test=final, schema=schema, **asked), missing, seed)
+
+        def understand(some: Source, held: Source, final: Source, known: Schema | None) -> Data:
+            return load(some, valid=held, test=final, schema=schema or known, **asked)
+
+        stored = store(many, understand, missing, seed)
         return replace(stored.data, stored=stored.train, notes=[*stored.data.notes, stored.note])
     opened = _open(source, seed, reading)
     if opened.source.table.num_columns and not opened.source.table.num_rows:

@@ -85,9 +85,9 @@ class Stored:
     """What became of a large table.
 
     Attributes:
-        sample: rows that tell kinds and statistics, as a table; ``valid`` and ``test`` are held out.
-        data: whatever ``understand`` made of them.
-        train: all other rows, in a file that goes with them.
+        data: whatever ``understand`` made of the sample and of the rows that are held out.
+        train: all rows but these last, in a file that goes with them.
+        note: what to tell of it.
     """
 
     data: Any
@@ -95,7 +95,7 @@ class Stored:
     note: str
 
 
-def store(table: Large, understand: Callable[[Source, Source, Source], Any], missing: str, seed: int) -> Stored:
+def store(table: Large, understand: Callable[[Source, Source, Source, Schema | None], Any], missing: str, seed: int) -> Stored:
     """Encode all rows but those held out to a file; it has no name and its space is free again when nobody uses it.
 
     Kinds are those of a sample of :data:`SAMPLE_ROWS`. Rows that they do not fit (a word that the sample has not) are added to it, and the
@@ -103,7 +103,8 @@ def store(table: Large, understand: Callable[[Source, Source, Source], Any], mis
 
     Arguments:
         table: the files.
-        understand: sample, validation and test rows to an object with a ``schema``; it raises what is wrong with them.
+        understand: sample, validation and test rows, and the schema if it is known, to an object with a ``schema``; it raises what is
+            wrong with them.
         missing: "drop" leaves out rows with gaps.
         seed: of which rows are which.
 
@@ -114,15 +115,14 @@ def store(table: Large, understand: Callable[[Source, Source, Source], Any], mis
     held = min(HELD_ROWS, table.rows // 10)
     picked = rng.choice(table.rows, min(SAMPLE_ROWS, table.rows - 2 * held) + 2 * held, replace=False)
     valid, test, sample = (Source(table.name, part) for part in _drawn(table, [picked[:held], picked[held : 2 * held], picked[2 * held :]]))
-    out = np.sort(picked[: 2 * held])
+    out, row, told = np.sort(picked[: 2 * held]), replace(sample, table=sample.table.slice(0, 1)), sample
     for _ in range(PASSES):
-        row = replace(sample, table=sample.table.slice(0, 1))
-        schema = understand(sample, row, row).schema
+        schema = understand(told, row, row, None).schema
         misfits = [part for held_out in (valid, test) for part in _misfits(schema, held_out, missing, MISFITS)]
         train, dropped = _encoded(table, schema, out, missing, misfits)
         if not misfits:
-            return Stored(understand(sample, valid, test), train, _note(len(train), dropped, sample.table.num_rows))
-        sample = replace(sample, table=pa.concat_tables([sample.table, *misfits], promote_options="permissive"))
+            return Stored(understand(sample, valid, test, schema), train, _note(len(train), dropped, sample.table.num_rows))
+        told = replace(told, table=pa.concat_tables([told.table, *misfits], promote_options="permissive"))
     raise DataError(f"{table.name}: some of its values fit no kind of column; declare the kinds (fit --kind)")
 
 

@@ -18,6 +18,7 @@ from ..data.tables import IN_MEMORY
 from ..evaluation import Results
 from ..subjects import subject_of
 from ..training import Run
+from ..training.lock import reserve
 from ..training.run import check_free
 from ..words import printable
 from .runs import load, read_results
@@ -70,9 +71,9 @@ def push(
         for name in (*FILES, *([REPORT] if report else [])):
             if (run.path / name).is_file():
                 shutil.copyfile(run.path / name, staged / name)
-        config = run.config | {"data": run.config["data"] | {"source": _source(run), "name": repo.split("/")[1]}}
+        config = {table: run.config[table] for table in ("model", "train")}  # others name a teacher or a start by their paths
+        config = config | {"data": run.config["data"] | {"source": _source(run), "name": repo.split("/")[1]}}
         config["data"] = {key: value for key, value in config["data"].items() if key not in ("valid", "test")}
-        config.pop("start", None)  # a path, too
         (staged / "config.toml").write_text(tomli_w.dumps(config), encoding="utf-8")
         (staged / CARD).write_text(card(run, found, repo, licence), encoding="utf-8")
         api.create_repo(repo, private=private, exist_ok=True)
@@ -115,12 +116,13 @@ def pull(
         if not all((fetched / name).is_file() for name in FILES[:3]):
             raise ValueError(f"pull: {repo} holds no run of pushforward ({', '.join(FILES[:3])}); check the name")
         Run.load(fetched).flow  # noqa: B018 -- what does not fit together is refused before anything is replaced
-        if out.exists():
-            Run.load(out).clear()
-        out.mkdir(parents=True, exist_ok=True)
-        for name in (*FILES, REPORT, CARD):
-            if (fetched / name).is_file():
-                shutil.copyfile(fetched / name, out / name)
+        with reserve(out):
+            check_free(out, overwrite)  # again, now that nobody else can take it
+            if overwrite and (out / FILES[0]).is_file():
+                Run.load(out).clear()
+            for name in (CARD, REPORT, *reversed(FILES)):  # config.toml is the last: with it the directory is a run
+                if (fetched / name).is_file():
+                    shutil.copyfile(fetched / name, out / name)
     return Run.load(out)
 
 

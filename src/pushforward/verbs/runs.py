@@ -111,6 +111,8 @@ def _as_fitted(run: Run, data: Data) -> Data:
     present = [fingerprints(rows) for rows in splits]
     if all(map(np.array_equal, wanted, present)):
         return data
+    if data.stored is not None:  # rows that were held out may stand among those in the file
+        raise ValueError(f"{run.path}: {data.name} has changed since the fit, and is too large for its rows to be found again; fit anew")
     at = whereabouts(np.concatenate(wanted), np.concatenate(present))
     pool, found = concatenated(splits), np.split(at, np.cumsum([len(part) for part in wanted])[:-1])
     gone = [int((part < 0).sum()) for part in found]

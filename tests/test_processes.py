@@ -58,7 +58,7 @@ SCRIPT = textwrap.dedent("""
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 def test_two_processes_draw_the_curve_of_one(tmp_path):
@@ -85,13 +85,14 @@ def test_two_processes_draw_the_curve_of_one(tmp_path):
 
 def test_the_command_line_on_two_processes(tmp_path):
     """As docs/training.md says: one run, judged and told of once."""
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "-m", "pushforward"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "pushforward"]
     fit = ["fit", "digits", "--model", "glow", "model.scales=1", "model.steps=1", "model.width=8", "train.steps=6", "train.batch=32"]
     done = subprocess.run(
         [*command, *fit, "-o", "run", "--no-report"], capture_output=True, text=True, env=environment(), cwd=tmp_path, timeout=600
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("pushforward sample run") == 1 and done.stderr.count("trained 6 steps") == 1
+    assert "training in run, by 2 processes" in done.stderr
     run = Run.load(tmp_path / "run")
     assert run.flow.shape == (1, 8, 8) and results(run)["scores"][0]["name"] == "glow"
 

@@ -30,6 +30,7 @@ class Transform(Term):
     """
 
     takes: torch.dtype | None = None  # the dtype of rows that a model with this layer asks for
+    entries: tuple[str, ...] = ("inverse", "draws")  # methods by which objectives enter it, beside a call: FSDP gathers its weights there
 
     @property
     def stochastic_inverse(self) -> bool:

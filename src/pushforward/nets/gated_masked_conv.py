@@ -111,6 +111,8 @@ class GatedMaskedConvNet(SiteNet):
 class GatedLayer(nn.Module):
     """Both stacks' convolutions of one side; the first layer leaves out its own site (``own=False``) and adds nothing to its input."""
 
+    entries = ("vertical", "horizontal")
+
     def __init__(self, inputs: int, width: int, kernel: int, context: int, dropout: float, *, own: bool):
         super().__init__()
         if kernel < 3 or kernel % 2 == 0:

@@ -15,7 +15,8 @@ class ELBO(nn.Module):
 
     The divergence is taken in closed form where q and p are normal *and only there*; else it is ``log q(z|x) - log p(z)`` of the draw. In
     training beta rises linearly to its value during the first ``warmup`` of the plan, and ``free_bits`` leaves the first nats of
-    each group of latents free: of its divergence, averaged over the batch, only what is above counts, ``max(free_bits, mean KL)``.
+    each group of latents free: of its divergence, averaged over the batch (over a process's part of it), only what is above counts,
+    ``max(free_bits, mean KL)``.
     In evaluation the loss is the plain bound, whatever the options: that is what weights are judged by.
 
     Cost: a draw of the encoder, a density of decoder and prior.
@@ -60,4 +61,5 @@ class ELBO(nn.Module):
             return weighted_mean(sum(groups) - reconstruction, weight)
         beta = self.beta * torch.as_tensor(progress).div(self.warmup).clamp(max=1.0) if self.warmup else self.beta
         kl = torch.stack([weighted_mean(group, weight) for group in groups])
-        return beta * kl.clamp_min(self.free_bits).sum() - weighted_mean(reconstruction, weight)
+        kl = kl.clamp_min(self.free_bits) if self.free_bits else kl  # a divergence of draws may be below zero
+        return beta * kl.sum() - weighted_mean(reconstruction, weight)

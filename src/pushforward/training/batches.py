@@ -143,6 +143,13 @@ class RowValidation(Validation):
         if len(rows) > self.rows:
             index = torch.randperm(len(rows), generator=torch.Generator().manual_seed(derive_seed(seed, "valid")))[: self.rows]
             tensors = [None if t is None else t.index_select(0, index) for t in tensors]
+        rest = -self.rows % processes.count
+        if processes.sharded and rest:  # who shares weights out calls as often as the others: rows of weight zero fill up
+            weight = torch.ones(self.rows) if tensors[2] is None else tensors[2]
+            fill = torch.arange(self.rows + rest).clamp(max=self.rows - 1)
+            tensors = [None if t is None else t.index_select(0, fill) for t in (*tensors[:2], weight)]
+            assert tensors[2] is not None
+            tensors[2][self.rows :] = 0
         own = [None if t is None else t[processes.rank :: processes.count] for t in tensors]
         self._tensors = [_place(t, processes.device) for t in own]
         self._seed, self.processes = seed, processes

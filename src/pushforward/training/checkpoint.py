@@ -15,6 +15,7 @@ from ..documents import reason, validated
 from .atomic import write_tensors
 from .ema import Ema
 from .schedule import Plan
+from .sharding import gathered, shared_out
 
 Tensors = dict[str, Tensor]
 FORMAT = "pushforward state 1"
@@ -103,7 +104,7 @@ class Learner:
     optimizer: torch.optim.Optimizer
 
     def capture(self) -> Tensors:
-        """A copy of all tensors, by name, in main memory."""
+        """A copy of all tensors, by name, in main memory; see :func:`weights`."""
         tensors = {f"model.{name}": t for name, t in weights(self.objective).items()}
         tensors |= {f"ema.{name}": t for name, t in weights(self.average.module).items()}
         for name, parameter in self.objective.named_parameters():
@@ -131,7 +132,8 @@ class Learner:
             slot, _, name = key.partition(".")
             if name not in parameters or tensor.shape not in ((), parameters[name].shape):
                 raise ValueError(f"fit: the checkpoint is that of another model ({key}); resume with the run's own configuration")
-            self.optimizer.state[parameters[name]][slot] = tensor.to(parameters[name].device, copy=True)
+            own = parameters[name]
+            self.optimizer.state[own][slot] = shared_out(tensor, own).to(own.device, copy=True)
 
 
 def load_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
@@ -150,11 +152,11 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             continue
         if tensor.is_floating_point() or tensor.min() < mine.min() or tensor.max() > mine.max():
             raise ValueError(f"{name} is out of range")
-    module.load_state_dict(tensors)
+    module.load_state_dict({name: shared_out(tensor, own[name]) if name in own else tensor for name, tensor in tensors.items()})
 
 
 def weights(module: nn.Module) -> Tensors:
-    """A copy of parameters and buffers in main memory."""
+    """A copy of parameters and buffers in main memory, put together where processes share them out; all of them must ask."""
     return {name: _copy(tensor) for name, tensor in module.state_dict().items()}
 
 
@@ -163,4 +165,4 @@ def _section(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:
 
 
 def _copy(tensor: Tensor) -> Tensor:
-    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+    return gathered(tensor.detach()).to("cpu", copy=True, memory_format=torch.contiguous_format)

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from .checkpoint import Checkpoint, Learner, Tensors, TrainerState, weights
+from .processes import Processes
 
 if TYPE_CHECKING:
     from .directory import Directory
@@ -21,11 +22,14 @@ class Checkpointer:
         learner: what is kept.
         now: its counters.
         run: where to write, ``None`` for nowhere.
+        processes: of them the first writes. Where they share out the weights, all put together what it writes.
         saved: the state that the run goes on from, if it does.
     """
 
-    def __init__(self, learner: Learner, now: TrainerState, run: Directory | None, saved: Checkpoint | None):
-        self.learner, self.now, self.run = learner, now, run
+    def __init__(self, learner: Learner, now: TrainerState, run: Directory | None, processes: Processes, saved: Checkpoint | None):
+        self.learner, self.now = learner, now
+        self.run = run if processes.main else None
+        self._joint = run is not None and processes.sharded
         self.good: Tensors = saved.good if saved else learner.capture()
         self.best: Tensors = saved.best if saved else {}
         self._good_step = now.step if saved is None or saved.good is saved.now else -1
@@ -46,16 +50,23 @@ class Checkpointer:
         if not now.tally[0] and (finite or now.best is None):
             self.good, self._good_step = self.learner.capture(), now.step
 
+    def rescue(self) -> None:
+        """Write, when the other processes are lost; where they held parts of the weights, what was written last has to do."""
+        if not self._joint:
+            self.write()
+
     def write(self) -> None:
         """Checkpoint, and the best weights if they are new.
 
         Raises:
             OSError: the disk is full; the previous files are kept.
         """
-        if self.run is None:
+        if self.run is None and not self._joint:
             return
         began = time.perf_counter()
         current = self.good if self._good_step == self.now.step else self.learner.capture()
+        if self.run is None:
+            return
         Checkpoint(self.now, current, self.good, self.best).save(self.run.state)
         if self.best and self._best_written != self.now.best_step:
             self.run.save_weights(self.best)

@@ -28,12 +28,12 @@ class Clock:
         self._speed: float | None = None
         self._valid = 0.0
 
-    def read(self, now: TrainerState, stop: bool = False) -> bool:
-        """Set ``now.seconds``; returns the first process's wish to stop."""
-        now.seconds, wish = self._processes.agree(time.perf_counter() - self._zero, float(stop))
+    def read(self, now: TrainerState, *wishes: bool) -> list[bool]:
+        """Set ``now.seconds``; returns the first process's wishes (to stop, to save)."""
+        now.seconds, *agreed = self._processes.agree(time.perf_counter() - self._zero, *map(float, wishes))
         if self._mark is None and now.step > self._first:  # the first step of a sitting is a slow one
             self._mark = now.step, now.seconds
-        return wish > 0
+        return [wish > 0 for wish in agreed]
 
     def step_seconds(self, now: TrainerState) -> float | None:
         """Of one step since the last validation, or before it if there are none since."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import refresh
+from .sharding import local
 
 
 class Ema:
@@ -28,20 +29,21 @@ class Ema:
     def __init__(self, module: nn.Module, part: nn.Module, decay: float):
         if not 0 <= decay < 1:
             raise ValueError(f"Ema: expected a decay in [0, 1), got {decay}")
-        twins: dict[int, nn.Module] = {}
-        self.module = copy.deepcopy(module, twins).eval().requires_grad_(False)
-        if id(part) not in twins:
-            raise ValueError("Ema: the objective does not hold the flow that is fitted; keep it as an attribute")
-        self.part = twins[id(part)]
+        self.module, self.part = twins(module, part)
+        self.module.eval().requires_grad_(False)
         self.decay = decay
+        self.follow(module)
+
+    def follow(self, module: nn.Module) -> None:
+        """Average the parameters of this module from now on, one like the first, with the same parameters trainable."""
         self._pairs = list(zip(self.module.buffers(), module.buffers(), strict=True))
         # lists by dtype: foreach kernels are fast on lists of one dtype
         self._groups: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
         for e, p in zip(self.module.parameters(), module.parameters(), strict=True):
             if p.requires_grad:
                 averages, currents = self._groups.setdefault(p.dtype, ([], []))
-                averages.append(e.detach())
-                currents.append(p.detach())
+                averages.append(local(e.detach()))
+                currents.append(local(p.detach()))
 
     @torch.no_grad()
     def update(self, step: int) -> None:
@@ -56,3 +58,16 @@ class Ema:
         for average, current in self._pairs:
             average.copy_(current)
         refresh(self.part)
+
+
+def twins(module: nn.Module, part: nn.Module) -> tuple[nn.Module, nn.Module]:
+    """A copy of a module, and what stands in it for a part of the module.
+
+    Raises:
+        ValueError: it is no part of it.
+    """
+    copies: dict[int, nn.Module] = {}
+    twin = copy.deepcopy(module, copies)
+    if id(part) not in copies:
+        raise ValueError("fit: the objective does not hold the flow that is fitted; keep it as an attribute")
+    return twin, copies[id(part)]

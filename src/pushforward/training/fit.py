@@ -15,7 +15,7 @@ from .batches import RowBatches, RowValidation
 from .gradient import Compile
 from .history import History
 from .loop import optimize
-from .processes import Processes
+from .processes import Processes, Strategy
 from .schedule import check_positive, course, default_interval, default_steps
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def fit(
     patience: int = 10,
     precision: Literal["no", "bf16"] = "no",
     compile: Compile = "auto",
+    strategy: Strategy = "ddp",
     flip: bool = False,
     objective: Objective = "auto",
     beta: float = 1.0,
@@ -84,6 +85,8 @@ def fit(
         compile: the loss and its gradient by ``torch.compile``: ``"yes"``, ``"no"``, or ``"auto"``: on a GPU and for couplings of
             vectors, if more than five minutes are left. What was decided is written to the run's config.toml; where compiling fails,
             training goes on without.
+        strategy: of many processes: "ddp", each holds all weights, or "fsdp", each holds a part of weights, gradients and moments, and
+            of each net the whole only while it computes (FSDP2). One process alone holds all.
         objective: "likelihood", "elbo" (:class:`~pushforward.objectives.ELBO`), "iwae" (:class:`~pushforward.objectives.IWAE`) or
             "flow_matching" (:class:`~pushforward.objectives.FlowMatching`); "auto" takes the bound for models with a random latent,
             such as a VAE, and the likelihood for all others.
@@ -117,10 +120,10 @@ def fit(
     """
     began = time.perf_counter()
     check_rows(train, valid)
-    check_options(steps, batch, lr, warmup, weight_decay, clip, ema, every, patience, precision, compile, time_limit)
+    check_options(steps, batch, lr, warmup, weight_decay, clip, ema, every, patience, precision, compile, time_limit, strategy)
     if resume and run is None:
         raise ValueError("fit: resume needs the run to go on from; give run=Run.load(path)")
-    processes = Processes()
+    processes = Processes(strategy=strategy)
     dtype = flow.entry.dtype
     if loss is None:
         loss = choose_objective(
@@ -190,6 +193,7 @@ def check_options(
     precision: str,
     compile: str,
     time_limit: float | None,
+    strategy: str = "ddp",
     **others: object,
 ) -> None:
     """Raise ValueError at the first option of :func:`fit` that can't be meant."""
@@ -203,3 +207,5 @@ def check_options(
         raise ValueError(f"fit: expected precision 'no' or 'bf16' (float16 overflows in log-dets), got {precision!r}")
     if compile not in ("auto", "yes", "no"):
         raise ValueError(f"fit: expected compile 'auto', 'yes' or 'no', got {compile!r}")
+    if strategy not in ("ddp", "fsdp"):
+        raise ValueError(f"fit: expected strategy 'ddp' or 'fsdp', got {strategy!r}")

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from .sharding import gathered
+
 
 class NonFiniteGuard:
     """Clips the gradient's norm and steps, unless the loss or the gradient is not finite: then the step is skipped.
@@ -37,7 +39,7 @@ class NonFiniteGuard:
 
     def step(self, loss: Tensor) -> None:
         """One step down the gradient in ``parameters``, which is then dropped; ``loss`` must be the same on every process."""
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        norm = gathered(nn.utils.clip_grad_norm_(self.parameters, self.clip))
         if self.deferred:
             self._unseen += [loss, norm]
             self.optimizer.found_inf = (~(loss + norm).isfinite()).float()  # type: ignore[attr-defined]

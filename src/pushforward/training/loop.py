@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from ..core import Flow
+from ..core import Flow, refresh
 from ..objectives import FlowMatching
 from ..signals import StopSignals
 from ..words import duration
@@ -20,7 +20,7 @@ from .checkpoint import Checkpoint, Learner, TrainerState, weights
 from .checkpointer import Checkpointer
 from .clock import Clock
 from .display import Display
-from .ema import Ema
+from .ema import Ema, twins
 from .gradient import LONG, Gradient, settle
 from .guard import NonFiniteGuard
 from .history import History, Stop, record
@@ -28,6 +28,7 @@ from .lock import reserve
 from .notices import announce, farewell, greet, keep_choice
 from .processes import Processes
 from .schedule import Plan
+from .sharding import shard
 
 if TYPE_CHECKING:
     from .directory import Directory
@@ -105,7 +106,13 @@ def optimize(
     matching = isinstance(objective, FlowMatching)
 
     held = reserve(run.path) if run and processes.main else nullcontext()
-    with held, processes.forked(), StopSignals() as signals, Display(progress, processes.main, bits, matching) as display:
+    with (
+        held,
+        processes.forked(),
+        StopSignals() as signals,
+        Display(progress, processes.main, bits, matching) as display,
+        processes.bound() as last,
+    ):
         saved = Checkpoint.load(run.state) if run and resume and run.state.exists() else None
         now = saved.counters if saved else TrainerState(plan)
         if saved and now.plan.change(plan.asked, time_limit, now.step, now.seconds):
@@ -115,7 +122,13 @@ def optimize(
             processes.seed(seed, "initialize")
             batches.begin(flow)
             processes.share(objective)
-        average = Ema(objective, flow, ema)
+        average, trained = Ema(objective, flow, ema), objective
+        if processes.sharded:  # a copy of the objective; the flow itself stays whole, for those who look at it
+            objective, trained = twins(objective, flow)
+            shard(objective, trained)
+            shard(average.module, average.part)
+            average.follow(objective)
+            flow.cpu()
         trainable = [p for p in objective.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(trainable, lr=lr, weight_decay=weight_decay, fused=True)
         guard = NonFiniteGuard(optimizer, trainable, clip, now.tally, deferred=look > 1)
@@ -124,7 +137,8 @@ def optimize(
             learner.restore(saved.now, saved.best)
             greet(now, time_limit, patience, display)
         now.threads = torch.get_num_threads()
-        checkpointer = Checkpointer(learner, now, run if processes.main else None, saved)
+        checkpointer = Checkpointer(learner, now, run, processes, saved)
+        last.append(checkpointer.rescue)
         clock = Clock(began, now, time_limit, processes)
         model = processes.wrap(objective)
         gradient = Gradient(model, processes, autocast, display, seed)
@@ -135,7 +149,7 @@ def optimize(
         while True:
             validating = now.step % now.plan.every == 0 and now.validated < now.step
             if validating or now.step % look == 0 or now.step >= now.plan.end:
-                interrupted = clock.read(now, signals.received is not None)
+                interrupted, due = clock.read(now, signals.received is not None, checkpointer.due)
                 now.tally = guard.look()  # a GPU is waited for
                 if now.tally[0] >= STREAK:
                     _roll_back(now, learner, checkpointer, display)
@@ -163,22 +177,24 @@ def optimize(
                     if checkpointer.run:
                         checkpointer.run.log(records[-1])
                     clock.validated(now)
+                    if watch and processes.sharded:
+                        flow.load_state_dict(weights(average.part))
                     if watch and processes.main:
-                        watch(average.part, now.step, 1.0 if stopped else min(1.0, now.step / now.plan.end))
+                        watch(flow if processes.sharded else average.part, now.step, 1.0 if stopped else min(1.0, now.step / now.plan.end))
                     if not stopped and clock.decide(now):
                         announce(now.plan, None, checkpointer.run, display)
                 if patience and now.waited >= patience and not stopped:
                     stopped = "patience"
                 if stopped:
                     break
-                if checkpointer.due:
+                if due:
                     checkpointer.write()
                 if display.due:
                     display.update(now, clock.rate(now, batches.batch), left)
 
             for group in optimizer.param_groups:
                 group["lr"] = lr * now.factor * now.plan.rate(now.step)
-            flow.refresh()
+            refresh(trained)
             batch = batches(now.step, now.plan.progress(now.step))
             loss = gradient(now.step, batch, batches.share(batch))
             guard.step(processes.mean(loss))
@@ -195,7 +211,7 @@ def optimize(
         if not checkpointer.best:
             average.sync()
         flow.load_state_dict(checkpointer.best or weights(average.part))
-        flow.eval()
+        flow.to(processes.device).eval()
         if checkpointer.run and not checkpointer.best and stopped != "interrupted":
             checkpointer.run.save(flow)
     compiled = now.compiled == "yes"

@@ -38,6 +38,7 @@ class Autoregressive(Transform):
     """
 
     identity: Tensor
+    entries = (*Transform.entries, "terms")
 
     def __init__(self, univariate: Univariate, net: CausalNet):
         super().__init__()

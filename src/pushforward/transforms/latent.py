@@ -29,6 +29,7 @@ class Latent(Transform):
 
     stochastic_forward = True
     stochastic_inverse = True
+    entries = (*Transform.entries, "parts")
 
     @abstractmethod
     def parts(self, x: Tensor, context: Tensor | None, prior: LogDensity) -> Parts:

@@ -155,7 +155,8 @@ def fit(
             read = replace(read, notes=without_repeated(read.notes))
         for note in [*read.notes, *([why] if why else [])]:
             say(note)
-        say(f"{name}: {sum(p.numel() for p in flow.parameters()):,} parameters; training in {run.path}")
+        among = f", by {count()} processes" if count() > 1 else ""
+        say(f"{name}: {sum(p.numel() for p in flow.parameters()):,} parameters; training in {run.path}{among}")
         history = train_into(run, flow, read, **training, initialize=begin is None, resume=resume, progress=progress)
         if history.stopped == "interrupted":
             say(f"stopped after {history.steps:,} steps, at a checkpoint in {run.path}; go on with --resume")

@@ -107,11 +107,11 @@ def lengthen(run: Run, training: dict[str, Any], time_limit: float | None) -> di
 
 
 def check_same(run: Run, given: dict[str, dict[str, Any]], source: str | list[str] | None) -> None:
-    """Raise unless what was given again is what the run was started with; only the steps, their number and kind, may change."""
+    """Raise unless what was given again is what the run was started with; only the steps, their number and who takes them, may change."""
     for table, values in given.items():
         for key, value in values.items():
             before = run.config[table].get(key)
-            if value != before and (table, key) not in (("train", "steps"), ("train", "compile")):
+            if value != before and (table, key) not in (("train", "steps"), ("train", "compile"), ("train", "strategy")):
                 raise ValueError(
                     f"{run.path}: was started with {table}.{key} = {before}, not {value}; leave it out to resume, or use --overwrite"
                 )

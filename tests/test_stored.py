@@ -98,7 +98,7 @@ def test_what_can_not_be_is_said(small, tmp_path, options, words):
 
 
 def test_without_room_on_the_disk(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(stored.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 1}))
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 1}))
     with pytest.raises(DataError, match="set TMPDIR to a folder with more room"):
         load(files(tmp_path, surprising()), missing="keep")
 

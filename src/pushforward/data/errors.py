@@ -43,8 +43,13 @@ def reading(where: str, kind: str, remedy: str = "check that it is complete, or 
         raise DataError(f"{where} can't be read as {kind} ({reason}); {remedy}") from error
 
 
+def memory() -> int:
+    """Bytes of the machine's memory."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def check_memory(what: str, needed: int, remedy: str) -> None:
     """Raise DataError if that many bytes are more than the machine has."""
-    have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    have = memory()
     if needed > have:
         raise DataError(f"{what} needs {needed // 2**30:,} GiB of memory, and this machine has {have // 2**30:,}; {remedy}")

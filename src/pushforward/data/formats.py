@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -62,9 +63,10 @@ def parquet_batches(
             yield checked(batch)
 
 
-def read_array(path: Path) -> np.ndarray:
-    """The array in a .npy file; nothing is unpickled, and no more memory is taken than the file is long."""
-    return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+def read_array(path: Path, held: float = math.inf) -> np.ndarray:
+    """The array in a .npy file, left there if it is of more bytes than are ``held``; nothing is unpickled."""
+    found = np.load(path, mmap_mode="r", allow_pickle=False)
+    return np.array(found) if found.nbytes <= held else found
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -18,6 +18,7 @@ from .arrays import exact
 from .errors import DataError, reading
 from .formats import parquet_batches, read_array, read_arrays
 from .pixels import Encoded
+from .scratch import held
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 TABLES = (".parquet", ".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".arrow", ".feather", ".gz", ".zst")  # what else a folder may be of
@@ -154,7 +155,7 @@ def from_array(name: str, x: np.ndarray, labels: pa.Table | None = None) -> Imag
         notes.append(f"The shape {x.shape} was read as (N, C, H, W).")
     if x.dtype != np.uint8 and x.size and (x.min() < 0 or x.max() > 255):
         raise DataError(f"{name}: images are whole numbers from 0 to 255, got {x.min()} to {x.max()}; rescale them")
-    pixels = np.ascontiguousarray(x, np.uint8)
+    pixels = np.asarray(x, np.uint8)
     return ImageSource(name, len(x), labels or pa.table({}), pixels=pixels, levels=2 if x.dtype == bool else 256, notes=notes)
 
 
@@ -255,7 +256,7 @@ def open_image_file(path: Path) -> ImageSource:
     if not path.is_file():
         raise DataError(f"load: there is no file {path}; check the path")
     with reading(f"load: {path}", path.suffix):
-        return from_npz(path) if path.suffix.lower() == ".npz" else from_array(path.name, read_array(path))
+        return from_npz(path) if path.suffix.lower() == ".npz" else from_array(path.name, read_array(path, held()))
 
 
 def holds_images(path: Path) -> bool:

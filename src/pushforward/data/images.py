@@ -32,18 +32,24 @@ from .load import FEWEST, Data
 from .pixels import Framing, decode, refit
 from .query import is_query
 from .rows import Rows
+from .scratch import in_a_file
 from .splits import split_rows
+from .stored_images import merged, spread
 
 
 @dataclass(frozen=True)
 class Images:
-    """Images that have been read: ``x`` (N, C, H, W) uint8, a table of labels, file names where there are such, and what to tell."""
+    """Images that have been read: ``x`` (N, C, H, W) uint8, a table of labels, file names where there are such, and what to tell.
+
+    Where ``x`` is in a file on disk, nobody else has it.
+    """
 
     name: str
     x: Tensor
     labels: pa.Table
     places: list[str] | None
     notes: list[str]
+    on_disk: bool = False
 
 
 def is_images(source: Any) -> bool:
@@ -80,7 +86,9 @@ def load_images(
     """Images from a folder, file, array or name, as whole numbers, split and described.
 
     Splits are those of :func:`load`: without ``valid`` and ``test`` the images are shuffled by ``seed`` and the last two tenths are
-    cut off; what is given for one of them, or what a folder or a data set of the Hub has as such, is taken whole.
+    cut off; what is given for one of them, or what a folder or a data set of the Hub has as such, is taken whole. More than two
+    gigabytes of pixels are decoded to a file on disk, which training reads window by window; of these at most 10,000 are held out
+    for each split.
 
     Arguments:
         source: a folder of images (sub-folders are labels, or splits if called train, valid, test) or of Parquet files; Parquet in the
@@ -132,12 +140,20 @@ def load_images(
         read = read_images(opened[part] if given is None else given, schema)
         notes += [note for note in read.notes if note not in notes]
         further.append(rows_of_images(read, schema))
-    train, held_out, final = split_rows(rows, seed, further)
-    if train.context is not None:
-        measured = [column.measured(train.context[:, i].numpy(), name) for i, column in enumerate(columns)]
+    stored = None
+    if first.on_disk:
+        many = spread(rows, seed, further.count(None))
+        (held_out, final), stored, train = merged(many, further), many.stored, many.sample
+        notes.append(many.note)
+    else:
+        train, held_out, final = split_rows(rows, seed, further)
+    lesson = train if stored is None else stored
+    if lesson.context is not None:
+        measured = [column.measured(lesson.context[:, i].numpy(), name) for i, column in enumerate(columns)]
         schema = replace(schema, context=measured)
-    sizes = f"{name}: {len(train):,} images to train, {len(held_out):,} to validate, {len(final):,} to test; {_described(schema)}."
-    return Data(name, schema, train, held_out, final, None, [sizes, *_told(first, schema), *notes, *_doubts(train, schema)])
+    sizes = f"{name}: {len(lesson):,} images to train, {len(held_out):,} to validate, {len(final):,} to test; {_described(schema)}."
+    notes = [sizes, *_told(first, schema), *notes, *_doubts(train, schema)]
+    return Data(name, schema, train, held_out, final, None, notes, stored)
 
 
 def read_images(source: Any, schema: ImageSchema) -> Images:
@@ -166,7 +182,9 @@ def rows_of_images(images: Images, schema: ImageSchema) -> Rows:
     Raises:
         DataError: a label is missing, or was not there in training.
     """
-    x = images.x >> schema.shift if schema.shift else images.x
+    x = images.x
+    if schema.shift:
+        x = x.bitwise_right_shift_(schema.shift) if images.on_disk else x >> schema.shift
     if not schema.context:
         return Rows(x)
     wanted = [column.name for column in schema.context]
@@ -225,7 +243,7 @@ def _read(source: ImageSource, framing: Framing) -> Images:
     else:
         assert source.encoded is not None
         x, told = decode(source.name, source.encoded, framing)
-    return Images(source.name, torch.from_numpy(x), source.labels, source.places, [*source.notes, *told])
+    return Images(source.name, torch.from_numpy(x), source.labels, source.places, [*source.notes, *told], in_a_file(x))
 
 
 def _described(schema: ImageSchema) -> str:

@@ -47,7 +47,7 @@ class Data:
         train, valid, test: the splits.
         entropy: of a toy or a picture, in nats; None where it is unknown.
         notes: what was understood, dropped or looks doubtful (these begin with "Warning:"), in sentences.
-        stored: all training rows of a table that is larger than memory; ``train`` are some of them then.
+        stored: all training rows of data larger than memory; ``train`` are some of them then.
     """
 
     name: str

@@ -14,11 +14,15 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..words import listing
-from .errors import DataError, check_memory, reading
+from .errors import DataError, reading
+from .scratch import held, in_a_file, room
 
 Encoded = tuple[str, bytes | Path]  # what to call it in an error; the file's bytes, or the file
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # of pixels; Pillow starts Ghostscript for others, whatever they are called
+
+SMALLER = ", or give a smaller size, as size=32 (fit --size 32)"
+COPIED = 1024  # images that are copied together
 
 GRAY = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L")
 ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
@@ -75,9 +79,7 @@ def decode(name: str, encoded: Callable[[], Iterable[Encoded]], framing: Framing
     height, width = _target(name, sizes, framing)
     colours = {mode for mode in modes if mode not in GRAY}
     channels = framing.channels or (3 if colours else 1)
-    what = f"{name}: reading {count:,} images of {width} x {height} pixels"
-    check_memory(what, count * channels * height * width, "give a smaller size, as size=32 (fit --size 32)")
-    x = np.empty((count, channels, height, width), np.uint8)
+    x = room((count, channels, height, width), np.uint8, SMALLER)
     seen_through = 0
     for i, (where, item) in enumerate(encoded()):
         with opened(where, item) as image:
@@ -92,11 +94,16 @@ def refit(name: str, x: np.ndarray, framing: Framing) -> np.ndarray:
     """Images that are arrays already, ``(N, C, H, W)`` uint8, converted, cut and resized likewise."""
     channels = framing.channels or x.shape[1]
     if not framing.changes and channels == x.shape[1]:
-        return x
+        if x.nbytes <= held() or not in_a_file(x):
+            return np.ascontiguousarray(x)
+        out = room(x.shape, np.uint8)
+        for start in range(0, len(x), COPIED):
+            out[start : start + COPIED] = x[start : start + COPIED]
+        return out
     if x.shape[1] not in (1, 3):
         raise DataError(f"{name}: images of {x.shape[1]} channels can't be resized or turned to gray; leave size, crop and gray out")
     height, width = _target(name, Counter({(x.shape[3], x.shape[2]): len(x)}), framing)
-    out = np.empty((len(x), channels, height, width), np.uint8)
+    out = room((len(x), channels, height, width), np.uint8, SMALLER)
     for i, image in enumerate(x):
         picture = Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
         pixels = np.asarray(_fit(f"{name}: image {i}", picture.convert("L" if channels == 1 else "RGB"), framing))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +20,7 @@ from .query import is_query
 from .reading import Reading
 from .rows import Rows
 from .schema import Schema, decoded, stack
+from .scratch import scratch
 from .source import Source
 from .tables import read
 
@@ -148,7 +147,7 @@ def _drawn(table: Large, wanted: Sequence[np.ndarray]) -> list[pa.Table]:
 def _encoded(table: Large, schema: Schema, out: np.ndarray, missing: str, misfits: list[pa.Table]) -> tuple[Rows, int]:
     """All rows but those of the numbers ``out``; what does not fit is appended to ``misfits``, and then the others are worth nothing."""
     width, written, dropped = len(schema.columns) + len(schema.context), 0, 0
-    with _scratch(table.rows * width * 8) as file:
+    with scratch(table.rows * width * 8) as file:
         for start, source in table.batches():
             low, high = np.searchsorted(out, [start, start + source.table.num_rows])
             keep = np.ones(source.table.num_rows, bool)
@@ -196,17 +195,3 @@ def _fits(schema: Schema, source: Source, missing: str) -> bool:
     columns = [schema.columns[i] for i in measured]
     back = stack(decoded(x[:, measured], columns), columns, source.name)
     return torch.equal(back.nan_to_num(), x[:, measured].nan_to_num())
-
-
-def _scratch(size: int) -> IO[bytes]:
-    """A file without a name, in the folder of temporary files.
-
-    Raises:
-        DataError: there is no room for it.
-    """
-    folder = tempfile.gettempdir()
-    free = shutil.disk_usage(folder).free
-    if size > free:
-        has = f"and {folder} has {free / 1e9:.1f} GB left; set TMPDIR to a folder with more room"
-        raise DataError(f"load: the encoded rows take {size / 1e9:.1f} GB, {has}")
-    return tempfile.TemporaryFile(dir=folder)

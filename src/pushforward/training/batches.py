@@ -20,6 +20,7 @@ Batch = tuple[Tensor, Tensor | None, Tensor | None]  # x, context, weight
 VALID_ROWS = 50_000  # at most; the mean's standard error is then below a hundredth of a nat
 VALID_NUMBERS, VALID_LEAST = 2**20, 1_000  # numbers in them at most, but not fewer rows than this
 VALID_DEAR, VALID_FEW = 4, 300  # what divides these numbers, and the fewest rows, where steps of training are much cheaper than a density
+READ_BYTES, MOST_TOGETHER = 2**19, 4096  # of the rows that are read together from a disk, and how many at most
 VALID_BATCH, BATCH_NUMBERS = 4096, 2**18  # rows at a time, and numbers in them
 
 
@@ -55,7 +56,7 @@ class Validation(ABC):
 class RowBatches(Batches):
     """The batch of a step, on the device: this process's slice of the global batch.
 
-    The rows stay in memory as tensors: on the device if they take a quarter of its free memory at most, else batches travel.
+    The rows stay as they are: on the device if they take a quarter of its free memory at most, else batches travel.
     Whole numbers (images) become floats when they leave.
 
     Arguments:
@@ -86,7 +87,8 @@ class RowBatches(Batches):
         self._tensors = [_place(t, processes.device) for t in (rows.x, rows.context, rows.weight)]
         count = processes.count
         size = max(1, min(batch, len(rows)) // count) * count
-        self.order = EpochOrder(len(rows), size, seed) if rows.window is None else WindowOrder(len(rows), size, seed, rows.window)
+        block = max(1, min(MOST_TOGETHER, READ_BYTES // (rows.x[0].numel() * rows.x.element_size())))
+        self.order = EpochOrder(len(rows), size, seed) if rows.window is None else WindowOrder(len(rows), size, seed, rows.window, block)
         self.batch = self.order.batch
         self._mean_weight = None if rows.weight is None else float(rows.weight.double().mean())
         if self.batch % count or (self._mean_weight is not None and not 0 < self._mean_weight < float("inf")):

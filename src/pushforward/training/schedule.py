@@ -72,7 +72,7 @@ class WindowOrder(EpochOrder):
 
     Arguments:
         window: rows that are shuffled together.
-        block: rows that lie together.
+        block: rows that lie together on the disk.
 
     Example::
 

@@ -86,7 +86,7 @@ def test_blocks_that_train(page, code, tmp_path, monkeypatch):
     names = {"torch": torch, "nn": nn, "Tensor": Tensor}
     if page == "README":
         names |= {"x": torch.randn(5, 2), "contexts": torch.randn(4, 3), "X": load_wine().data}
-        names |= {"log_prob": lambda x: -x.square().sum(1)}
+        names |= {"log_prob": lambda x: -x.square().sum(1), "theirs": pytest.importorskip("zuko").flows.MAF(2)}
     if page in ("images", "latent"):
         Path("mnist").mkdir()
         Path("photos").mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -93,6 +94,7 @@ def _ray(workers: int, arguments: tuple[Any, ...], tasks: list[dict[str, Any]]) 
         ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)  # RAY_ADDRESS says which cluster; else one here
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
     rows = ray.data.from_items(tasks, override_num_blocks=len(tasks))
     answered = rows.map(cast(Any, Worker), fn_constructor_args=arguments, concurrency=workers)
     for answer in answered.iter_rows():

@@ -61,7 +61,7 @@ class Coupling(Transform):
         sites = flags.flatten().tolist()
         self.register_buffer("kept", torch.tensor([i for i, keep in enumerate(sites) if keep], dtype=torch.long))
         self.register_buffer("changed", torch.tensor([i for i, keep in enumerate(sites) if not keep], dtype=torch.long))
-        self._order = (*self.kept.tolist(), *self.changed.tolist())
+        self._order = tuple(sorted(range(len(sites)), key=lambda i: not sites[i]))  # those that are kept, and then the others
         self.register_buffer("mask", torch.tensor(sites, dtype=torch.float32).view(flags.shape) if self.spatial else None, persistent=False)
         self.register_buffer("identity", torch.tensor(univariate.identity), persistent=False)
 
@@ -112,7 +112,8 @@ class Coupling(Transform):
 
     def _load_from_state_dict(self, *arguments: Any) -> None:
         super()._load_from_state_dict(*arguments)
-        self._order = (*self.kept.tolist(), *self.changed.tolist())
+        if not self.kept.is_meta:
+            self._order = (*self.kept.tolist(), *self.changed.tolist())
 
     def extra_repr(self) -> str:
         return f"kept={self.kept.numel()}, changed={self.changed.numel()}, {self.univariate!r}"

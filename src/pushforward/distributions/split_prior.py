@@ -101,7 +101,7 @@ def unroll(model: Distribution, solve: Solve, rows: int, context: Tensor | None 
     once. A coder evaluates batches of one size and on one machine: sums in another order can round another way.
 
     Arguments:
-        model: likelihoods with parameters from constants or a context (:class:`Free`, :class:`Given`), within :class:`SplitPrior` and flows.
+        model: :class:`Free` and :class:`Given`, alone or within :class:`SplitPrior` and flows.
         solve: what gives the numbers of a part.
         rows: how many.
         context: one embedded row for each.
@@ -145,5 +145,5 @@ def parts(model: Distribution, x: Tensor, context: Tensor | None = None) -> list
 
 def _observed(model: Distribution) -> Observed:
     if not isinstance(model, Observed):
-        raise ValueError(f"unroll: expected Free or Given within SplitPrior and flows, got {type(model).__name__}; code it by its own order")
+        raise ValueError(f"unroll: expected Free or Given, within SplitPrior and flows, got {type(model).__name__}")
     return model

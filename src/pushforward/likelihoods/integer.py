@@ -36,7 +36,8 @@ class IntegerLogisticMixture(Likelihood):
     from a component. ``cdf`` is that at the half above x, ``P(X <= x)``: what a coder makes its table of.
 
     ``h`` is ``(B or 1, 3 components, C, *rest)``: logits of the weights, mu, log-scales. The start spreads the means over the levels,
-    with scales to match; of three or more components the first and the last stand at the ends, a quarter of a level wide. Kind of likelihood: exact, of whole numbers. Cost: O(components) per number; ``quantile`` takes 64 times that.
+    with scales to match; of three or more components the first and the last stand at the ends, a quarter of a level wide.
+    Kind of likelihood: exact, of whole numbers. Cost: O(components) per number; ``quantile`` takes 64 times that.
 
     References: Integer Discrete Flows and Lossless Compression, Hoogeboom, Peters, van den Berg, Welling, 2019, arXiv:1905.07376;
     PixelCNN++, Salimans, Karpathy, Chen, Kingma, 2017, arXiv:1701.05517.

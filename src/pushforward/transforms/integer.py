@@ -19,8 +19,9 @@ class IntegerCoupling(Transform):
     as the identity. The inverse is exact wherever both directions get the same t, as one machine does for the same rows in a batch of
     the same size; another order of summation can move a number that lies at a half to the other side.
 
-    Shapes: ``(B, C, *rest)``; the net maps ``(B, kept + context, *rest)`` to ``(B, changed, *rest)``. Range: numbers up to ``2^23`` in
-    float32 and ``2^52`` in float64 come back exactly, since no translation is larger than that. Cost: one pass of the net each way.
+    Shapes: ``(B, C, *rest)``; the net maps ``(B, kept + context, *rest)`` to ``(B, changed, *rest)``. Range: what enters a layer
+    comes back exactly up to ``2^23`` in float32 and ``2^52`` in float64, as no translation is larger than that. Cost: one pass of the
+    net each way.
 
     References: Integer Discrete Flows and Lossless Compression, Hoogeboom, Peters, van den Berg, Welling, 2019, arXiv:1905.07376; the
     factor: IDF++, van den Berg, Gritsenko, Dehghani, Sønderby, Salimans, 2020, arXiv:2006.12459, after ReZero, arXiv:2003.04887.
@@ -66,7 +67,7 @@ class IntegerCoupling(Transform):
     def _moved(self, x: Tensor, context: Tensor | None, sign: int) -> Tensor:
         expect_channels("IntegerCoupling", self.kept.numel() + self.changed.numel(), x)
         t = self.net(join(x.index_select(1, self.kept) / self.scale, context)).to(x.dtype)  # of autocast, bfloat16
-        most = 0.5 / torch.finfo(x.dtype).eps  # beyond twice this some whole numbers are no floats
+        most = 1 / torch.finfo(x.dtype).eps  # beyond twice this some whole numbers are no floats
         steps = straight_through((self.scale * self.gain * t).clamp(-most, most))
         return x.index_add(1, self.changed, sign * steps)
 

@@ -12,7 +12,7 @@ from ..core import Distribution, Flow, join
 from ..likelihoods import Likelihood
 from .given import Observed
 
-Solve = Callable[[Likelihood, Tensor], Tensor]  # how numbers are spread, h (B or 1, params, *shape) -> the numbers (B, *shape)
+SolvePart = Callable[[Likelihood, Tensor], Tensor]  # how numbers are spread, h (B or 1, params, *shape) -> the numbers (B, *shape)
 
 
 class SplitPrior(Distribution):
@@ -38,7 +38,7 @@ class SplitPrior(Distribution):
 
         >>> from pushforward import likelihoods
         >>> bits = likelihoods.Bernoulli()
-        >>> part = Given(bits, nets.ConvNet(1, 2, width=8), (2, 4, 4), context=(1, 4, 4))
+        >>> part = Given(bits, ConvNet(1, 2, width=8), (2, 4, 4), context=(1, 4, 4))
         >>> prior = SplitPrior(Free(bits, (1, 4, 4)), part)
         >>> prior.log_prob(prior.sample((5,))).shape
         torch.Size([5])
@@ -93,7 +93,7 @@ class SplitPrior(Distribution):
         return f"kept={self.rest.shape[0]}, left={self.part.shape[0]}, scale={self.scale:g}"
 
 
-def unroll(model: Distribution, solve: Solve, rows: int, context: Tensor | None = None) -> Tensor:
+def unroll(model: Distribution, solve: SolvePart, rows: int, context: Tensor | None = None) -> Tensor:
     """x ``(rows, *shape)``, found part by part, each given those before it: the one code path of drawing, encoding and decoding.
 
     ``solve(likelihood, h)`` is called with the parameters of each part in turn, the coarsest first, and gives its numbers: drawn, known

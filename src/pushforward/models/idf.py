@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from torch import nn
@@ -89,20 +90,17 @@ def idf(
             return split(last(channels // 2, *space), channels - channels // 2)
         if not context:
             return Free(likelihood, (channels, *space))
-        net = nn.Linear(context, likelihood.params * channels * space[0] * space[1])
+        net = nn.Linear(context, likelihood.params * channels * math.prod(space))
         nn.init.zeros_(net.weight)
         nn.init.zeros_(net.bias)
         return Given(likelihood, nn.Sequential(net, nn.Unflatten(1, (-1, *space))), (channels, *space), context)
 
-    def build(scale: int, channels: int, height: int, width: int) -> Flow:
-        shape = channels, height, width
-        channels, height, width = 4 * channels, height // 2, width // 2
+    def build(scale: int, *shape: int) -> Flow:
+        channels, *space = 4 * shape[0], shape[1] // 2, shape[2] // 2
         order = [i for even in (True, False) for i, flag in enumerate(board(channels)) if flag == even]
         layers: list[Transform] = [Squeeze(), *(couple(channels, step) for step in range(steps)), Permute(order)]
-        if scale + 1 < scales:
-            base: Distribution = split(build(scale + 1, channels // 2, height, width), channels // 2)
-        else:
-            base = last(channels, height, width)
+        half = channels // 2
+        base = split(build(scale + 1, half, *space), half) if scale + 1 < scales else last(channels, *space)
         return Flow(base, *layers, shape=shape, context=context, memory=memory)
 
     return build(0, *whole)

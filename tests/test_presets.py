@@ -13,7 +13,7 @@ from pushforward.models import IMAGE_MODELS, PIXEL_MODELS, SOUND_MODELS
 SHAPES: dict[str, tuple[int, ...]] = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32), "speech": (1, 4000)}
 SHAPES |= {"imagenet32": (3, 32, 32), "imagenet64": (3, 64, 64), "celeba64": (3, 64, 64)}
 RECIPES = IMAGE_MODELS | SOUND_MODELS
-EXACT = PIXEL_MODELS | SOUND_MODELS
+EXACT = {"idf", *PIXEL_MODELS, *SOUND_MODELS}
 PRESETS = {path.stem: path for path in presets.shipped()}
 OF_OBJECTIVES = {"objective", "beta", "kl_warmup", "free_bits", "draws", "doubly", "pairing", "kinetic", "jacobian", "end_spread"}
 OURS = [name for name, path in PRESETS.items() if presets.read_preset(path)["model.name"] in RECIPES]

@@ -65,11 +65,6 @@ static void NAME(product)(REAL *out, int rows, const REAL *weight, ptrdiff_t dow
     NAME(rows)(ADD, out, rows, weight, 0, weight, down, along, inputs, in);
 }
 
-/* The same for the first vector of columns alone. */
-static void NAME(narrow)(REAL *out, int rows, const REAL *weight, ptrdiff_t down, ptrdiff_t along, int inputs, const REAL *in) {
-    NAME(block)(1, ADD, out, rows, weight, 0, weight, down, along, inputs, in);
-}
-
 /* out = weight in + bias. */
 static void NAME(dense)(REAL *out, int rows, const REAL *bias, ptrdiff_t step, const REAL *weight, ptrdiff_t down, int inputs, const REAL *in) {
     NAME(rows)(SET, out, rows, bias, step, weight, down, 1, inputs, in);

@@ -35,9 +35,15 @@ static ptrdiff_t NAME(padded)(ptrdiff_t numbers) { return (numbers + COLUMNS - 1
 /* Numbers of a job's sums: for each layer its weight in panels, then its bias. */
 static ptrdiff_t NAME(sums_of)(ptrdiff_t rows, ptrdiff_t columns) { return PANELS(columns) * rows * COLUMNS + NAME(padded)(rows); }
 
+/* As NAME(product), for the first vector of columns alone. */
+static void NAME(narrow)(REAL *out, int rows, const REAL *weight, ptrdiff_t down, ptrdiff_t along, int inputs, const REAL *in) {
+    NAME(block)(1, ADD, out, rows, weight, 0, weight, down, along, inputs, in);
+}
+
 /* One step of turning a square of lanes: what lies off the diagonal of each square of 2 d rows changes places. */
 INLINE void NAME(swap)(NAME(vector) *rows, const int d) {
-    NAME(lanes) low, high;
+    const NAME(vector) none = {0};
+    NAME(lanes) low = none != none, high = low; /* zeros */
     for (int l = 0; l < LANES; l++) {
         low[l] = l & d ? l - d + LANES : l;
         high[l] = l & d ? l + LANES : l + d;

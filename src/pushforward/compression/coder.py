@@ -135,5 +135,7 @@ def constriction() -> Any:
     try:
         import constriction as library
     except ImportError:
-        raise ValueError("compress: the entropy coder is constriction, which is not installed; use pip install 'pushforward[compress]'") from None
+        raise ValueError(
+            "compress: the entropy coder is constriction, which is not installed; use pip install 'pushforward[compress]'"
+        ) from None
     return library

@@ -71,7 +71,7 @@ def by_shares(coder: Coder, log_shares: np.ndarray, x: np.ndarray | None) -> np.
 
 
 def by_chance(coder: Coder, last: np.ndarray, x: np.ndarray | None) -> np.ndarray:
-    """A number from 0 to ``last`` for each row, uint64 ``(n,)``, all equally likely: a first part of up to 17 bits, then 16 bits at a time."""
+    """A number from 0 to ``last`` for each row, uint64 ``(n,)``, all equally likely: up to 17 bits at first, then 16 at a time."""
     bits = np.array([int(value).bit_length() for value in last], np.int64)
     left = np.maximum(bits - CHUNK - 1, 0)
     found = np.zeros(len(last), np.uint64)

@@ -13,8 +13,8 @@ from torch import Tensor
 from ..core import Flow
 from ..distributions import Causal, Multiscale
 from ..likelihoods import Discrete, DiscretizedLogisticMixture
-from .coder import Coder
 from .codec import Codec, filled
+from .coder import Coder
 from .digits import by_digits
 
 
@@ -60,7 +60,7 @@ class WholeCodec(Codec):
         return found.view(rows, *self.base.shape).double()
 
     def _numbers(self, coder: Coder, h: Tensor, rows: int, x: Tensor | None) -> Tensor:
-        """The numbers of parameters ``(block, params, c, *rest)``: long ``(rows, c, *rest)``; where channels are tied one after the other."""
+        """The numbers of parameters ``(block, params, c, *rest)``: ``(rows, c, *rest)``; tied channels one after the other."""
         shape = (self.block, *h.shape[2:])
         tied = isinstance(self.likelihood, DiscretizedLogisticMixture) and self.likelihood.channels > 1
         parts = [slice(c, c + 1) for c in range(shape[1])] if tied else [slice(None)]

@@ -32,13 +32,14 @@ class Coder(ABC):
 
     @abstractmethod
     def uniform(self, sizes: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
-        """A whole number below ``sizes``, from 2 to 2**23, for each row, int32 ``(n,)``, all equally likely."""
+        """A whole number below ``sizes``, from 2 to 2**17, for each row, int32 ``(n,)``, all equally likely."""
 
 
 class Writer(Coder):
     """Symbols that are known, to bytes.
 
     Raises:
+        Damage: there is no such symbol.
         ValueError: constriction is not installed.
     """
 
@@ -51,15 +52,21 @@ class Writer(Coder):
         assert symbols is not None
         found = np.ascontiguousarray(symbols, np.int32)
         if surplus.shape[1] > 1 and len(found):  # of sums of whole numbers up to 2**24 float32 has all digits
-            self.coder.encode(found, self.choices, np.ascontiguousarray(surplus, np.float32))
+            self._write(found, self.choices, np.ascontiguousarray(surplus, np.float32))
         return found
 
     def uniform(self, sizes: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
         assert symbols is not None
         found = np.ascontiguousarray(symbols, np.int32)
         if len(found):
-            self.coder.encode(found, self.numbers, np.ascontiguousarray(sizes, np.int32))
+            self._write(found, self.numbers, np.ascontiguousarray(sizes, np.int32))
         return found
+
+    def _write(self, symbols: np.ndarray, model: Any, parameters: np.ndarray) -> None:
+        try:
+            self.coder.encode(symbols, model, parameters)
+        except (KeyError, ValueError) as error:
+            raise Damage("it holds a number that the model does not have") from error
 
     def to_bytes(self) -> bytes:
         """All that was written: whole words of 32 bits, little end first."""

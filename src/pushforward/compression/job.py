@@ -76,12 +76,11 @@ def written_by(codec: Codec, parcel: Parcel, model: str, name: str, check: bool 
         begun = time.perf_counter()
         x, stream = _coded(codec, parcel, rows, misfits)
         found.coding += time.perf_counter() - begun
-        if check:
-            begun = time.perf_counter()
-            if not _comes_back(codec, stream, x, _kept(parcel.context, rows, misfits)):
-                misfits = np.ones(len(misfits), bool)
-                x, stream = _coded(codec, parcel, rows, misfits)
-            found.checking += time.perf_counter() - begun
+        begun = time.perf_counter()
+        if stream is None or (check and not _comes_back(codec, stream, x, _kept(parcel.context, rows, misfits))):
+            misfits = np.ones(len(misfits), bool)
+            x, stream = x[:0], b""
+        found.checking += (time.perf_counter() - begun) * check
         beside = parcel.beside(rows, misfits)
         entry = BlockEntry(len(misfits), int(misfits.sum()), len(stream), len(beside), digest(stream + beside), digest(_bytes(x)))
         found.blocks.append(stream + beside)
@@ -129,12 +128,15 @@ def restored_by(codec: Codec, container: Container, unpacking: Unpacking, progre
     return replace(found, seconds=time.perf_counter() - begun)
 
 
-def _coded(codec: Codec, parcel: Parcel, rows: slice, misfits: np.ndarray) -> tuple[Tensor, bytes]:
-    """The numbers of the rows that are no misfits, and their stream."""
+def _coded(codec: Codec, parcel: Parcel, rows: slice, misfits: np.ndarray) -> tuple[Tensor, bytes | None]:
+    """The numbers of the rows that are no misfits, and their stream; None where they have none."""
     kept = _kept(parcel.x, rows, misfits)
     assert kept is not None
     x = kept.double()
-    return x, codec.encode(x, _kept(parcel.context, rows, misfits)) if len(x) else b""
+    try:
+        return x, codec.encode(x, _kept(parcel.context, rows, misfits)) if len(x) else b""
+    except Damage:
+        return x, None
 
 
 def _kept(part: Tensor | None, rows: slice, misfits: np.ndarray) -> Tensor | None:

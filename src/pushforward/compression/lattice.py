@@ -40,12 +40,14 @@ class Lattice:
         """
         if whole:
             return cls(0)
+        largest = float(np.abs(x).max(initial=0))
         for single in (False, True):
             for digits in range(DIGITS + 1):
                 lattice = cls(digits, single)
-                if (np.abs(x) * 10.0**digits < EXACTLY).all() and (lattice.values(lattice.keys(x)) == x).all():
+                if largest < EXACTLY / 10.0**digits and (lattice.values(lattice.keys(x)) == x).all():
                     return lattice
-        return cls(None, bool((x.astype(np.float32) == x).all()))
+        with np.errstate(over="ignore", under="ignore"):
+            return cls(None, bool((x.astype(np.float32) == x).all()))
 
     @classmethod
     def parse(cls, text: str) -> Lattice:
@@ -73,7 +75,7 @@ class Lattice:
     def keys(self, x: np.ndarray) -> np.ndarray:
         """The key of the number of the lattice that is nearest, or near."""
         if self.digits is not None:
-            counts = np.rint(np.clip(x * 10.0**self.digits, -EXACTLY, EXACTLY)).astype(np.int64)
+            counts = np.rint(np.clip(x, -EXACTLY, EXACTLY) * 10.0**self.digits).clip(-EXACTLY, EXACTLY).astype(np.int64)
             return _lifted(counts)
         if self.single:
             bits = x.astype(np.float32).view(np.int32).astype(np.int64)

@@ -11,7 +11,7 @@ from ..transforms import Quantize
 from .coder import Coder
 from .damage import Damage
 from .digits import by_chance, by_digits, surplus_of
-from .lattice import Lattice
+from .lattice import MIDDLE, Lattice
 
 STEPS = 320  # pieces of equal density of an exponential, 8 of which halve it
 STEP = math.log(2) / 8
@@ -39,8 +39,9 @@ class ColumnParts:
         self.most = int(np.diff(self.first[: self.count + 1]).max(initial=0))
         ends = lattice.below(np.concatenate([low[:1], edges[: self.count - 1], high[-1:]]))
         start = ends[:-1] + ONE
-        start[0] = ends[0]
+        start[0] = ends[0] + ONE if self.whole else ends[0]
         self.start, self.end = start, np.maximum(ends[1:], start)
+        self.sizes = (self.end - self.start).astype(np.int64) + 1
         self.low, self.high = low, high
 
     def part(self, code: np.ndarray) -> np.ndarray:
@@ -55,6 +56,32 @@ class ColumnParts:
 
     def code(self, coder: Coder, part: np.ndarray, x: np.ndarray | None) -> np.ndarray:
         """The numbers of rows in these parts, ``(n,)``."""
+        found = np.empty(len(part))
+        closed = self.scale[part] == 0 if self.whole else np.zeros(len(part), bool)
+        for way, here in ((self._whole, np.flatnonzero(closed)), (self._apart, np.flatnonzero(~closed))):
+            if len(here):
+                found[here] = way(coder, part[here], None if x is None else x[here])
+        return found
+
+    def _whole(self, coder: Coder, part: np.ndarray, x: np.ndarray | None) -> np.ndarray:
+        """Whole numbers of flat parts: favourites and others as one distribution, since each number may be either."""
+        first, size = self.first[part][:, None], self.sizes[part][:, None]
+        last, share = self.first[part + 1][:, None], self.others[part][:, None]
+        least = (self.start[part] ^ MIDDLE).view(np.int64)[:, None]
+        total = self.totals[last] - self.totals[first]
+
+        def below(k: np.ndarray) -> np.ndarray:
+            k = np.minimum(k, size)
+            at = np.clip(np.searchsorted(self.values, (least + k).astype(np.float64)), first, last)
+            favourite = np.where(k < size, self.totals[at], self.totals[last]) - self.totals[first]
+            return np.where(total > 0, (1 - share) * favourite / np.maximum(total, 1), 0) + np.where(total > 0, share, 1) * k / size
+
+        levels = int(self.sizes[self.scale == 0].max())
+        known = None if x is None else x.astype(np.int64) - least[:, 0]
+        return (least[:, 0] + by_digits(coder, levels, below, known, len(part))).astype(np.float64)
+
+    def _apart(self, coder: Coder, part: np.ndarray, x: np.ndarray | None) -> np.ndarray:
+        """A favourite or another number, then which."""
         place = None if x is None else self.favourite(x, part)
         ends = np.stack([np.zeros(len(part)), 1 - self.others[part], np.ones(len(part))], 1)
         other = coder.choice(surplus_of(ends), None if place is None else (place < 0).astype(np.int64)).astype(bool)

@@ -58,11 +58,11 @@ class TableParcel(Parcel):
         if not source.named:
             self.table = schema.arranged(source, [*schema.columns, *schema.context])
             source = Source(source.name, self.table)
+        schema.arranged(source, [*schema.columns, *schema.context])  # a column that is not there is said now
         self.schema, self.notes, self.size = schema, list(source.notes), self.table.nbytes
         names = [*schema.names, *(column.name for column in schema.fixed if column.name in self.table.column_names)]
         self.modelled = self.table.select(names)
         self.others = self.table.select([name for name in self.table.column_names if name not in names])
-        schema.arranged(source, [*schema.columns, *schema.context])  # a column that is not there is said now
         self.x = torch.full((source.table.num_rows, len(schema.columns)), torch.nan, dtype=torch.float64)
         self.context = torch.zeros(len(self.x), len(schema.context), dtype=torch.float64) if schema.context else None
         self.misfits = np.zeros(len(self.x), bool)

@@ -23,7 +23,7 @@ from test_pixel_models import TINY, build, given, images
 import pushforward as pf
 from pushforward.cli import main
 from pushforward.compression import Container, Damage, Lattice, Reader, RowCodec, WholeCodec, Writer, codec_of
-from pushforward.compression.coder import WHOLE
+from pushforward.compression.coder import GRID
 from pushforward.compression.digits import by_chance, by_digits, by_shares, surplus_of
 from pushforward.models import glow, nsf, vae, wavenet
 
@@ -52,15 +52,15 @@ def test_symbols_come_back_in_as_many_bits_as_they_have(seed):
     random = np.random.default_rng(seed)
     below = np.concatenate([np.zeros((4000, 1)), random.dirichlet(np.full(11, 0.1), 4000).cumsum(1)], 1)
     surplus = surplus_of(below)
-    assert surplus.min() >= 0 and (surplus.sum(1) == WHOLE - 11).all()
-    symbols = (random.random((4000, 1)) < (surplus + 1).cumsum(1) / WHOLE).argmax(1)
+    assert surplus.min() >= 0 and (surplus.sum(1) == GRID - 11).all()
+    symbols = (random.random((4000, 1)) < (surplus + 1).cumsum(1) / GRID).argmax(1)
     sizes = random.integers(2, 2**17, 500)
     numbers = random.integers(0, sizes)
     writer = Writer()
     writer.choice(surplus, symbols)
     writer.uniform(sizes, numbers)
     data = writer.to_bytes()
-    expected = np.log2(WHOLE / (np.take_along_axis(surplus, symbols[:, None], 1) + 1)).sum() + np.log2(sizes).sum()
+    expected = np.log2(GRID / (np.take_along_axis(surplus, symbols[:, None], 1) + 1)).sum() + np.log2(sizes).sum()
     assert expected - 64 < 8 * len(data) < 1.001 * expected + 64
     reader = Reader(data)
     assert (reader.choice(surplus, None) == symbols).all() and (reader.uniform(sizes, None) == numbers).all()
@@ -230,7 +230,7 @@ def pictures(tmp_path_factory):
     """Images of four levels with labels, and a run given the label."""
     folder = tmp_path_factory.mktemp("pictures")
     random = np.random.default_rng(0)
-    x = (random.integers(0, 2, (90, 1, 6, 5)) + random.integers(0, 3, (90, 1, 1, 5))).astype(np.uint8)
+    x = (random.integers(0, 2, (90, 1, 4, 3)) + random.integers(0, 3, (90, 1, 1, 3))).astype(np.uint8)
     np.savez(folder / "images.npz", x=x, label=np.arange(90) % 3)
     options = ["model.width=8", "model.depth=1", "model.kernel=3", *FIT]
     run = pf.fit(folder / "images.npz", "pixel_cnn", out=folder / "run", context="label", options=options, progress=False, report=False)
@@ -255,7 +255,7 @@ def test_a_file_of_images(pictures):
     folder, run, x = pictures
     found = pf.compress(run, folder / "images.npz", folder / "images.pf", block=32)
     assert found.rows == 90 and found.misfits == 0 and found.size == (folder / "images.pf").stat().st_size
-    assert abs(found.gap) < 0.03 and 0 < found.beside < 1 and found.bits > found.model_bits > 0
+    assert abs(found.gap) * 90 * 12 < 3 * 64 and 0 < found.beside < 1 and found.bits > found.model_bits > 0  # three blocks
     assert any("PNG" in rival.name for rival in found.rivals) and json.dumps(found.to_json())
     back = pf.decompress(run, folder / "images.pf", folder / "back.npz")
     assert back.rows == 90 and not back.damages and back.data.x.dtype == np.uint8
@@ -267,10 +267,10 @@ def test_a_file_of_images(pictures):
 
 def test_images_that_would_lose_something_are_refused(pictures):
     folder, run, _ = pictures
-    np.savez(folder / "large.npz", x=np.zeros((5, 1, 7, 5), np.uint8), label=np.zeros(5, int))
-    with pytest.raises(ValueError, match="expected images of 1 x 6 x 5"):
+    np.savez(folder / "large.npz", x=np.zeros((5, 1, 5, 3), np.uint8), label=np.zeros(5, int))
+    with pytest.raises(ValueError, match="expected images of 1 x 4 x 3"):
         pf.compress(run, folder / "large.npz", folder / "no.pf")
-    np.savez(folder / "other.npz", x=np.zeros((5, 1, 6, 5), np.uint8), label=np.full(5, 7))
+    np.savez(folder / "other.npz", x=np.zeros((5, 1, 4, 3), np.uint8), label=np.full(5, 7))
     with pytest.raises(ValueError, match="7"):
         pf.compress(run, folder / "other.npz", folder / "no.pf")
     assert not (folder / "no.pf").exists()

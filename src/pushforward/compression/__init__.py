@@ -6,7 +6,7 @@ from .coder import Coder, Reader, Writer
 from .container import Container, Header, write_container
 from .damage import Damage
 from .fingerprint import digest_of_model
-from .job import Restored, Written, restored_by, written_by
+from .job import CodedRows, ReadRows, restored_by, written_by
 from .lattice import Lattice
 from .parcel import Opened, Parcel, Unpacking
 from .rivals import Rival

@@ -9,17 +9,17 @@ import numpy as np
 import pyarrow as pa
 
 from ..data.cells import unpacked
-from .container import LARGEST
+from .container import LARGEST_BLOCK
 from .damage import Damage
 
-LEVEL = 19  # of zstd
+ZSTD_LEVEL = 19  # of zstd
 
 
 def pack(parts: Sequence[bytes]) -> bytes:
     """Byte strings as one, each compressed by zstd where that makes it shorter."""
     found = []
     for part in parts:
-        small = pa.Codec("zstd", compression_level=LEVEL).compress(part, asbytes=True) if part else b""
+        small = pa.Codec("zstd", compression_level=ZSTD_LEVEL).compress(part, asbytes=True) if part else b""
         kept = small if len(small) < len(part) else part
         found.append(_number(len(part)) + _number(len(kept)) + kept)
     return b"".join(found) if any(parts) else b""
@@ -38,7 +38,7 @@ def unpack(data: bytes, count: int) -> list[bytes]:
         length, size = (int.from_bytes(data[at + 4 * i : at + 4 * i + 4], "little") for i in range(2))
         kept = data[at + 8 : at + 8 + size]
         at += 8 + size
-        if len(kept) < size or size > length or length > LARGEST:
+        if len(kept) < size or size > length or length > LARGEST_BLOCK:
             raise Damage("what stands beside its stream is cut off")
         try:
             found.append(kept if size == length else pa.decompress(kept, length, codec="zstd", asbytes=True))

@@ -111,7 +111,7 @@ def repeatable() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def digest(*parts: bytes) -> str:
+def checksum(*parts: bytes) -> str:
     """A checksum of 64 bits, in hexadecimal."""
     found = hashlib.blake2b(digest_size=8)
     for part in parts:
@@ -120,7 +120,7 @@ def digest(*parts: bytes) -> str:
     return found.hexdigest()
 
 
-def filled(part: np.ndarray | Tensor, rows: int) -> Tensor:
+def filled_up(part: np.ndarray | Tensor, rows: int) -> Tensor:
     """Numbers of n rows, then zeros up to ``rows``."""
     found = torch.as_tensor(part)
     return torch.cat([found, found.new_zeros(rows - len(found), *found.shape[1:])])

@@ -12,7 +12,7 @@ import numpy as np
 from .damage import Damage
 
 BITS = 24  # of the fixed point in which probabilities are given to the coder
-WHOLE = 2**BITS
+GRID = 2**BITS
 
 
 class Coder(ABC):
@@ -114,7 +114,7 @@ class Rehearsal(Coder):
 
     def choice(self, surplus: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
         self._count(surplus)
-        level = (np.arange(len(surplus)) * 40503 + 9973 * self.left) % 65536 * (WHOLE // 65536)
+        level = (np.arange(len(surplus)) * 40503 + 9973 * self.left) % 65536 * (GRID // 65536)
         return ((surplus + 1).cumsum(1) <= level[:, None]).sum(1).astype(np.int32)
 
     def uniform(self, sizes: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:

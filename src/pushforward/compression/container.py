@@ -11,14 +11,14 @@ from typing import Any
 
 from ..documents import reason, validated
 from ..training.atomic import replace
-from .codec import digest
+from .codec import checksum
 from .damage import Damage
 
 MAGIC = b"\x89PFZ\r\n\x1a\n"  # a byte beyond ASCII and line ends of two kinds, so that a file altered as text is noticed
-VERSION = 1
+FORMAT_VERSION = 1
 LONGEST = 2**26  # bytes of a header
-LARGEST = 2**31  # bytes of a block
-FRAME = len(MAGIC) + 2 + 4 + 8  # magic, version, length, digest
+LARGEST_BLOCK = 2**31  # bytes of a block
+FRAME_BYTES = len(MAGIC) + 2 + 4 + 8  # magic, version, length, digest
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ class Header:
         """The header as it stands in the file."""
         described = asdict(self) | {"blocks": [list(asdict(entry).values()) for entry in self.blocks]}
         packed = zlib.compress(json.dumps(described, separators=(",", ":")).encode(), 9)
-        sizes = VERSION.to_bytes(2, "little") + len(packed).to_bytes(4, "little")
-        return MAGIC + sizes + bytes.fromhex(digest(sizes, packed)) + packed
+        sizes = FORMAT_VERSION.to_bytes(2, "little") + len(packed).to_bytes(4, "little")
+        return MAGIC + sizes + bytes.fromhex(checksum(sizes, packed)) + packed
 
     @classmethod
     def parse(cls, data: bytes, where: str) -> tuple[Header, int]:
@@ -101,10 +101,10 @@ class Header:
             raise ValueError(f"{where}: is not a file that compress wrote; give one of those")
         sizes = data[len(MAGIC) : len(MAGIC) + 6]
         version, length = int.from_bytes(sizes[:2], "little"), int.from_bytes(sizes[2:], "little")
-        packed = data[FRAME : FRAME + length] if length <= LONGEST else b""
-        if len(packed) < length or bytes.fromhex(digest(sizes, packed)) != data[FRAME - 8 : FRAME]:
+        packed = data[FRAME_BYTES : FRAME_BYTES + length] if length <= LONGEST else b""
+        if len(packed) < length or bytes.fromhex(checksum(sizes, packed)) != data[FRAME_BYTES - 8 : FRAME_BYTES]:
             raise Damage("the header is altered or cut off")
-        if version != VERSION:
+        if version != FORMAT_VERSION:
             raise ValueError(f"{where}: is of version {version}, which this release can't read; update pushforward")
         try:
             opened = zlib.decompressobj()
@@ -112,13 +112,13 @@ class Header:
             if not opened.eof:
                 raise ValueError("longer than it may be")
             described = validated(dict[str, Any], json.loads(text), "header")
-            blocks = [BlockEntry(*entry) for entry in validated(list[Entry], described.pop("blocks", None), "blocks")]
+            blocks = [BlockEntry(*entry) for entry in validated(list[EntryList], described.pop("blocks", None), "blocks")]
             header = validated(cls, described | {"blocks": []}, "header")
         except (ValueError, TypeError, RecursionError, zlib.error) as error:
             raise ValueError(f"{where}: its header is none that compress writes ({reason(error)}); make the file again") from None
         header.blocks.extend(blocks)
         header.check(where)
-        return header, FRAME + length
+        return header, FRAME_BYTES + length
 
     def check(self, where: str) -> None:
         """Raise ValueError for sizes that no file of ours has."""
@@ -127,7 +127,7 @@ class Header:
             raise ValueError(f"{where}: its header has sizes that no file of compress has; make the file again")
 
 
-Entry = tuple[int, int, int, int, str, str]
+EntryList = tuple[int, int, int, int, str, str]
 
 
 def _possible(entry: BlockEntry, block: int) -> bool:
@@ -136,7 +136,7 @@ def _possible(entry: BlockEntry, block: int) -> bool:
         and entry.rows - entry.misfits <= block
         and entry.rows <= block
         and min(entry.stream, entry.beside) >= 0
-        and entry.size <= LARGEST
+        and entry.size <= LARGEST_BLOCK
     )
 
 
@@ -194,7 +194,7 @@ class Container:
         for i, entry in enumerate(self.header.blocks):
             content = self.data[at : at + entry.size]
             at += entry.size
-            whole = len(content) == entry.size and digest(content) == entry.written
+            whole = len(content) == entry.size and checksum(content) == entry.written
             yield i, entry, content if whole else None
 
     def _told(self, error: ValueError) -> ValueError:

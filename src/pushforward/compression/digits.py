@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .coder import WHOLE, Coder
+from .coder import GRID, Coder
 from .damage import Damage
 
 BASE = 16  # values of a digit: a number of 256 levels takes 2 x 15 values of the distribution function instead of 255
-CHUNK = 16  # bits of a part of a uniform number
+CHUNK_BITS = 16  # bits of a part of a uniform number
 
 Below = Callable[[np.ndarray], np.ndarray]  # whole numbers k (n, Q) to P(X < k), (n, Q)
 
@@ -30,7 +30,7 @@ def surplus_of(below: np.ndarray) -> np.ndarray:
     start, total = rising[:, :1], rising[:, -1:] - rising[:, :1]
     even = np.linspace(0, 1, symbols + 1)
     share = np.where(total > 0, (rising - start) / np.where(total > 0, total, 1), even)
-    return np.diff(np.rint(share * (WHOLE - symbols)).astype(np.int64), axis=1)
+    return np.diff(np.rint(share * (GRID - symbols)).astype(np.int64), axis=1)
 
 
 def by_digits(coder: Coder, levels: int, below: Below, x: np.ndarray | None, rows: int) -> np.ndarray:
@@ -73,7 +73,7 @@ def by_shares(coder: Coder, log_shares: np.ndarray, x: np.ndarray | None) -> np.
 def by_chance(coder: Coder, last: np.ndarray, x: np.ndarray | None) -> np.ndarray:
     """A number from 0 to ``last`` for each row, uint64 ``(n,)``, all equally likely: up to 17 bits at first, then 16 at a time."""
     bits = np.array([int(value).bit_length() for value in last], np.int64)
-    left = np.maximum(bits - CHUNK - 1, 0)
+    left = np.maximum(bits - CHUNK_BITS - 1, 0)
     found = np.zeros(len(last), np.uint64)
     here = np.flatnonzero(bits)
     sizes = (last[here] >> left[here].astype(np.uint64)).astype(np.int64) + 1
@@ -82,6 +82,6 @@ def by_chance(coder: Coder, last: np.ndarray, x: np.ndarray | None) -> np.ndarra
         known = None if x is None else ((x[here] - found[here]) >> places).astype(np.int64)
         found[here] += coder.uniform(sizes, known).astype(np.uint64) << places
         here = here[left[here] > 0]
-        sizes = np.int64(1) << np.minimum(left[here], CHUNK)
-        left[here] = np.maximum(left[here] - CHUNK, 0)
+        sizes = np.int64(1) << np.minimum(left[here], CHUNK_BITS)
+        left[here] = np.maximum(left[here] - CHUNK_BITS, 0)
     return found

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .codec import Codec, digest
+from .codec import Codec, checksum
 from .container import BlockEntry, Container, Header
 from .damage import Damage
 from .fingerprint import machine_facts
@@ -21,7 +21,7 @@ Progress = Callable[[int, int], None]  # rows done, of all
 
 
 @dataclass
-class Written:
+class CodedRows:
     """Blocks as they go to a file.
 
     Attributes:
@@ -37,7 +37,7 @@ class Written:
 
 
 @dataclass
-class Restored:
+class ReadRows:
     """What was read.
 
     Attributes:
@@ -55,7 +55,7 @@ class Restored:
     seconds: float = 0.0
 
 
-def written_by(codec: Codec, parcel: Parcel, model: str, name: str, check: bool = True, progress: Progress | None = None) -> Written:
+def written_by(codec: Codec, parcel: Parcel, model: str, name: str, check: bool = True, progress: Progress | None = None) -> CodedRows:
     """All rows of a parcel, coded; with ``check`` each block is read again, and one that does not come back is stored as it is.
 
     Arguments:
@@ -69,7 +69,7 @@ def written_by(codec: Codec, parcel: Parcel, model: str, name: str, check: bool 
     codec.configure(options := codec.options(parcel.x[torch.from_numpy(~parcel.misfits)]))
     shape = list(parcel.x.shape[1:])
     header = Header(codec.method, model, name, codec.probe(), machine_facts(), shape, codec.block, options, parcel.described)
-    found = Written(header)
+    found = CodedRows(header)
     for start in range(0, len(parcel.x), codec.block):
         rows = slice(start, min(start + codec.block, len(parcel.x)))
         misfits = parcel.misfits[rows]
@@ -82,7 +82,7 @@ def written_by(codec: Codec, parcel: Parcel, model: str, name: str, check: bool 
             x, stream = x[:0], b""
         found.checking += (time.perf_counter() - begun) * check
         beside = parcel.beside(rows, misfits)
-        entry = BlockEntry(len(misfits), int(misfits.sum()), len(stream), len(beside), digest(stream + beside), digest(_bytes(x)))
+        entry = BlockEntry(len(misfits), int(misfits.sum()), len(stream), len(beside), checksum(stream + beside), checksum(_bytes(x)))
         found.blocks.append(stream + beside)
         header.blocks.append(entry)
         if progress is not None:
@@ -90,13 +90,13 @@ def written_by(codec: Codec, parcel: Parcel, model: str, name: str, check: bool 
     return found
 
 
-def restored_by(codec: Codec, container: Container, unpacking: Unpacking, progress: Progress | None = None) -> Restored:
+def restored_by(codec: Codec, container: Container, unpacking: Unpacking, progress: Progress | None = None) -> ReadRows:
     """The rows of a file's blocks, one by one; what is wrong with a block loses no other.
 
     Raises:
         ValueError: this machine computes other probabilities than the one that wrote the file.
     """
-    header, found, begun = container.header, Restored(damages=list(container.damages)), time.perf_counter()
+    header, found, begun = container.header, ReadRows(damages=list(container.damages)), time.perf_counter()
     codec.configure(header.codec)
     if codec.probe() != header.probe:
         now = machine_facts()
@@ -115,7 +115,7 @@ def restored_by(codec: Codec, container: Container, unpacking: Unpacking, progre
             opened = unpacking.open(beside, entry.rows)
             kept = int(entry.rows - opened.misfits.sum())
             x = codec.decode(stream, kept, opened.context)
-            if digest(_bytes(x)) != entry.decoded:
+            if checksum(_bytes(x)) != entry.decoded:
                 raise Damage("its rows come out otherwise than they went in")
             found.parts.append((unpacking.close(opened, x), entry.rows))
             found.rows += entry.rows
@@ -145,7 +145,7 @@ def _kept(part: Tensor | None, rows: slice, misfits: np.ndarray) -> Tensor | Non
 
 def _comes_back(codec: Codec, stream: bytes, x: Tensor, context: Tensor | None) -> bool:
     try:
-        return digest(_bytes(codec.decode(stream, len(x), context))) == digest(_bytes(x))
+        return checksum(_bytes(codec.decode(stream, len(x), context))) == checksum(_bytes(x))
     except Damage:
         return False
 

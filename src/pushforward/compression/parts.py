@@ -14,7 +14,7 @@ from .digits import by_chance, by_digits, surplus_of
 from .lattice import MIDDLE, Lattice
 
 STEPS = 320  # pieces of equal density of an exponential, 8 of which halve it
-STEP = math.log(2) / 8
+HALVING = math.log(2) / 8
 ONE = np.uint64(1)
 
 
@@ -127,7 +127,7 @@ class ColumnParts:
     def _pieces(self, part: int) -> tuple[np.ndarray, np.ndarray]:
         """Pieces of an exponential, each of about one density: the distribution function at their ends, and their last keys."""
         scale = self.scale[part]
-        steps = np.arange(STEPS + 1) * STEP * abs(scale)
+        steps = np.arange(STEPS + 1) * HALVING * abs(scale)
         origin = self.low[part] if scale > 0 else self.high[part]
         ends = self.lattice.below(origin + steps if scale > 0 else origin - steps[::-1])
         middle = self.lattice.values(ends) + 0.5 * self.whole

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 from torch import Tensor
 
 from ..baselines import FORMATS
-from .beside import LEVEL
+from .beside import ZSTD_LEVEL
 
 MANY = 2**25  # numbers of images that are written as files of their own, at most
-PICTURES = FORMATS | {"JXL": {"lossless": True, "effort": 7}}
+CODED_AS = FORMATS | {"JXL": {"lossless": True, "effort": 7}}
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def rivals_of_images(x: Tensor) -> list[Rival]:
     images = np.ascontiguousarray(x.numpy().astype(np.uint8).transpose(0, 2, 3, 1))
     some = images[: max(1, MANY // images[0].size)]
     found = [zstd(images.tobytes())]
-    for name in PICTURES:
+    for name in CODED_AS:
         if name == "JXL" and importlib.util.find_spec("pillow_jxl") is None:
             continue
         each = sum(_file(image, name) for image in some) * len(images) // len(some)
@@ -59,7 +59,7 @@ def rivals_of_tables(table: pa.Table) -> list[Rival]:
     with pa.ipc.new_stream(sink, plain.schema) as writer:
         writer.write_table(plain)
     found = [Rival(f"Arrow, {zstd(b'').name}", zstd(sink.getvalue().to_pybytes()).size)]
-    for name, options in {"Parquet": {}, f"Parquet, zstd -{LEVEL}": {"compression": "zstd", "compression_level": LEVEL}}.items():
+    for name, options in {"Parquet": {}, f"Parquet, zstd -{ZSTD_LEVEL}": {"compression": "zstd", "compression_level": ZSTD_LEVEL}}.items():
         sink = pa.BufferOutputStream()
         pq.write_table(plain, sink, **options)
         found.append(Rival(name, sink.getvalue().size))
@@ -68,7 +68,7 @@ def rivals_of_tables(table: pa.Table) -> list[Rival]:
 
 def zstd(data: bytes) -> Rival:
     """Bytes by zstd at its 19th level."""
-    return Rival(f"zstd -{LEVEL}", len(pa.Codec("zstd", compression_level=LEVEL).compress(data, asbytes=True)))
+    return Rival(f"zstd -{ZSTD_LEVEL}", len(pa.Codec("zstd", compression_level=ZSTD_LEVEL).compress(data, asbytes=True)))
 
 
 def _file(image: np.ndarray, name: str) -> int:
@@ -77,7 +77,7 @@ def _file(image: np.ndarray, name: str) -> int:
     if name == "JXL":
         import pillow_jxl  # noqa: F401 -- it tells Pillow of the format
     buffer = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, name, **PICTURES[name])
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, name, **CODED_AS[name])
     return len(buffer.getvalue())
 
 

@@ -14,7 +14,7 @@ from ..core import Flow
 from ..distributions import AnyOrder
 from ..documents import validated
 from ..transforms import Quantize
-from .codec import Codec, filled
+from .codec import Codec, filled_up
 from .coder import Coder
 from .digits import by_shares, surplus_of
 from .lattice import Lattice
@@ -71,7 +71,7 @@ class RowCodec(Codec):
             found[here] = by_shares(coder, log_shares[:rows][torch.from_numpy(here)].double().numpy(), given)
             if digit == 0:
                 cells[:] = found
-            return filled(found, self.block)
+            return filled_up(found, self.block)
 
         codes = self.base.visit(find, self.block, context)[:rows].numpy()
         found = np.full((rows, self.base.dim), np.nan)

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..core import Flow
 from ..distributions import Causal, Multiscale
 from ..likelihoods import Discrete, DiscretizedLogisticMixture
-from .codec import Codec, filled
+from .codec import Codec, filled_up
 from .coder import Coder
 from .digits import by_digits
 
@@ -54,7 +54,7 @@ class WholeCodec(Codec):
             at = next(turns)
             part = self._numbers(coder, h, rows, None if known is None else known[:, at].view(rows, *h.shape[2:]))
             found[:, at] = part.flatten(1)
-            return filled(part, self.block).to(h.dtype)
+            return filled_up(part, self.block).to(h.dtype)
 
         self.base.visit(find, self.block, context)
         return found.view(rows, *self.base.shape).double()

@@ -15,6 +15,7 @@ from .whole_codec import WholeCodec
 
 __all__ = [
     "Codec",
+    "CodedRows",
     "Coder",
     "Container",
     "Damage",
@@ -22,14 +23,13 @@ __all__ = [
     "Lattice",
     "Opened",
     "Parcel",
+    "ReadRows",
     "Reader",
-    "Restored",
     "Rival",
     "RowCodec",
     "Unpacking",
     "WholeCodec",
     "Writer",
-    "Written",
     "codec_of",
     "digest_of_model",
     "restored_by",

@@ -78,6 +78,8 @@ class WholeCodec(Codec):
 
     def _below(self, k: Tensor, h: Tensor, found: Tensor, part: slice) -> np.ndarray:
         """``P(X < k)`` of some channels, ``(rows, c, *rest, Q)``, given those before."""
+        if part == slice(None):
+            return self.likelihood.cdf((k - 1).to(h.dtype), h[: len(k)].unsqueeze(-1)).numpy()
         levels = found.unsqueeze(-1).repeat(*(1 for _ in found.shape), k.shape[-1])
         levels[: len(k), part] = k - 1
         return self.likelihood.cdf(levels.to(h.dtype), h.unsqueeze(-1))[: len(k), part].numpy()

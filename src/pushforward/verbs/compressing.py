@@ -163,7 +163,7 @@ def compress(
         bits=8 * size / numbers,
         model_bits=bits / fitting,
         gap=(8 * (streams + open_bytes) - bits) / fitting,
-        beside=1 - (streams + open_bytes) / size,
+        beside=max(0.0, 1 - (streams + open_bytes) / size),
         coding=written.coding,
         checking=written.checking,
         rivals=parcel.rivals(),

@@ -273,6 +273,10 @@ def test_images_that_would_lose_something_are_refused(pictures):
     np.savez(folder / "other.npz", x=np.zeros((5, 1, 4, 3), np.uint8), label=np.full(5, 7))
     with pytest.raises(ValueError, match="7"):
         pf.compress(run, folder / "other.npz", folder / "no.pf")
+    with pytest.raises(ValueError, match="there is no label 'label'"):
+        pf.compress(run, np.zeros((5, 1, 4, 3), np.uint8), folder / "no.pf")
+    with pytest.raises(ValueError, match="is the file that is read"):
+        pf.compress(run, folder / "images.npz", folder / "images.npz")
     assert not (folder / "no.pf").exists()
 
 

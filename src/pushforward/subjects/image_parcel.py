@@ -16,6 +16,7 @@ from ..compression import Damage, Opened, Parcel, Rival, Unpacking
 from ..compression.beside import bytes_to_mask, bytes_to_table, mask_to_bytes, pack, schema_to_text, table_to_bytes, text_to_schema, unpack
 from ..compression.rivals import rivals_of_images
 from ..data import DataError, ImageSchema, read_images
+from ..data.labels import check_labels
 from .image_samples import check_image_file, write_images
 
 
@@ -34,6 +35,7 @@ class ImageParcel(Parcel):
         images = read_images(data, schema, framed=False)
         self.x, self.labels = _levels(images.x, schema, images.name), images.labels
         wanted = [column.name for column in schema.context]
+        check_labels(images.name, images.labels, wanted)
         self.context = schema.encode_context(images.labels.select(wanted)) if wanted else None
         self.misfits, self.size = np.zeros(len(self.x), bool), self.x.numpy().nbytes
         self.notes = list(images.notes)

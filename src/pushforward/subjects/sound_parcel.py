@@ -17,6 +17,7 @@ from ..compression.beside import bytes_to_mask, bytes_to_table, mask_to_bytes, p
 from ..compression.digits import by_chance
 from ..compression.rivals import zstd
 from ..data import DataError, SoundSchema
+from ..data.labels import check_labels
 from ..data.recordings import open_sounds
 from ..documents import validated
 from ..training.atomic import replace
@@ -48,6 +49,7 @@ class SoundParcel(Parcel):
         self.x = torch.from_numpy(schema.to_levels(self.pcm / (SAMPLES // 2)))
         at = pa.array(np.repeat(np.arange(len(pcm)), counts))
         wanted = [column.name for column in schema.context]
+        check_labels(files.name, files.labels, wanted)
         self.labels = files.labels.select(wanted).take(at)
         self.context = schema.encode_context(self.labels) if wanted else None
         self.misfits, self.size, self.notes = np.zeros(len(self.x), bool), sum(sound.nbytes for sound in pcm), []

@@ -134,6 +134,7 @@ def compress(
     run, place = load(run), Path(out)
     if not place.parent.is_dir():
         raise ValueError(f"compress: there is no folder {place.parent} to write {place.name} to; make it first")
+    _check_other("compress", data, place)
     if block is not None and not 1 <= block <= 2**20:
         raise ValueError(f"compress: expected a block of 1 to {2**20:,} rows, got {block:,}")
     subject, name = subject_of(run), run.config["model"]["name"]
@@ -195,6 +196,7 @@ def decompress(
     run, path = load(run), Path(file)
     if not path.is_file():
         raise ValueError(f"decompress: there is no file {path}; check the path")
+    _check_other("decompress", path, out)
     subject, name = subject_of(run), run.config["model"]["name"]
     container = Container(path, salvage)
     header = container.header
@@ -217,6 +219,12 @@ def decompress(
     if out is not None:
         unpacking.write(Path(out), data)
     return Decompressed(data, found.rows, found.lost, found.damages, found.seconds)
+
+
+def _check_other(who: str, source: Any, out: str | Path | None) -> None:
+    """Raise ValueError if a file is to be written over the one that is read."""
+    if isinstance(source, str | Path) and out is not None and Path(out).exists() and Path(out).resolve() == Path(source).resolve():
+        raise ValueError(f"{who}: {out} is the file that is read; write to another one")
 
 
 def _digest(run: Run, subject: Subject) -> str:

@@ -37,6 +37,8 @@ NOT_RUN = {
     "verbs.asking.predict": A_RUN,
     "verbs.comparing.gallery": MINUTES,
     "verbs.completing.complete": A_RUN,
+    "verbs.compressing.compress": A_RUN,
+    "verbs.compressing.decompress": A_RUN,
     "verbs.distilling.distill": MINUTES,
     "verbs.editing.edit": A_RUN,
     "verbs.fitting.fit": MINUTES,

@@ -32,6 +32,8 @@ VERBS = [
     "app",
     "push",
     "pull",
+    "compress",
+    "decompress",
 ]
 
 

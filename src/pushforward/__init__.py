@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from .verbs import (
         bound_parts,
         compare,
+        compress,
+        decompress,
         diagnose,
         distill,
         edit,
@@ -65,8 +67,8 @@ _ROOMS = {
     "distributions": "Beta Causal Free FromTorch GaussianMixture Given Normal StudentT Uniform",
     "objectives": "ELBO IWAE MaximumLikelihood",
     "training": "Run fit_density",
-    "verbs": "bound_parts compare diagnose distill edit evaluate fit gallery impute interpolate list_data list_models list_presets load"
-    " plan predict pull push reconstruct results sample score",
+    "verbs": "bound_parts compare compress decompress diagnose distill edit evaluate fit gallery impute interpolate list_data list_models"
+    " list_presets load plan predict pull push reconstruct results sample score",
     "estimator": "FlowDensity",
     "imputer": "FlowImputer",
     "adapters": "as_pyro as_sbi",
@@ -115,7 +117,9 @@ __all__ = [
     "as_sbi",
     "bound_parts",
     "compare",
+    "compress",
     "convert",
+    "decompress",
     "diagnose",
     "distill",
     "edit",

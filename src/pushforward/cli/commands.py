@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import ask, explore, images, train, use
+from . import ask, compression, explore, images, train, use
 from .app import app, run
 
-__all__ = ["app", "ask", "explore", "images", "run", "train", "use"]
+__all__ = ["app", "ask", "compression", "explore", "images", "run", "train", "use"]

@@ -156,8 +156,10 @@ def load_images(
     return Data(name, schema, train, held_out, final, None, notes, stored)
 
 
-def read_images(source: Any, schema: ImageSchema) -> Images:
+def read_images(source: Any, schema: ImageSchema, framed: bool = True) -> Images:
     """Images in the shape of a schema, read as it says; of a source with splits the test split, if there is one.
+
+    Without ``framed`` nothing is cut, resized or turned to gray: they have to be of that shape as they are.
 
     Raises:
         DataError: they can't be read, or are of another shape.
@@ -167,7 +169,8 @@ def read_images(source: Any, schema: ImageSchema) -> Images:
     else:
         parts = _open(source)
         opened = parts.get("test", parts["train"])
-    read = _read(opened, Framing(schema.size, schema.crop, schema.shape[0] if schema.shape[0] in (1, 3) else None))
+    channels = schema.shape[0] if schema.shape[0] in (1, 3) else None
+    read = _read(opened, Framing(schema.size, schema.crop, channels) if framed else Framing(None, "none"))
     if read.x.shape[1:] != schema.shape:
         found = " x ".join(map(str, read.x.shape[1:]))
         raise DataError(f"{read.name}: expected images of {' x '.join(map(str, schema.shape))} (channels, height, width), got {found}")

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core import Distribution
-from ..likelihoods.base import race
 from ..words import check_counts
+from .shares import FindDigit, log_shares, raced
 
 UNSEEN_LOGIT = -100.0  # the logit of a code that no row had at the start
 ROWS_OF_A_PASS = 2**13  # rows that go through the net together
@@ -177,12 +177,21 @@ class AnyOrder(Distribution):
         return torch.cat(parts) if parts else codes
 
     @torch.no_grad()
+    def visit(self, find: FindDigit, rows: int, context: Tensor | None = None) -> Tensor:
+        """Codes ``(rows, D, 2)`` digit by digit, in the own order: ``find(i, digit, log_shares) -> (B,)``.
+
+        It gets log probabilities ``(B, values)``, up to a constant, of column i's cell (digit 0), whose last value is missing, or part (1).
+        """
+        codes = torch.zeros(rows, self.dim, 2, dtype=torch.long, device=self.places.device)
+        return self._complete(self.order, codes, codes.new_zeros(codes.shape[:2], dtype=torch.bool), context, self.gaps, find)
+
+    @torch.no_grad()
     def column(self, i: int, codes: Tensor, given: Tensor, context: Tensor | None = None) -> Tensor:
         """``log p`` of every code of column i given columns, ``(B, cells fine + 1)``, missing last. One pass."""
         h = self._hidden(codes, given, context)
         cell = self._cell(h, i)
         r = F.relu((h @ self.fine_reads[i]).unsqueeze(1) + self.fine_cell[i])
-        fine = _shares(r @ self.fine_weight[i] + self.fine_start[i])
+        fine = log_shares(r @ self.fine_weight[i] + self.fine_start[i])
         return torch.cat([(cell[:, :-1].unsqueeze(2) + fine).flatten(1), cell[:, -1:]], 1)
 
     def _mixed(self, codes: Tensor, given: Tensor, context: Tensor | None, asked: Tensor, gaps: bool) -> Tensor:
@@ -223,7 +232,9 @@ class AnyOrder(Distribution):
             known[:, i] |= asked[:, i]
         return terms
 
-    def _complete(self, order: Sequence[int], codes: Tensor, given: Tensor, context: Tensor | None, gaps: bool) -> Tensor:
+    def _complete(
+        self, order: Sequence[int], codes: Tensor, given: Tensor, context: Tensor | None, gaps: bool, find: FindDigit = raced
+    ) -> Tensor:
         codes, known = codes.clone(), given.clone()
         for i in order:
             if given[:, i].all():
@@ -232,8 +243,8 @@ class AnyOrder(Distribution):
             weights = self._cell(h, i)
             if not gaps:
                 weights[:, -1] = -torch.inf
-            cell = race(weights).squeeze(1)
-            fine = torch.where(cell < self.cells, race(self._fine(h, i, cell)).squeeze(1), 0)
+            cell = find(i, 0, weights)
+            fine = torch.where(cell < self.cells, find(i, 1, self._fine(h, i, cell)), 0)
             codes[:, i] = torch.where(given[:, i, None], codes[:, i], torch.stack([cell, fine], 1))
             known[:, i] = True
         return codes
@@ -261,9 +272,9 @@ class AnyOrder(Distribution):
         r = F.relu(r + F.embedding(inside, self.fine_cell.flatten(0, 1)))
         inner = torch.bmm(r.transpose(0, 1), self.fine_weight).transpose(0, 1) + F.embedding(inside, self.fine_start.flatten(0, 1))
         levels = self.cells + self.gaps
-        outer = _shares(logits[..., :levels].flatten(0, 1))
+        outer = log_shares(logits[..., :levels].flatten(0, 1))
         outer = F.nll_loss(outer, cell.clamp(max=levels - 1).flatten(), reduction="none").view_as(cell)
-        within = F.nll_loss(_shares(inner.flatten(0, 1)), fine.flatten(), reduction="none").view_as(cell)
+        within = F.nll_loss(log_shares(inner.flatten(0, 1)), fine.flatten(), reduction="none").view_as(cell)
         return -outer - torch.where(cell < self.cells, within, 0.0)
 
     def _hidden(self, codes: Tensor, given: Tensor, context: Tensor | None) -> Tensor:
@@ -276,19 +287,14 @@ class AnyOrder(Distribution):
 
     def _cell(self, h: Tensor, i: int) -> Tensor:
         """Log probabilities of the cells of column i, ``(B, cells + 1)``."""
-        return _shares(torch.addmm(self.cell_start[i], h, self.cell_weight[i]))
+        return log_shares(torch.addmm(self.cell_start[i], h, self.cell_weight[i]))
 
     def _fine(self, h: Tensor, i: int, cell: Tensor) -> Tensor:
         """Log probabilities of the parts of a cell of column i, ``(B, fine)``."""
         cell = cell.clamp(max=self.cells - 1)
         r = F.relu(h @ self.fine_reads[i] + self.fine_cell[i].index_select(0, cell))
-        return _shares(r @ self.fine_weight[i] + self.fine_start[i].index_select(0, cell))
+        return log_shares(r @ self.fine_weight[i] + self.fine_start[i].index_select(0, cell))
 
 
 def _passes(rows: int) -> list[slice]:
     return [slice(start, start + ROWS_OF_A_PASS) for start in range(0, rows, ROWS_OF_A_PASS)]
-
-
-def _shares(logits: Tensor) -> Tensor:
-    """Log probabilities along the last axis, in float32 or better."""
-    return logits.log_softmax(-1, torch.promote_types(logits.dtype, torch.float32))

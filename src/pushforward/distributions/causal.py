@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +14,8 @@ from .given import Observed
 
 if TYPE_CHECKING:
     from ..nets import CausalNet
+
+Find = Callable[[Tensor], Tensor]  # parameters h of some numbers to those numbers
 
 
 class Causal(Observed):
@@ -70,16 +72,26 @@ class Causal(Observed):
         x, infinite = set_aside_infinite(x)
         return torch.where(infinite, -torch.inf, sum_event(self.terms(x, context)))
 
+    def visit(self, find: Find, rows: int, context: Tensor | None = None) -> Tensor:
+        """x, ``(rows, *shape)``, turn by turn: ``find(h) -> x`` gets parameters ``(B, params, c)`` and gives numbers ``(B, c)``.
+
+        What is found may be drawn, or known and coded: the arithmetic is the same, to the bit.
+        """
+
+        def solve(i: int, h: Tensor) -> Tensor:
+            return self.likelihood.scaled(find(self._offset(h).contiguous()))  # random numbers fill memory as it lies
+
+        return self.likelihood.unscaled(self.net.unroll(solve, rows, context))
+
     def draw(self, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         terms: list[Tensor] = []
 
-        def solve(i: int, h: Tensor) -> Tensor:
-            h = self._offset(h).contiguous()  # random numbers fill memory as it lies
+        def find(h: Tensor) -> Tensor:
             x = self.likelihood.draw(h)
             terms.append(self.likelihood.log_prob(x, h))
-            return self.likelihood.scaled(x)
+            return x
 
-        x = self.likelihood.unscaled(self.net.unroll(solve, rows, context))
+        x = self.visit(find, rows, context)
         return x, sum_event(torch.cat(terms, 1))
 
     @torch.no_grad()

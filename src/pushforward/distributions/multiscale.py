@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import out_of_patches, set_aside_infinite, sum_event
-from .causal import Causal
+from .causal import Causal, Find
 from .given import Observed
 
 OFFSETS = ((1, 1), (0, 1), (1, 0))  # the pixels of each 2 x 2 in the order they are found, after (0, 0)
@@ -105,8 +105,9 @@ class Multiscale(Observed):
         x, infinite = set_aside_infinite(x)
         return torch.where(infinite, -torch.inf, sum_event(self.terms(x, context)))
 
-    def draw(self, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        x, log_prob = self.coarse.draw(rows, self.coarse.seen(context))
+    def visit(self, find: Find, rows: int, context: Tensor | None = None) -> Tensor:
+        """x turn by turn, as :meth:`Causal.visit`; after the coarse pixels ``find`` takes ``(B, params, c, H, W)`` to ``(B, c, H, W)``."""
+        x = self.coarse.visit(find, rows, self.coarse.seen(context))
         for scale in range(self.scales):
             known = [self.likelihood.scaled(x)]
             found = [x]
@@ -114,13 +115,22 @@ class Multiscale(Observed):
                 parts: list[Tensor] = []
                 for n in range(len(self.parts)):
                     seen = [*known, *(self.likelihood.scaled(part) for part in parts)]
-                    h = self._h_of(scale, group, n, seen, context)
-                    parts.append(self.likelihood.draw(h))
-                    log_prob = log_prob + sum_event(self.likelihood.log_prob(parts[-1], h))
+                    parts.append(find(self._h_of(scale, group, n, seen, context)))
                 found.append(torch.cat(parts, 1))
                 known.append(self.likelihood.scaled(found[-1]))
             x = _woven(found)
-        return x, log_prob
+        return x
+
+    def draw(self, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        terms: list[Tensor] = []
+
+        def find(h: Tensor) -> Tensor:
+            x = self.likelihood.draw(h)
+            terms.append(sum_event(self.likelihood.log_prob(x, h)))
+            return x
+
+        x = self.visit(find, rows, context)
+        return x, torch.stack(terms).sum(0)
 
     def _h_of(self, scale: int, group: int, part: int, seen: list[Tensor], context: Tensor | None) -> Tensor:
         """h of a step, ``(B, params, c, H, W)``, from the pixels that are known."""

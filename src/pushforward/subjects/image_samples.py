@@ -46,7 +46,7 @@ def sample_images(
         ValueError: a context is missing or unknown, a temperature is below 0, or a file can't be written.
     """
     if out is not None:
-        _check(Path(out))
+        check_image_file("sample", Path(out))
     if not len(temperature):
         raise ValueError("sample: expected at least one temperature, got none; 1 is the model itself")
     given = context_rows(schema, context)
@@ -59,7 +59,7 @@ def sample_images(
     if out is not None:
         labels = None if given is None else schema.decode_context(given.repeat_interleave(n, 0).repeat(len(sheets), 1))
         columns = n if given is not None and len(given) > 1 and n <= 16 else 0
-        _write(Path(out), images, schema, labels, dict(zip(temperature, sheets)), columns)
+        write_images(Path(out), images, schema, labels, dict(zip(temperature, sheets)), columns)
     return images
 
 
@@ -68,19 +68,21 @@ def whole(x: Tensor, levels: int) -> np.ndarray:
     return x.round().clamp(0, levels - 1).cpu().numpy().astype(np.uint8 if levels <= 256 else np.int32)
 
 
-def _check(path: Path) -> None:
+def check_image_file(who: str, path: Path) -> None:
+    """Raise ValueError unless images can be written there: a file of a known ending in a folder that is there, or a new or empty folder."""
     if path.suffix and path.suffix.lower() not in IMAGE_ENDINGS:
         hint = nearest(path.suffix, IMAGE_ENDINGS) or ";"
-        raise ValueError(f"sample: can't write images to {path}{hint} use {', '.join(IMAGE_ENDINGS)}, or a folder (a name without ending)")
+        raise ValueError(f"{who}: can't write images to {path}{hint} use {', '.join(IMAGE_ENDINGS)}, or a folder (a name without ending)")
     if not path.parent.is_dir():
-        raise ValueError(f"sample: there is no folder {path.parent} to write {path.name} to; make it first")
+        raise ValueError(f"{who}: there is no folder {path.parent} to write {path.name} to; make it first")
     if not path.suffix and path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ValueError(f"sample: {path} exists and is not an empty folder; choose another name")
+        raise ValueError(f"{who}: {path} exists and is not an empty folder; choose another name")
 
 
-def _write(
+def write_images(
     path: Path, images: np.ndarray, schema: ImageSchema, labels: pa.Table | None, sheets: dict[float, np.ndarray], columns: int
 ) -> None:
+    """Images with their labels to a file or a folder; a picture shows them by temperature."""
     ending = path.suffix.lower()
     if ending == ".png" and len(sheets) > 1:
         replace(path, lambda place: plots.save(plots.temperatures(sheets, schema.levels, columns), place))

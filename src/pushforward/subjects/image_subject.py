@@ -25,6 +25,7 @@ from .watching import TrainingSheets, training_sheets
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..compression import Parcel, Unpacking
     from ..evaluation import Score
     from ..plots import Picture
     from ..training import Run
@@ -115,6 +116,16 @@ class ImageSubject(Subject[ImageSchema]):
 
     def told(self, samples: np.ndarray, out: Path, at: str) -> str:
         return f"{len(samples):,} images in {out}: samples of the model{at}"
+
+    def parcel(self, run: Run, data: Any) -> Parcel:
+        from .image_parcel import ImageParcel
+
+        return ImageParcel(self.schema, data)
+
+    def unpacking(self, described: dict[str, Any]) -> Unpacking:
+        from .image_parcel import ImageUnpacking
+
+        return ImageUnpacking(self.schema, described)
 
     def score(self, run: Run, data: Any, out: Path | None, figure: Path | None, quantiles: np.ndarray, **options: int) -> Scored:
         return score_images(run, self.schema, data, out, figure, quantiles, **options)

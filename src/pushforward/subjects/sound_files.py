@@ -38,7 +38,7 @@ def sample_sounds(
         ValueError: a context is missing or unknown, a model without a latent is to be scaled, or a file can't be written.
     """
     if out is not None:
-        _check_sound_file(Path(out))
+        check_sound_file("sample", Path(out))
     given = context_rows(schema, context)
     x = draw(run.flow, n, temperature, given, seed=seed)
     x = x if given is None else x.transpose(0, 1).flatten(0, 1)
@@ -77,14 +77,15 @@ def score_sounds(
     return Scored(kept, len(rows), 0, int(unusual.sum()), mean, run.flow.kind, -mean / (schema.dim * math.log(2)), picture)
 
 
-def _check_sound_file(path: Path) -> None:
+def check_sound_file(who: str, path: Path) -> None:
+    """Raise ValueError unless sounds can be written there: a file of a known ending in a folder that is there, or a new or empty folder."""
     if path.suffix and path.suffix.lower() not in SOUND_ENDINGS:
         hint = nearest(path.suffix, SOUND_ENDINGS) or ";"
-        raise ValueError(f"sample: can't write sounds to {path}{hint} use {', '.join(SOUND_ENDINGS)}, or a folder (a name without ending)")
+        raise ValueError(f"{who}: can't write sounds to {path}{hint} use {', '.join(SOUND_ENDINGS)}, or a folder (a name without ending)")
     if not path.parent.is_dir():
-        raise ValueError(f"sample: there is no folder {path.parent} to write {path.name} to; make it first")
+        raise ValueError(f"{who}: there is no folder {path.parent} to write {path.name} to; make it first")
     if not path.suffix and path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ValueError(f"sample: {path} exists and is not an empty folder; choose another name")
+        raise ValueError(f"{who}: {path} exists and is not an empty folder; choose another name")
 
 
 def _write_sounds(path: Path, levels: np.ndarray, schema: SoundSchema) -> None:

@@ -22,6 +22,7 @@ from .subject import Choice, Example, Subject
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..compression import Parcel, Unpacking
     from ..evaluation import Score
     from ..plots import Picture
     from ..training import Run
@@ -106,6 +107,16 @@ class SoundSubject(Subject[SoundSchema]):
 
     def told(self, samples: np.ndarray, out: Path, at: str) -> str:
         return f"{len(samples):,} sounds of {self.schema.window / self.schema.rate:.3g} s in {out}: samples of the model"
+
+    def parcel(self, run: Run, data: Any) -> Parcel:
+        from .sound_parcel import SoundParcel
+
+        return SoundParcel(self.schema, data)
+
+    def unpacking(self, described: dict[str, Any]) -> Unpacking:
+        from .sound_parcel import SoundUnpacking
+
+        return SoundUnpacking(self.schema, described)
 
     def score(self, run: Run, data: Any, out: Path | None, figure: Path | None, quantiles: np.ndarray, **options: int) -> Scored:
         return score_sounds(run, self.schema, data, out, figure, quantiles, **options)

@@ -18,6 +18,7 @@ from .scored import Scored
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..compression import Parcel, Unpacking
     from ..evaluation import Calibration, Score, TwoSample
     from ..plots import Picture
     from ..training import Run
@@ -152,6 +153,14 @@ class Subject(ABC, Generic[S]):
     @abstractmethod
     def told(self, samples: Any, out: Path, at: str) -> str:
         """The sentence about samples that were written to a file; ``at`` says at which temperatures, if that is to be said."""
+
+    @abstractmethod
+    def parcel(self, run: Run, data: Any) -> Parcel:
+        """Data as a codec of the run takes them: all of it, and nothing that would not come back."""
+
+    @abstractmethod
+    def unpacking(self, described: dict[str, Any]) -> Unpacking:
+        """What turns the numbers of a codec into data again, by what the file says of them."""
 
     @abstractmethod
     def score(self, run: Run, data: Any, out: Path | None, figure: Path | None, quantiles: np.ndarray, **options: int) -> Scored:

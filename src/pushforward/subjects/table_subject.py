@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pyarrow.dataset import Dataset
 
+    from ..compression import Parcel, Unpacking
     from ..evaluation import Calibration, Score, TwoSample
     from ..plots import Picture
     from ..training import Run
@@ -166,6 +167,16 @@ class TableSubject(Subject[Schema]):
 
     def told(self, samples: pa.Table | Dataset, out: Path, at: str) -> str:
         return f"{number_of_rows(samples):,} samples in {out}"
+
+    def parcel(self, run: Run, data: Any) -> Parcel:
+        from .table_parcel import TableParcel
+
+        return TableParcel(run.flow, self.schema, data, Reading.of(run.request.reading))
+
+    def unpacking(self, described: dict[str, Any]) -> Unpacking:
+        from .table_parcel import TableUnpacking
+
+        return TableUnpacking(self.schema, described)
 
     def score(
         self, run: Run, data: Any, out: Path | None, figure: Path | None, quantiles: np.ndarray, asked: Asked = ASKED, **options: int

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .choosing import recommend
     from .comparing import gallery
     from .completing import complete
+    from .compressing import Compressed, Decompressed, compress, decompress
     from .distilling import comparison, distill
     from .editing import edit
     from .fitting import fit
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Comparison",
+    "Compressed",
+    "Decompressed",
     "Forecast",
     "Reconstructed",
     "Scored",
@@ -38,6 +41,8 @@ __all__ = [
     "compare",
     "comparison",
     "complete",
+    "compress",
+    "decompress",
     "diagnose",
     "distill",
     "edit",
@@ -76,6 +81,7 @@ __getattr__ = names_of(
         "choosing": "recommend",
         "comparing": "gallery",
         "completing": "complete",
+        "compressing": "Compressed Decompressed compress decompress",
         "distilling": "comparison distill",
         "editing": "edit",
         "fitting": "fit",

@@ -449,6 +449,12 @@ LAYERS: dict[str, Layer] = {
         shape=(2, 2, 3),
         untouched=(0,),
     ),
+    "integer-coupling": Layer(
+        lambda: pt.IntegerCoupling([1, 0, 1], pn.MLP(4, 1, width=8), 1e4), context=2, domain=integers, untouched=(0, 2)
+    ),
+    "integer-coupling-image": Layer(
+        lambda: pt.IntegerCoupling([0, 1, 0], pn.DenseNet(1, 2, width=4, depth=2, gain=1.0), 1e3), (3, 2, 2), domain=integers
+    ),
     # --- data ---
     "standardize": Layer(lambda: pt.Standardize([1.0, -2.0, 0.5], [2.0, 0.1, 3.0])),
     "standardize-image": Layer(lambda: pt.Standardize([1.0, -2.0], [2.0, 0.1]), shape=(2, 3, 3)),

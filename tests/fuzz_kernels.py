@@ -65,17 +65,25 @@ def masked_case(dtype: torch.dtype) -> tuple[str, torch.nn.Module, Tensor, Tenso
     if dim * univariate.params * width + depth * width * width > LIMIT or dim * univariate.params * batch > LIMIT:
         return masked_case(dtype)
     context = size(5) if dim == 1 or random.random() < 0.4 else 0
-    context = max(1, context) if dim == 1 else context
-    order = random.sample(range(dim), dim)
-    net = pn.MADE(dim, univariate.params, width=width, depth=depth, context=context, order=order, residual=residual)
-    layer = pt.Autoregressive(univariate, net).to(dtype)
+    coupled = dim > 1 and random.random() < 0.4
+    if coupled:
+        mask = random.sample([1, 0, *random.choices((0, 1), k=dim - 2)], dim)
+        dense = pn.ResidualMLP if residual else pn.MLP
+        net = dense(sum(mask) + context, univariate.params * (dim - sum(mask)), width=width, depth=depth)
+        layer = pt.Coupling(mask, univariate, net).to(dtype)
+    else:
+        context = max(1, context) if dim == 1 else context
+        order = random.sample(range(dim), dim)
+        made = pn.MADE(dim, univariate.params, width=width, depth=depth, context=context, order=order, residual=residual)
+        layer = pt.Autoregressive(univariate, made).to(dtype)
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.add_(torch.randn_like(parameter) * random.choice((0.1, 1.0)) / max(1, parameter.shape[-1]) ** 0.5)
             if random.random() < 0.03:
                 spoiled(parameter.data, 1.0)
     x = strided(spoiled(torch.randn(batch, dim, dtype=dtype), random.choice((0.1, 1.0, 10.0))))
-    name = f"masked D {dim} width {width} depth {depth} bins {bins if spline else 0} residual {residual} context {context} rows {batch}"
+    kind = "coupling" if coupled else "masked"
+    name = f"{kind} D {dim} width {width} depth {depth} bins {bins if spline else 0} residual {residual} context {context} rows {batch}"
     return name, layer, x, torch.randn(batch, context, dtype=dtype) if context else None
 
 

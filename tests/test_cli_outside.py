@@ -19,6 +19,7 @@ import pytest
 from test_cli import QUICK, main_quietly
 from test_cli import cli as cli
 
+from pushforward import cli as cli_room
 from pushforward.signals import EndSignals, StopSignals
 from pushforward.words import listing, printable
 
@@ -248,3 +249,12 @@ def test_without_umlauts_a_home_or_a_terminal(verb, spelled, tmp_path):
     environment = {key: value for key, value in os.environ.items() if key != "HOME"} | BARE
     done = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, env=environment)
     assert done.returncode == 0 and b"Error" not in done.stderr, done.stderr[-1500:].decode("utf-8", "replace")
+
+
+@pytest.mark.parametrize("own", [{}, {"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "7"}])
+def test_threads_wait_calmly_unless_the_environment_says_how(own):
+    """Said before torch is loaded, which reads it once."""
+    code = "import os, sys; from pushforward import cli; cli.wait_calmly(); print('torch' in sys.modules, os.environ.get('GOMP_SPINCOUNT'))"
+    environment = {name: value for name, value in os.environ.items() if name not in cli_room.WAITING} | own
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", own.get("GOMP_SPINCOUNT", "None") if own else cli_room.SPINS]

@@ -210,6 +210,7 @@ def test_the_bound_is_one_graph(data, posterior):
 
 TINY_IMAGES: dict[str, dict[str, object]] = {
     "glow": {"width": 8, "scales": 2, "steps": 1},
+    "idf": {"width": 8, "depth": 2, "scales": 2, "steps": 1},
     "real_nvp_image": {"width": 8, "scales": 2, "depth": 1},
     "flow_pp": {"width": 8, "depth": 1, "components": 2, "boards": (1, 1), "mixes": (1, 0), "noise_width": 8, "noise_depth": 1},
     "ffjord_image": {"scales": 1, "width": 4, "depth": 1, "steps": 1},

@@ -9,8 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.core import Chain, DataDependent, Distribution, Flow, Hooked, Inverse, Transform, zeros
-from pushforward.distributions import Normal
-from pushforward.transforms import VAE, Abs, Augment, Columns, Coupling, Dequantize, Elementwise, Factor, Gaps, Slice, Standardize
+from pushforward.distributions import Normal, SplitPrior
+from pushforward.transforms import (
+    VAE,
+    Abs,
+    Augment,
+    Columns,
+    Coupling,
+    Dequantize,
+    Elementwise,
+    Factor,
+    Gaps,
+    IntegerCoupling,
+    Slice,
+    Standardize,
+)
 from pushforward.univariate import Additive, Logit
 
 BATCH = 6
@@ -84,6 +97,10 @@ def coupled() -> Coupling:
     return Coupling([1, 0], Additive(), nn.Sequential(SpyNet(1, 1)))
 
 
+def integers() -> IntegerCoupling:
+    return IntegerCoupling([1, 0], nn.Sequential(SpyNet(1, 1)))
+
+
 def noise() -> Flow:
     return Flow(SpyDistribution((3,), 3), Inverse(SpyLayer()), Inverse(Standardize(0.0, 0.1)), context=3)
 
@@ -109,6 +126,8 @@ CONTAINERS: dict[str, Callable[[], Flow]] = {
         SpyDistribution((2,)), VAE(Flow(SpyDistribution((2,), 3), SpyLayer(), context=3), SpyDistribution((3,), 2)), coupled(), shape=(3,)
     ),
     "prior": lambda: Flow(Flow(SpyDistribution((3,)), SpyLayer(), Columns(([0, 1], coupled()))), SpyLayer()),
+    "split-prior": lambda: Flow(SplitPrior(Flow(SpyDistribution((2,)), SpyLayer(), integers()), SpyDistribution((1,), 2)), SpyLayer()),
+    "split-prior-given": lambda: Flow(SplitPrior(SpyDistribution((2,), 2), SpyDistribution((1,), 4)), SpyLayer(), context=2),
     "prior-given": lambda: Flow(SpyDistribution((3,), 2), SpyLayer(), context=2),
     "embedding": lambda: Flow(SpyDistribution((3,), 4), SpyLayer(), context=2, embed=nn.Sequential(SpyNet(2, 4))),
     "prepended": lambda: Flow(SpyDistribution((3,)), SpyLayer()).prepend(Columns(([1], SpyLayer()))),

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from pushforward.core import Flow
 from pushforward.distributions import Normal
-from pushforward.nets import ConvNet, GatedConvNet, ResNet
+from pushforward.nets import ConvNet, DenseNet, GatedConvNet, ResNet
 from pushforward.transforms import (
     CausalConv,
     Conv1x1,
@@ -25,6 +25,7 @@ from pushforward.univariate import Affine
 
 NETS = {
     "resnet": lambda inputs, outputs: ResNet(inputs, outputs, width=6, depth=1),
+    "densenet": lambda inputs, outputs: DenseNet(inputs, outputs, width=6, depth=2),
     "convnet": lambda inputs, outputs: ConvNet(inputs, outputs, width=6),
     "gated": lambda inputs, outputs: GatedConvNet(inputs, outputs, width=4, depth=1, heads=2),
     "gated-local": lambda inputs, outputs: GatedConvNet(inputs, outputs, width=4, depth=1, heads=2, attention=False),

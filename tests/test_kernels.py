@@ -37,6 +37,14 @@ NETS = {  # dim, batch, options
     "more-features-than-units": (9, 31, {"width": 4, "depth": 2}),
     "more-features-than-columns": (70, 40, {"width": 80, "depth": 1}),
 }
+COUPLINGS = {  # what passes unchanged, batch, net and its options, numbers of context
+    "alternating": ([1, 0] * 3, 100, pn.MLP, {"width": 20, "depth": 2}, 0),
+    "one-changes": ([1, 1, 1, 0], 33, pn.MLP, {"width": 9, "depth": 1}, 0),
+    "one-is-kept": ([0, 0, 1, 0, 0, 0, 0, 0], 64, pn.MLP, {"width": 7, "depth": 4}, 2),
+    "residual": ([0, 1, 1, 0, 0], 70, pn.ResidualMLP, {"width": 20, "depth": 2}, 0),
+    "one-block": ([0, 1, 0], 5, pn.ResidualMLP, {"width": 8, "depth": 1}, 2),
+    "more-features-than-columns": ([1] * 70 + [0] * 70, 40, pn.MLP, {"width": 80, "depth": 1}, 0),
+}
 float64 = {"atol": 1e-10, "rtol": 1e-10}
 
 
@@ -51,6 +59,18 @@ def layer(map_name: str, net_name: str, dtype: torch.dtype = torch.float64) -> t
             parameter.add_(torch.randn_like(parameter) / max(4, parameter.shape[-1]))
     width = options.get("context", 0)
     return made, 2 * torch.randn(batch, dim, dtype=dtype), torch.randn(batch, width, dtype=dtype) if width else None
+
+
+def coupling(map_name: str, name: str, dtype: torch.dtype = torch.float64) -> tuple[pt.Coupling, Tensor, Tensor | None]:
+    """The same for a coupling."""
+    mask, batch, net, options, width = COUPLINGS[name]
+    torch.manual_seed(len(name))
+    univariate = MAPS[map_name]()
+    made = pt.Coupling(mask, univariate, net(sum(mask) + width, univariate.params * (len(mask) - sum(mask)), **options)).to(dtype)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(torch.randn_like(parameter) / max(4, parameter.shape[-1]))
+    return made, 2 * torch.randn(batch, len(mask), dtype=dtype), torch.randn(batch, width, dtype=dtype) if width else None
 
 
 def gradients(function, x: Tensor, *parameters: Tensor) -> list[Tensor]:
@@ -72,11 +92,11 @@ def test_a_compiler_is_enough():
     assert library.loaded() is not None
 
 
-@pytest.mark.parametrize("net_name", NETS)
+@pytest.mark.parametrize("made_by, name", [*((layer, name) for name in NETS), *((coupling, name) for name in COUPLINGS)])
 @pytest.mark.parametrize("map_name", MAPS)
-def test_masked_layer(map_name, net_name):
+def test_whole_layers(map_name, made_by, name):
     """Both directions and the gradient; the plain path is the oracle."""
-    made, x, context = layer(map_name, net_name)
+    made, x, context = made_by(map_name, name)
     with kernels.without():
         plain = gradients(lambda x: made(x, context), x, *made.parameters())
         with torch.no_grad():
@@ -89,14 +109,54 @@ def test_masked_layer(map_name, net_name):
         assert_same(list(made.inverse(x, context)), list(back), **float64)
 
 
+@pytest.mark.parametrize("made_by, name", [(layer, "context"), (coupling, "one-is-kept")])
 @pytest.mark.parametrize("map_name", MAPS)
-def test_masked_layer_in_float32(map_name):
-    made, x, context = layer(map_name, "context", torch.float32)
+def test_whole_layers_in_float32(map_name, made_by, name):
+    made, x, context = made_by(map_name, name, torch.float32)
     with kernels.without():
         plain = gradients(lambda x: made(x, context), x, *made.parameters())
     found = gradients(lambda x: made(x, context), x, *made.parameters())
     assert found[0].dtype == torch.float32
     assert_same(found, plain, atol=2e-4, rtol=1e-4)
+
+
+def test_which_couplings_are_whole_layers():
+    """Of vectors, with a plain dense net that nobody watches; a context goes to what the first layer adds."""
+    x = torch.randn(8, 4, dtype=torch.float64, requires_grad=True)
+
+    def whole(layer: pt.Coupling) -> bool:
+        grad_fn = layer.double()(x)[1].grad_fn
+        return grad_fn is not None and "Differentiated" in grad_fn.name()
+
+    class Other(pn.MLP):
+        pass
+
+    watched = pt.Coupling([1, 0, 1, 0], pu.Affine(), pn.MLP(2, 4))
+    assert whole(watched)
+    seen = []
+    watched.net.register_forward_hook(lambda *_: seen.append(1))
+    assert not whole(watched) and seen
+    for net in (Other(2, 4), pn.ResidualMLP(2, 4, linear_end=True), pn.MLP(2, 4, depth=0), torch.nn.Linear(2, 4)):
+        assert not whole(pt.Coupling([1, 0, 1, 0], pu.Affine(), net))
+    assert not whole(pt.Coupling([1, 0, 1, 0], pu.Additive(), pn.MLP(2, 2)))
+    with pytest.raises(ValueError, match="expected 2 features"):
+        watched(x, torch.randn(8, 3, dtype=torch.float64))
+    with pytest.raises(ValueError, match="does not fit"):
+        watched(torch.randn(8, 5, dtype=torch.float64))
+
+
+def test_a_mask_that_is_loaded_counts():
+    """It is part of the state."""
+    x = torch.randn(8, 4, dtype=torch.float64)
+    ours, theirs = (pt.Coupling(mask, pu.Affine(), pn.MLP(2, 4)).double() for mask in ([1, 0, 1, 0], [0, 0, 1, 1]))
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    ours.load_state_dict(theirs.state_dict())
+    with torch.no_grad():
+        assert_same(list(ours(x)), list(theirs(x)), **float64)
+        with kernels.without():
+            assert_same(list(ours(x)), list(theirs(x)), **float64)
 
 
 @pytest.mark.parametrize("direction", ["forward", "inverse"])

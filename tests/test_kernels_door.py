@@ -61,6 +61,7 @@ def coupling(univariate: pu.Univariate) -> pt.Coupling:
 
 LAYERS: dict[str, Callable[[], torch.nn.Module]] = {
     "masked": masked,
+    "coupling": lambda: coupling(pu.Affine()),
     "spline": lambda: coupling(pu.RationalQuadratic(4)),
     "mixture": lambda: coupling(pu.MixtureQuantile(3)),
 }
@@ -247,7 +248,7 @@ def test_operators_refuse_what_does_not_belong_together():
     with pytest.raises(ValueError, match=r"expected parameters .* of torch\.float32"):
         torch.ops.pushforward.spline(x, h.double(), 4, 3.0, 0.01, False)
     net = pn.MADE(3, 2, width=5)
-    options = (0, 5.0, 0.0, list(net.order), list(net.ends), False, False)
+    options = (0, 5.0, 0.0, list(net.order), list(net.ends), False, 0, False)
     weights = [t.detach() for t in net.masked().weights]
     assert torch.ops.pushforward.masked(*options, torch.randn(3, 4), None, weights)[1].shape == (4,)
     with pytest.raises(ValueError, match="belong together"):
@@ -256,6 +257,9 @@ def test_operators_refuse_what_does_not_belong_together():
         torch.ops.pushforward.masked(*options, torch.randn(3, 4), None, [*weights[:-1], weights[-1][:-1]])
     with pytest.raises(ValueError, match="permutation"):
         torch.ops.pushforward.masked(*options[:3], [0, 1, 7], *options[4:], torch.randn(3, 4), None, weights)
+    for kept in (1, 2, 3, -1):
+        with pytest.raises(ValueError, match=r"permutation|belong together"):
+            torch.ops.pushforward.masked(*options[:6], kept, False, torch.randn(3, 4), None, weights)
     with pytest.raises(ValueError, match="permutation"):
         torch.ops.pushforward.masked(*options[:4], [0, 9, 5], *options[5:], torch.randn(3, 4), None, weights)
 
@@ -278,7 +282,7 @@ def test_operators_refuse_sizes_beyond_their_memory():
         spline(x[0], h, 4, 3.0, 0.01, False)
     net = pn.MADE(3, 2, width=5)
     weights = [t.detach() for t in net.masked().weights]
-    y, layer = torch.randn(3, 4), (0, 5.0, 0.0, list(net.order), list(net.ends), False)
+    y, layer = torch.randn(3, 4), (0, 5.0, 0.0, list(net.order), list(net.ends), False, 0)
     masked_gradient = torch.ops.pushforward.masked_gradient
     assert masked_gradient(*layer, y, None, weights, y, y[0])[0].shape == (3, 4)
     for wrong in ((y[:2], y[0]), (y, y[0, :3])):

@@ -22,6 +22,7 @@ SMALL = ["model.scales=2", "model.steps=2", "model.width=64", "train.batch=32", 
 TINY: dict[str, dict[str, object]] = {
     "ffjord_image": {"scales": 1, "width": 4, "depth": 1, "memory": "checkpoint"},
     "glow": {"width": 16, "scales": 2, "steps": 2},
+    "idf": {"width": 16, "scales": 2, "steps": 2},
     "mintnet_image": {"scales": 1, "steps": 1, "width": 2},
     "real_nvp_image": {"width": 16, "scales": 2, "depth": 1},
     "residual_flow_image": {"scales": 1, "steps": 1, "width": 2, "last_width": 2, "log_det": "truncated", "memory": "checkpoint"},

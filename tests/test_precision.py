@@ -21,6 +21,7 @@ IN_FULL = {"ffjord_image", "mintnet_image", "residual_flow_image"}  # whose nets
 SOLVERS = ("linalg", "solve", "matrix_exp", "cholesky", "logdet", "det", "inverse", "lu", "qr")  # words of their operators' names
 SMALL: dict[str, dict[str, object]] = {
     "glow": {"scales": 2, "steps": 2, "width": 16},
+    "idf": {"scales": 2, "steps": 2, "width": 16},
     "real_nvp_image": {"scales": 2, "width": 8, "depth": 1},
     "flow_pp": {"width": 8, "depth": 1, "heads": 2, "components": 2, "boards": (1, 1), "mixes": (1, 0), "noise_width": 8, "noise_depth": 1},
 }

@@ -10,6 +10,7 @@ from .logistic import Logistic
 from .mixture import GaussianMixture
 from .multiscale import Multiscale
 from .normal import Normal
+from .split_prior import SplitPrior, parts, unroll
 from .student import StudentT
 from .uniform import Uniform
 from .vamp import PseudoInputs, VampPrior
@@ -27,7 +28,10 @@ __all__ = [
     "Multiscale",
     "Normal",
     "PseudoInputs",
+    "SplitPrior",
     "StudentT",
     "Uniform",
     "VampPrior",
+    "parts",
+    "unroll",
 ]

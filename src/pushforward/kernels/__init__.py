@@ -4,8 +4,9 @@ Each function takes the plain path by PyTorch and computes the same: by the kern
 """
 
 from . import operators  # noqa: F401 (registers them)
+from .door import Plain
 from .elementwise import Mixture, Spline, mixture, spline
 from .library import path, without
 from .masked_layer import AffineMap, MaskedLayout, masked
 
-__all__ = ["AffineMap", "Mixture", "MaskedLayout", "Spline", "masked", "mixture", "path", "spline", "without"]
+__all__ = ["AffineMap", "Mixture", "MaskedLayout", "Plain", "Spline", "masked", "mixture", "path", "spline", "without"]

@@ -5,6 +5,7 @@
 
 #ifndef REAL
 #include <stdlib.h>
+#include <string.h>
 
 #include "elementary.h"
 #include "structures.h"
@@ -22,30 +23,36 @@
 #include "masked.h"
 
 /* z = x exp(s) + h_0, or its inverse. */
-static void NAME(affine)(const REAL *restrict y, const REAL *restrict h, REAL *restrict out, REAL *restrict slope, REAL bound, int inverse) {
+static void NAME(affine)(const REAL *restrict y, const REAL *restrict h, ptrdiff_t row, REAL *restrict out, REAL *restrict slope, REAL bound,
+                         int inverse) {
     const int n = COLUMNS;
     EACH {
-        REAL s = NAME(bounded)(h[COLUMNS + i], bound);
+        REAL s = NAME(bounded)(h[row + i], bound);
         slope[i] = inverse ? -s : s;
         out[i] = inverse ? (y[i] - h[i]) * EXP(-s) : y[i] * EXP(s) + h[i];
     }
 }
 
 static void NAME(tile)(const Layer *m, ptrdiff_t start, REAL *memory) {
-    const ptrdiff_t area = (ptrdiff_t)m->width * COLUMNS, dim = m->dim;
+    const ptrdiff_t area = (ptrdiff_t)m->width * COLUMNS, dim = m->dim, row = NAME(stride_of)(m);
     const int n = m->batch - start < COLUMNS ? m->batch - start : COLUMNS;
     REAL *units = memory, *stream = units + (m->depth + 1) * area, *known = stream + area, *h = known + dim * COLUMNS;
     REAL y[COLUMNS], value[COLUMNS], slope[COLUMNS], ldj[COLUMNS] = {0};
     for (int p = 0; p < dim; p++) {
         const ptrdiff_t at = m->order[p] * m->batch + start;
-        NAME(visit)(m, p, start, n, known, units, stream, h);
         NAME(load)(y, (const REAL *)m->x + at, n);
+        if (p < m->kept) {
+            memcpy(known + p * COLUMNS, y, sizeof(y));
+            memcpy((REAL *)m->out + at, y, n * sizeof(REAL));
+            continue;
+        }
+        const REAL *here = NAME(visit)(m, p, start, n, known, units, stream, h);
         if (m->bins) {
             NAME(Tile) w;
-            NAME(locate)(&w, y, h, COLUMNS, COLUMNS, m->bins, m->bound, m->floor, m->inverse);
+            NAME(locate)(&w, y, here, row, COLUMNS, m->bins, m->bound, m->floor, m->inverse);
             NAME(evaluate)(&w, y, value, slope, COLUMNS, m->bound, m->inverse);
         } else
-            NAME(affine)(y, h, value, slope, m->bound, m->inverse);
+            NAME(affine)(y, here, row, value, slope, m->bound, m->inverse);
         for (int i = 0; i < COLUMNS; i++) {
             known[p * COLUMNS + i] = m->inverse ? value[i] : y[i];
             ldj[i] += slope[i];
@@ -58,7 +65,7 @@ static void NAME(tile)(const Layer *m, ptrdiff_t start, REAL *memory) {
 /* 0, or 1 where there is not enough memory. */
 int NAME(masked)(const Layer *m) {
     const ptrdiff_t tiles = (m->batch + COLUMNS - 1) / COLUMNS, jobs = m->threads < tiles ? m->threads : tiles;
-    const ptrdiff_t scratch = ((ptrdiff_t)(m->depth + 2) * m->width + m->dim + m->params) * COLUMNS;
+    const ptrdiff_t scratch = ((ptrdiff_t)(m->depth + 2) * m->width + m->dim + m->params * (m->kept ? m->dim - m->kept : 1)) * COLUMNS;
     REAL *memory = aligned_alloc(64, (jobs * scratch + COLUMNS) * sizeof(REAL));
     if (!memory) return 1;
 #pragma omp parallel for schedule(static) num_threads(jobs) if (jobs > 1)
@@ -70,4 +77,7 @@ int NAME(masked)(const Layer *m) {
 }
 #undef VECTORS
 #undef COLUMNS
+#undef LANES
+#undef BYTES
+#undef ROWS
 #endif

@@ -4,43 +4,60 @@
 
 #include "rational.h"
 
-typedef REAL NAME(vector) __attribute__((vector_size(64), aligned(64)));
+/* A processor's registers: a vector of the width that it has, and how many of them some rows of a product take at once. */
+#ifdef __AVX512F__
+#define BYTES 64
 #define VECTORS 4
-#define COLUMNS (VECTORS * 64 / (int)sizeof(REAL))
+#else
+#define BYTES 32
+#define VECTORS 2
+#endif
+#define ROWS 6
+#define LANES (BYTES / (int)sizeof(REAL))
+#define COLUMNS (256 / (int)sizeof(REAL))
 
-/* sum_k weight[r * down + k * along] in[k] for some rows r at once, held in registers; bias of row r is bias[r * step].
+typedef REAL NAME(vector) __attribute__((vector_size(BYTES), aligned(BYTES)));
+typedef __typeof__((NAME(vector)){0} < 0) NAME(lanes);
+
+/* sum_k weight[r * down + k * along] in[k] for some rows r and columns at once, held in registers; bias of row r is bias[r * step].
    They are added to out (ADD), or stored with the bias (SET), with zeros for what is negative then (RECTIFY). */
 #define ADD 0
 #define SET 1
 #define RECTIFY 2
+#define INLINE static inline __attribute__((always_inline))
 
-static inline __attribute__((always_inline)) void NAME(some_rows)(const int rows, const int how, REAL *restrict out, const REAL *bias,
-                                                                  ptrdiff_t step, const REAL *weight, ptrdiff_t down, ptrdiff_t along,
-                                                                  int inputs, const REAL *restrict in) {
-    NAME(vector) sums[4][VECTORS];
-    NAME(vector) *o = (NAME(vector) *)out;
+INLINE void NAME(some_rows)(const int rows, const int vectors, const int how, REAL *restrict out, const REAL *bias, ptrdiff_t step,
+                            const REAL *weight, ptrdiff_t down, ptrdiff_t along, int inputs, const REAL *restrict in) {
+    NAME(vector) sums[ROWS][VECTORS];
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < VECTORS; v++) sums[r][v] = how == ADD ? o[r * VECTORS + v] : bias[r * step] - (NAME(vector)){0};
+        for (int v = 0; v < vectors; v++)
+            sums[r][v] = how == ADD ? *(NAME(vector) *)(out + r * COLUMNS + v * LANES) : bias[r * step] - (NAME(vector)){0};
     for (int k = 0; k < inputs; k++) {
         const NAME(vector) *x = (const NAME(vector) *)(in + k * COLUMNS);
         for (int r = 0; r < rows; r++)
-            for (int v = 0; v < VECTORS; v++) sums[r][v] += weight[r * down + k * along] * x[v];
+            for (int v = 0; v < vectors; v++) sums[r][v] += weight[r * down + k * along] * x[v];
     }
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < VECTORS; v++) {
-            __typeof__(sums[r][v] < 0) negative = sums[r][v] < 0; /* all bits set where it is; what is no number stays so */
-            o[r * VECTORS + v] = how == RECTIFY ? (NAME(vector))((__typeof__(negative))sums[r][v] & ~negative) : sums[r][v];
+        for (int v = 0; v < vectors; v++) {
+            NAME(lanes) negative = sums[r][v] < 0; /* all bits set where it is; what is no number stays so */
+            *(NAME(vector) *)(out + r * COLUMNS + v * LANES) =
+                how == RECTIFY ? (NAME(vector))((NAME(lanes))sums[r][v] & ~negative) : sums[r][v];
         }
 }
 
-static inline __attribute__((always_inline)) void NAME(rows)(const int how, REAL *out, int rows, const REAL *bias, ptrdiff_t step,
-                                                             const REAL *weight, ptrdiff_t down, ptrdiff_t along, int inputs,
-                                                             const REAL *in) {
-    for (; rows >= 4; rows -= 4, out += 4 * COLUMNS, weight += 4 * down, bias += 4 * step)
-        NAME(some_rows)(4, how, out, bias, step, weight, down, along, inputs, in);
-    if (rows == 3) NAME(some_rows)(3, how, out, bias, step, weight, down, along, inputs, in);
-    if (rows == 2) NAME(some_rows)(2, how, out, bias, step, weight, down, along, inputs, in);
-    if (rows == 1) NAME(some_rows)(1, how, out, bias, step, weight, down, along, inputs, in);
+INLINE void NAME(block)(const int vectors, const int how, REAL *out, int rows, const REAL *bias, ptrdiff_t step, const REAL *weight,
+                        ptrdiff_t down, ptrdiff_t along, int inputs, const REAL *in) {
+    for (; rows >= ROWS; rows -= ROWS, out += ROWS * COLUMNS, weight += ROWS * down, bias += ROWS * step)
+        NAME(some_rows)(ROWS, vectors, how, out, bias, step, weight, down, along, inputs, in);
+    for (; rows >= 2; rows -= 2, out += 2 * COLUMNS, weight += 2 * down, bias += 2 * step)
+        NAME(some_rows)(2, vectors, how, out, bias, step, weight, down, along, inputs, in);
+    if (rows) NAME(some_rows)(1, vectors, how, out, bias, step, weight, down, along, inputs, in);
+}
+
+INLINE void NAME(rows)(const int how, REAL *out, int rows, const REAL *bias, ptrdiff_t step, const REAL *weight, ptrdiff_t down,
+                       ptrdiff_t along, int inputs, const REAL *in) {
+    for (int column = 0; column < COLUMNS; column += VECTORS * LANES)
+        NAME(block)(VECTORS, how, out + column, rows, bias, step, weight, down, along, inputs, in + column);
 }
 
 /* out += weight in. */
@@ -67,18 +84,18 @@ static inline void NAME(load)(REAL *restrict tile, const REAL *restrict row, int
     for (int i = 0; i < COLUMNS; i++) tile[i] = i < n ? row[i] : 0;
 }
 
-/* The parameters h of the position p, from the inputs before it: computes the units that it is the first to need.
+/* The units that the position p is the first to need, from the inputs before it.
 
    units: rectified, (depth + 1) times (width, COLUMNS); stream: (width, COLUMNS), sums of the first layer and of the residual blocks. */
-static void NAME(visit)(const Layer *m, int p, ptrdiff_t start, int n, const REAL *known, REAL *units, REAL *stream, REAL *h) {
-    const ptrdiff_t width = m->width, dim = m->dim, area = width * COLUMNS, begin = p ? m->ends[p - 1] : 0;
-    const int feature = m->order[p], end = m->ends[p], rows = end - begin;
+static void NAME(advance)(const Layer *m, int p, ptrdiff_t start, int n, const REAL *known, REAL *units, REAL *stream) {
+    const ptrdiff_t width = m->width, inputs = m->kept ? m->kept : m->dim - 1, area = width * COLUMNS, begin = p ? m->ends[p - 1] : 0;
+    const int end = m->ends[p], rows = end - begin;
     REAL *sums = stream + begin * COLUMNS;
-    const REAL *first = (const REAL *)m->first + begin * (dim - 1), *bias = (const REAL *)m->first_bias + begin;
+    const REAL *first = (const REAL *)m->first + begin * inputs, *bias = (const REAL *)m->first_bias + begin;
     if (rows && !m->residual && !m->given)
-        NAME(rectified)(units + begin * COLUMNS, rows, bias, first, dim - 1, p, known);
+        NAME(rectified)(units + begin * COLUMNS, rows, bias, first, inputs, p, known);
     else if (rows) {
-        NAME(dense)(sums, rows, bias, 1, first, dim - 1, p, known);
+        NAME(dense)(sums, rows, bias, 1, first, inputs, p, known);
         if (m->given)
             for (int r = 0; r < rows; r++)
                 for (int i = 0; i < n; i++) sums[r * COLUMNS + i] += ((const REAL *)m->given)[(begin + r) * m->batch + start + i];
@@ -96,8 +113,21 @@ static void NAME(visit)(const Layer *m, int p, ptrdiff_t start, int n, const REA
         } else
             NAME(rectified)(next, rows, bias, weight, width, end, units + j * area);
     }
-    NAME(dense)(h, m->params, (const REAL *)m->last_bias + feature, dim, (const REAL *)m->last + feature * width, dim * width, end,
-                units + m->depth * area);
+}
+
+/* From one parameter of a position to its next one. */
+static inline ptrdiff_t NAME(stride_of)(const Layer *m) { return m->kept ? (m->dim - m->kept) * COLUMNS : COLUMNS; }
+
+/* The parameters of the position p, into h; of a coupling those of all positions that are not kept, when p is the first of them. */
+static const REAL *NAME(visit)(const Layer *m, int p, ptrdiff_t start, int n, const REAL *known, REAL *units, REAL *stream, REAL *h) {
+    const ptrdiff_t width = m->width, dim = m->dim, outputs = dim - m->kept;
+    const REAL *last = m->last, *bias = m->last_bias, *top = units + m->depth * width * COLUMNS;
+    NAME(advance)(m, p, start, n, known, units, stream);
+    if (!m->kept)
+        NAME(dense)(h, m->params, bias + m->order[p], dim, last + m->order[p] * width, dim * width, m->ends[p], top);
+    else if (p == m->kept)
+        NAME(dense)(h, m->params * outputs, bias, 1, last, width, width, top);
+    return m->kept ? h + (p - m->kept) * COLUMNS : h;
 }
 
 /* s = bound tanh(raw / bound); s = raw without a bound. */

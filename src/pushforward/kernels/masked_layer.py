@@ -1,4 +1,4 @@
-"""A masked autoregressive layer as one pass over tiles of the batch: net and scalar map, both directions, and the gradient."""
+"""A masked autoregressive layer, or a coupling with a dense net, in one pass over tiles of the batch: either way, and the gradient."""
 
 from __future__ import annotations
 
@@ -37,11 +37,23 @@ class MaskedLayout:
         order: the features by position.
         ends: how many hidden units are known at a position; they are sorted by it.
         residual: its square layers are blocks of two.
+        kept: of a coupling, how many positions pass unchanged; all others see these alone, and all units.
     """
 
     order: tuple[int, ...]
     ends: tuple[int, ...]
     residual: bool
+    kept: int = 0
+
+    @property
+    def inputs(self) -> int:
+        """Of the net."""
+        return self.kept or len(self.order) - 1
+
+    @property
+    def outputs(self) -> int:
+        """Features that change."""
+        return len(self.order) - self.kept
 
 
 def masked(
@@ -50,7 +62,8 @@ def masked(
     """``plain(x, given, *weights)``: z ``(B, D)`` and ldj ``(B,)`` of an autoregressive layer, or x and its ldj if ``inverse``.
 
     ``weights`` are weight and bias of the first layer ``(W, D - 1)``, of each square one ``(W, W)``, and of the last ``(params D, W)``,
-    its rows by parameter, then feature; what a mask hides is not read. ``given`` ``(B, W)`` is added to the first layer's sums.
+    its rows by parameter, then feature; what a mask hides is not read. ``given`` ``(B, W)`` is added to the first layer's sums. Of a
+    coupling the first is ``(W, kept)`` and the last ``(params (D - kept), W)``, its rows by parameter, then position.
     """
     return dispatch(MaskedLayer(plain, kind, net, inverse), x, given, *weights)
 
@@ -77,7 +90,7 @@ class MaskedLayer(Kernel):
 
     def traced(self, x: Tensor, given: Tensor | None, *weights: Tensor) -> tuple[Tensor, Tensor]:
         options = self.kind if isinstance(self.kind, Spline) else (0, self.kind.bound, 0.0)
-        net = list(self.net.order), list(self.net.ends), self.net.residual
+        net = list(self.net.order), list(self.net.ends), self.net.residual, self.net.kept
         columns = x.t().contiguous(), given if given is None else given.t().contiguous()
         out, ldj = torch.ops.pushforward.masked(*options, *net, self.inverse, *columns, list(weights))
         return out.t(), ldj
@@ -90,7 +103,7 @@ def belong_together(kind: AffineMap | Spline, net: MaskedLayout, x: Tensor, give
         return False
     if isinstance(kind, Spline) and not 2 <= kind.bins <= MOST:
         return False
-    shapes = [(width, dim - 1), *[(width, width)] * square, (kind.params * dim, width)]
+    shapes = [(width, net.inputs), *[(width, width)] * square, (kind.params * net.outputs, width)]
     fit = all(w.shape == shape and b.shape == shape[:1] for w, b, shape in zip(weights[::2], weights[1::2], shapes))
     return fit and len(weights) == 2 * len(shapes) and (given is None or given.shape == (x.shape[0], width))
 
@@ -125,8 +138,16 @@ def empty_like(x: Tensor) -> Tensor:
 
 def sizes(kind: AffineMap | Spline, net: MaskedLayout, x: Tensor, weights: Sequence[Tensor]) -> dict[str, Any]:
     (dim, batch), width = x.shape, len(weights[0])
-    order, ends = places(net.order, net.ends, width)
-    layer = {"batch": batch, "dim": dim, "width": width, "depth": len(weights) // 2 - 2, "params": kind.params, "residual": net.residual}
+    order, ends = places(net.order, net.ends, net.kept, width)
+    layer = {
+        "batch": batch,
+        "dim": dim,
+        "width": width,
+        "depth": len(weights) // 2 - 2,
+        "params": kind.params,
+        "residual": net.residual,
+        "kept": net.kept,
+    }
     return {**kind._asdict(), **layer, "order": order, "ends": ends}
 
 
@@ -139,12 +160,15 @@ def by_place(weights: Sequence[Tensor], prefix: str = "") -> tuple[dict[str, lis
 
 
 @functools.cache
-def places(order: tuple[int, ...], ends: tuple[int, ...], width: int) -> tuple[int, int]:
+def places(order: tuple[int, ...], ends: tuple[int, ...], kept: int, width: int) -> tuple[int, int]:
     """The addresses of both as C has them, for good. From these it computes others: what is no permutation, or leads beyond the units,
     must not get there."""
     rising = len(ends) == len(order) and sorted((0, *ends, width)) == [0, *ends, width]
-    if sorted(order) != list(range(len(order))) or not rising or ends[-1] != width:
-        raise ValueError(f"kernels: expected a permutation of the features and ends that rise to {width}, got {order} and {ends}")
+    split = not kept or (0 < kept < len(ends) and ends == (0,) * kept + (width,) * (len(ends) - kept))
+    if sorted(order) != list(range(len(order))) or not rising or ends[-1] != width or not split:
+        raise ValueError(
+            f"kernels: expected a permutation of the features and ends that rise to {width}, got {order}, {ends} and {kept} kept"
+        )
     arrays = [(ctypes.c_int * len(numbers))(*numbers) for numbers in (order, ends)]
     ALIVE.extend(arrays)
     return ctypes.addressof(arrays[0]), ctypes.addressof(arrays[1])

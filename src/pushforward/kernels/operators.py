@@ -12,7 +12,7 @@ from .elementwise import Spline
 
 LIBRARY = torch.library.Library("pushforward", "DEF")  # not custom_op: its checks of each call cost more than a call
 SPLINE = "int bins, float bound, float floor, bool inverse) -> (Tensor, Tensor)"
-LAYER = "int bins, float bound, float floor, int[] order, int[] ends, bool residual"
+LAYER = "int bins, float bound, float floor, int[] order, int[] ends, bool residual, int kept"
 LIBRARY.define(f"spline(Tensor x, Tensor h, {SPLINE}")
 LIBRARY.define(f"spline_gradient(Tensor x, Tensor h, Tensor g_out, Tensor g_slope, {SPLINE}")
 LIBRARY.define(f"masked({LAYER}, bool inverse, Tensor x, Tensor? given, Tensor[] weights) -> (Tensor, Tensor)")
@@ -35,9 +35,9 @@ def _(x, h, g_out, g_slope, *kind_and_inverse):
 def layer_of(
     options: list[Any], x: Tensor, given: Tensor | None, weights: list[Tensor]
 ) -> tuple[masked_layer.AffineMap | Spline, masked_layer.MaskedLayout]:
-    bins, bound, floor, order, ends, residual = options
+    bins, bound, floor, order, ends, residual, kept = options
     kind = Spline(bins, bound, floor) if bins else masked_layer.AffineMap(bound)
-    net = masked_layer.MaskedLayout(tuple(order), tuple(ends), residual)
+    net = masked_layer.MaskedLayout(tuple(order), tuple(ends), residual, kept)
     if not masked_layer.belong_together(kind, net, x.t(), None if given is None else given.t(), weights):
         raise ValueError(f"kernels: these do not belong together: x {tuple(x.shape)}, weights {[tuple(t.shape) for t in weights]}, {net}")
     return kind, net
@@ -68,12 +68,12 @@ def _(x, h, g_out, g_slope, *options):
 
 
 @torch.library.register_fake("pushforward::masked", lib=LIBRARY)
-def _(bins, bound, floor, order, ends, residual, inverse, x, given, weights):
+def _(bins, bound, floor, order, ends, residual, kept, inverse, x, given, weights):
     return torch.empty_like(x), x.new_empty(x.shape[1])
 
 
 @torch.library.register_fake("pushforward::masked_gradient", lib=LIBRARY)
-def _(bins, bound, floor, order, ends, residual, x, given, weights, g_out, g_ldj):
+def _(bins, bound, floor, order, ends, residual, kept, x, given, weights, g_out, g_ldj):
     return [t.new_empty(t.shape) for t in (x, *([] if given is None else [given]), *weights)]
 
 
@@ -97,7 +97,7 @@ def masked_backward(ctx: Any, g_out: Tensor, g_ldj: Tensor) -> tuple[Any, ...]:
     x, *weights = ctx.saved_tensors
     given = weights.pop(0) if ctx.given else None
     g_x, *g_weights = torch.ops.pushforward.masked_gradient(*ctx.layer, x, given, weights, g_out, g_ldj)
-    return *(None for _ in range(7)), g_x, g_weights.pop(0) if ctx.given else None, g_weights
+    return *(None for _ in range(8)), g_x, g_weights.pop(0) if ctx.given else None, g_weights
 
 
 torch.library.register_autograd("pushforward::spline", spline_backward, setup_context=keep_numbers, lib=LIBRARY)

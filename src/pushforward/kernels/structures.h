@@ -23,11 +23,13 @@ typedef const int *places;
 
 /* A masked autoregressive layer. depth: square layers; bins: 0 for the affine map; order, ends: features by position, units known at a
    position. first (width, dim - 1), hidden (depth times width, width), last (params, dim, width), each with its bias; given (width, batch)
-   or NULL; x, out (dim, batch); ldj (batch). Gradients are laid out as what they are gradients of; copies: of the weights' gradients. */
+   or NULL; x, out (dim, batch); ldj (batch). Gradients are laid out as what they are gradients of; copies: of the weights' gradients.
+   A coupling is one whose first positions, so many as are kept, pass unchanged, and whose others see these alone: then first is
+   (width, kept) and last (params, dim - kept, width), its rows by position. */
 #define LAYER(FIELD)                                                                                                                       \
     FIELD(ptrdiff_t, batch)                                                                                                                \
-    FIELD(int, threads) FIELD(int, copies) FIELD(int, inverse) FIELD(int, bins) FIELD(int, dim) FIELD(int, width) FIELD(int, depth)        \
-    FIELD(int, params) FIELD(int, residual) FIELD(double, bound) FIELD(double, floor) FIELD(places, order) FIELD(places, ends)             \
+    FIELD(int, threads) FIELD(int, copies) FIELD(int, inverse) FIELD(int, bins) FIELD(int, dim) FIELD(int, kept) FIELD(int, width)         \
+    FIELD(int, depth) FIELD(int, params) FIELD(int, residual) FIELD(double, bound) FIELD(double, floor) FIELD(places, order) FIELD(places, ends)             \
     FIELD(source, x) FIELD(source, given) FIELD(source, first) FIELD(source, first_bias) FIELD(sources, hidden)                            \
     FIELD(sources, hidden_bias) FIELD(source, last) FIELD(source, last_bias) FIELD(source, g_out) FIELD(source, g_ldj)                     \
     FIELD(target, out) FIELD(target, ldj) FIELD(target, g_x) FIELD(target, g_given) FIELD(target, g_first) FIELD(target, g_first_bias)     \

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..core import Flow
+from ..distributions import SplitPrior
 from ..evaluation import entering, settled
 
 BATCH = 128  # rows in a pass: the activations of a deep image flow take some megabytes for each
@@ -40,8 +41,12 @@ def decode(flow: Flow, z: Tensor, context: Tensor | None = None, *, batch: int =
 
 
 def check_latent(who: str, flow: Flow) -> None:
-    """Raise ValueError if a model describes whole numbers one after the other, with no latent between them and the noise."""
+    """Raise ValueError if a model describes whole numbers by whole numbers: one after the other, or by a bijection of them."""
     if flow.base.support.is_discrete:
+        if isinstance(flow.base, SplitPrior):
+            raise ValueError(
+                f"{who}: the latents of this model are whole numbers, with nothing between two of them; choose a flow, such as glow"
+            )
         remedy = "choose a flow, such as glow; sample --keep completes images with this one"
         raise ValueError(f"{who}: this model draws one number after the other and has no latent; {remedy}")
 

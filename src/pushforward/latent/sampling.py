@@ -45,7 +45,7 @@ def sample(
     """
     if flow.base.support.is_discrete or isinstance(flow.base, Causal):
         if temperature != 1:
-            raise ValueError("sample: this model draws one number after the other and has no latent to scale; leave the temperature out")
+            raise ValueError("sample: this model describes whole numbers and has no latent to scale; leave the temperature out")
         with settled(flow, int(torch.randint(2**31, ())) if seed is None else seed):
             return flow.sample((n,), context)
     flat, shape = flow._flat(context)

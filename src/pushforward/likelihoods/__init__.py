@@ -6,6 +6,7 @@ from .categorical import Categorical
 from .discretized import DiscretizedLogisticMixture
 from .exponential import Exponential
 from .half_normal import HalfNormal
+from .integer import IntegerLogisticMixture
 from .laplace import Laplace
 from .normal import Normal
 
@@ -16,6 +17,7 @@ __all__ = [
     "DiscretizedLogisticMixture",
     "Exponential",
     "HalfNormal",
+    "IntegerLogisticMixture",
     "Laplace",
     "Likelihood",
     "Normal",

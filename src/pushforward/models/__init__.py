@@ -18,6 +18,7 @@ from .glow import glow
 from .i_resnet import i_resnet
 from .iaf import iaf
 from .iaf_vae import iaf_vae
+from .idf import idf
 from .image_transformer import image_transformer
 from .implicit_flow import implicit_flow
 from .made_image import made_image
@@ -91,7 +92,7 @@ PIXEL_MODELS: dict[str, Callable[..., Flow]] = {  # images, pixel by pixel: whol
     )
 }
 IMAGE_MODELS: dict[str, Callable[..., Flow]] = {
-    f.__name__: f for f in (ffjord_image, flow_pp, glow, mintnet_image, real_nvp_image, residual_flow_image)
+    f.__name__: f for f in (ffjord_image, flow_pp, glow, idf, mintnet_image, real_nvp_image, residual_flow_image)
 } | PIXEL_MODELS  # (C, H, W)
 TABLE_MODELS: dict[str, Callable[..., Flow]] = {"any_order": any_order}  # rows as they are: words, whole numbers, gaps
 SOUND_MODELS: dict[str, Callable[..., Flow]] = {f.__name__: f for f in (parallel_wavenet, wavenet)}  # signals, shape (C, T)
@@ -123,6 +124,7 @@ __all__ = [
     "i_resnet",
     "iaf",
     "iaf_vae",
+    "idf",
     "image_transformer",
     "implicit_flow",
     "made_image",

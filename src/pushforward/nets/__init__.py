@@ -4,6 +4,7 @@ from .attention import CausalAttention
 from .causal import CausalNet, Masked
 from .concat_conv import ConcatConv
 from .convolution import ConvNet
+from .densenet import DenseNet
 from .flattened import Flattened
 from .gated import GatedConvNet
 from .gated_masked_conv import GatedMaskedConvNet
@@ -42,6 +43,7 @@ __all__ = [
     "ConcatConv",
     "ConvLadderBlock",
     "ConvNet",
+    "DenseNet",
     "Flattened",
     "GatedConvNet",
     "GatedMLP",

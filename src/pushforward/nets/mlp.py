@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,18 @@ def linear(inputs: int, outputs: int, *, zero: bool = False) -> nn.Linear:
     return layer
 
 
+class Dense(NamedTuple):
+    """A net of rectified units as its numbers.
+
+    Attributes:
+        weights: weight and bias of the first layer, of each square one, and of the last.
+        residual: the square layers are blocks of two.
+    """
+
+    weights: list[Tensor]
+    residual: bool
+
+
 class MLP(nn.Module):
     """``(B, inputs) -> (B, outputs)`` through ``depth`` hidden layers of ``width`` rectified units; starts at zero.
 
@@ -47,6 +60,11 @@ class MLP(nn.Module):
         for layer in self.hidden:
             x = F.relu(layer(x))
         return self.last(x)
+
+    def dense(self, inputs: int) -> Dense | None:
+        """Its numbers, if they are all that there is to it, of so many inputs, and it has a hidden layer."""
+        alone = type(self) is MLP and unwatched(self) and inputs == self.inputs
+        return numbers_of([*self.hidden, self.last], False) if alone and self.hidden else None
 
 
 class ResidualMLP(nn.Module):
@@ -96,6 +114,22 @@ class ResidualMLP(nn.Module):
                 step = step * torch.sigmoid(self.gates[i](x[:, -self.gate :]))
             h = h + step
         return self.last(h if self.linear_end else self.activation(h))
+
+    def dense(self, inputs: int) -> Dense | None:
+        """Its numbers, if they are all that there is to it, of so many inputs, and its units are rectified."""
+        alone = type(self) is ResidualMLP and unwatched(self) and inputs == self.inputs
+        if not alone or self.gate or self.linear_end or self.activation is not F.relu:
+            return None
+        return numbers_of([self.first, *(layer for pair in zip(self.inner, self.outer) for layer in pair), self.last], True)
+
+
+def unwatched(net: nn.Module) -> bool:
+    """Whether nobody looks at what enters or leaves a net when it is called."""
+    return not (net._forward_hooks or net._forward_pre_hooks)
+
+
+def numbers_of(layers: Sequence[nn.Module], residual: bool) -> Dense:
+    return Dense([number for layer in layers for number in layer.parameters()], residual)
 
 
 def check_features(net: nn.Module, x: Tensor, inputs: int) -> None:

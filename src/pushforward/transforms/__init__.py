@@ -16,6 +16,7 @@ from .elementwise import Elementwise
 from .emerging import CausalConv, EmergingConv
 from .factor import Factor
 from .gaps import Gaps
+from .integer import IntegerCoupling
 from .ladder import LadderVAE
 from .latent import Latent
 from .linear import LULinear
@@ -63,6 +64,7 @@ __all__ = [
     "Factor",
     "Gaps",
     "Householder",
+    "IntegerCoupling",
     "LULinear",
     "LadderVAE",
     "Latent",

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .. import kernels
 from ..core import Transform, sum_event
-from ..univariate import Affine, RationalQuadratic, Univariate
+from ..univariate import Univariate
+from .whole import MaskedLayout, has_code, whole_layer
 
 if TYPE_CHECKING:
     from ..nets import CausalNet
@@ -51,16 +51,17 @@ class Autoregressive(Transform):
             z, slope = self._mapped(x, h)
             return z, sum_event(slope)
 
-        if (kind := self._kind()) is None or (net := self.net.masked(context)) is None:
+        if not has_code(self.univariate) or (net := self.net.masked(context)) is None:
             return plain(x, self.net(x, context))
-        whole = kernels.MaskedLayout(net.order, net.ends, net.residual)
-        return kernels.masked(lambda x, *numbers: plain(x, net.compute(x, *numbers)), x, net.given, net.weights, kind, whole, inverse=False)
+        layout = MaskedLayout(net.order, net.ends, net.residual)
+        once = lambda x, *numbers: plain(x, net.compute(x, *numbers))  # noqa: E731
+        return whole_layer(once, self.univariate, layout, x, net.given, net.weights, inverse=False)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        if (kind := self._kind()) is None or (net := self.net.masked(context)) is None:
+        if not has_code(self.univariate) or (net := self.net.masked(context)) is None:
             return self._unrolled(z, context)
-        whole = kernels.MaskedLayout(net.order, net.ends, net.residual)
-        return kernels.masked(lambda *_: self._unrolled(z, context), z, net.given, net.weights, kind, whole, inverse=True)
+        layout = MaskedLayout(net.order, net.ends, net.residual)
+        return whole_layer(lambda *_: self._unrolled(z, context), self.univariate, layout, z, net.given, net.weights, inverse=True)
 
     def terms(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """z and ``log dz_i/dx_i`` of each number, ``(B, *shape)`` both: ldj is their sum."""
@@ -82,14 +83,6 @@ class Autoregressive(Transform):
 
         x = self.net.unroll(solve, z.shape[0], context)
         return x, sum_event(torch.cat(slopes, 1))
-
-    def _kind(self) -> kernels.AffineMap | kernels.Spline | None:
-        """The scalar map as the kernel of a masked layer knows it; ``None`` if that has no code for it."""
-        if type(self.univariate) is Affine:
-            return kernels.AffineMap(self.univariate.bound)
-        if type(self.univariate) is RationalQuadratic:
-            return kernels.Spline(self.univariate.bins, self.univariate.bound, self.univariate.floor)
-        return None
 
     def _offset(self, h: Tensor) -> Tensor:
         """A net that gives zeros makes the layer the identity."""

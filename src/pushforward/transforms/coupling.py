@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..core import Transform, join, sum_event
 from ..univariate import Univariate
+from .whole import MaskedLayout, has_code, whole_layer
 
 
 class Coupling(Transform):
@@ -58,18 +61,32 @@ class Coupling(Transform):
         sites = flags.flatten().tolist()
         self.register_buffer("kept", torch.tensor([i for i, keep in enumerate(sites) if keep], dtype=torch.long))
         self.register_buffer("changed", torch.tensor([i for i, keep in enumerate(sites) if not keep], dtype=torch.long))
+        self._order = tuple(sorted(range(len(sites)), key=lambda i: not sites[i]))  # those that are kept, and then the others
         self.register_buffer("mask", torch.tensor(sites, dtype=torch.float32).view(flags.shape) if self.spatial else None, persistent=False)
         self.register_buffer("identity", torch.tensor(univariate.identity), persistent=False)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        h, part = self._split(x, context)
-        part, slope = self.univariate.forward(part, h)
-        return self._merge(x, part), sum_event(slope)
+        return self._mapped(x, context, inverse=False)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        h, part = self._split(z, context)
-        part, slope = self.univariate.inverse(part, h)
-        return self._merge(z, part), sum_event(slope)
+        return self._mapped(z, context, inverse=True)
+
+    def _mapped(self, x: Tensor, context: Tensor | None, inverse: bool) -> tuple[Tensor, Tensor]:
+        def plain(x: Tensor, *_: Tensor | None) -> tuple[Tensor, Tensor]:
+            h, part = self._split(x, context)
+            part, slope = self.univariate.inverse(part, h) if inverse else self.univariate.forward(part, h)
+            return self._merge(x, part), sum_event(slope)
+
+        kept, dense = len(self.kept), None
+        numbers = getattr(self.net, "dense", None)
+        if numbers and kept and not self.spatial and x.shape[1:] == self.mask_shape and has_code(self.univariate):
+            dense = numbers(kept + (0 if context is None else context.shape[1]))
+        if dense is None:
+            return plain(x)
+        first, *others = dense.weights
+        given = None if context is None else F.linear(context.to(first.dtype), first[:, kept:])
+        layout = MaskedLayout(self._order, (0,) * kept + (len(first),) * len(self.changed), dense.residual, kept)
+        return whole_layer(plain, self.univariate, layout, x, given, [first[:, :kept], *others], inverse)
 
     def _split(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """``h`` ``(B, params, changed, *rest)`` and the part of x that changes; space is flattened for a mask over space."""
@@ -92,6 +109,11 @@ class Coupling(Transform):
         if self.spatial:
             return x.flatten(1).index_copy(1, self.changed, part).reshape(x.shape)
         return x.index_copy(1, self.changed, part)
+
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        super()._load_from_state_dict(*arguments)
+        if not self.kept.is_meta:
+            self._order = (*self.kept.tolist(), *self.changed.tolist())
 
     def extra_repr(self) -> str:
         return f"kept={self.kept.numel()}, changed={self.changed.numel()}, {self.univariate!r}"

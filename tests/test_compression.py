@@ -25,7 +25,7 @@ from pushforward.cli import main
 from pushforward.compression import Container, Damage, Lattice, Reader, RowCodec, WholeCodec, Writer, codec_of
 from pushforward.compression.coder import GRID
 from pushforward.compression.digits import by_chance, by_digits, by_shares, surplus_of
-from pushforward.models import glow, nsf, vae, wavenet
+from pushforward.models import glow, idf, nsf, vae, wavenet
 
 SHAPES = {
     "bits": ((1, 4, 4), {"levels": 2}),
@@ -134,6 +134,34 @@ def test_sounds_of_many_levels_come_back():
         data = codec.encode(x, None)
         assert torch.equal(codec.decode(data, 20, None), x) and 8 * len(data) < expected + 64
         assert torch.equal(codec.decode(codec.encode(x * 0 + levels - 1, None), 20, None), x * 0 + levels - 1)
+
+
+@pytest.mark.parametrize("context", [0, 2])
+@pytest.mark.parametrize("halve", [True, False])
+def test_images_come_back_by_integer_flows(context, halve):
+    """Latents of two scales, in the bits of the likelihood; one that is far outside is no number of the stream."""
+    torch.manual_seed(0)
+    flow = idf((1, 8, 8), levels=16, steps=2, width=8, depth=1, halve=halve, context=context).double().eval()
+    with torch.no_grad():
+        for parameter in flow.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        c = given(context, 21)
+        x = flow.sample((1,), c)[0] if context else flow.sample((21,))
+        expected = bits(flow.log_prob(x, c))
+    codec = codec_of(flow, "idf", 32)
+    data = codec.encode(x, c)
+    assert torch.equal(codec.decode(data, 21, c), x) and expected - 64 < 8 * len(data) < 1.001 * expected + 64
+    every = images(21, 16, 1, 8, 8)
+    assert torch.equal(codec.decode(codec.encode(every, c), 21, c), every)
+    with pytest.raises(Damage, match="does not have"):
+        codec.encode(x + 1000, c)
+
+
+def test_a_file_by_an_integer_flow(tmp_path):
+    x = np.random.default_rng(0).integers(0, 4, (60, 1, 4, 4)).astype(np.uint8)
+    run = pf.fit(x, "idf", out=tmp_path / "run", options=["model.width=8", "model.steps=1", *FIT], progress=False, report=False)
+    assert abs(pf.compress(run, x, tmp_path / "x.pf").gap) * 60 * 16 < 64
+    assert (pf.decompress(run, tmp_path / "x.pf").data.x == x).all()
 
 
 def perturbed(data, **options):

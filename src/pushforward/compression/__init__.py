@@ -6,6 +6,7 @@ from .coder import Coder, Reader, Writer
 from .container import Container, Header, write_container
 from .damage import Damage
 from .fingerprint import digest_of_model
+from .integer_codec import IntegerCodec
 from .job import CodedRows, ReadRows, restored_by, written_by
 from .lattice import Lattice
 from .parcel import Opened, Parcel, Unpacking
@@ -20,6 +21,7 @@ __all__ = [
     "Container",
     "Damage",
     "Header",
+    "IntegerCodec",
     "Lattice",
     "Opened",
     "Parcel",

@@ -7,6 +7,7 @@ from ..distributions import AnyOrder, Causal, Multiscale
 from ..likelihoods import Discrete
 from ..transforms import Quantize
 from .codec import Codec
+from .integer_codec import IntegerCodec, is_integer
 from .row_codec import RowCodec
 from .whole_codec import WholeCodec
 
@@ -36,6 +37,8 @@ def codec_of(flow: Flow, name: str, block: int | None = None) -> Codec:
         return WholeCodec(flow, block)
     if isinstance(base, AnyOrder) and len(layers) == 1 and isinstance(layers[0], Quantize):
         return RowCodec(flow, block)
+    if is_integer(flow):
+        return IntegerCodec(flow, block)
     if flow.kind == "exact":
         what, needed = "gives a density of real numbers and no probabilities", "local bits-back coding"
     elif flow.kind == "bound":
@@ -44,5 +47,5 @@ def codec_of(flow: Flow, name: str, block: int | None = None) -> Codec:
         what, needed = "gives an estimate of the likelihood", "local bits-back coding with an exact log-determinant"
     raise ValueError(
         f"compress: {name} {what}, so a codec of it takes {needed}, which this release has not; range coding takes a model that finds "
-        "number after number: fit any_order to a table, pixel_cnn or its kin to images, wavenet to sounds"
+        "number after number: fit any_order to a table, pixel_cnn or its kin or idf to images, wavenet to sounds"
     )

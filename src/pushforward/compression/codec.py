@@ -86,7 +86,7 @@ class Codec(ABC):
         context = None if self.flow.context_shape is None else torch.zeros(self.block, *self.flow.context_shape, dtype=torch.float64)
         try:
             with repeatable():
-                self.code(coder, self.block, None, None if context is None else self.flow.embedding(context))
+                self.code(coder, self.block, None, self._embedded(context))
         except (Enough, Damage):
             pass
         return coder.hash.hexdigest()

@@ -9,7 +9,7 @@ import numpy as np
 from .coder import GRID, Coder
 from .damage import Damage
 
-BASE = 16  # values of a digit: a number of 256 levels takes 2 x 15 values of the distribution function instead of 255
+BASE = 16  # values of a digit: a number of 256 levels takes 2 x 17 values of the distribution function instead of 257
 CHUNK_BITS = 16  # bits of a part of a uniform number
 
 Below = Callable[[np.ndarray], np.ndarray]  # whole numbers k (n, Q) to P(X < k), (n, Q)
@@ -36,7 +36,7 @@ def surplus_of(below: np.ndarray) -> np.ndarray:
 def by_digits(coder: Coder, levels: int, below: Below, x: np.ndarray | None, rows: int) -> np.ndarray:
     """Whole numbers ``0..levels-1``, int64 ``(rows,)``, from the first digit to the last, to the base 16.
 
-    Cost: 15 values of the distribution function for each digit.
+    Cost: 17 values of the distribution function for each digit.
 
     Arguments:
         coder: writes or reads.

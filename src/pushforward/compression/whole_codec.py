@@ -21,7 +21,7 @@ from .digits import by_digits
 class WholeCodec(Codec):
     """Images or sounds of whole numbers by ``p(x) = prod_i p(x_i | x_{<i})``, in the order and by the lines in which samples are drawn.
 
-    Cost: in each direction that of as many samples, and for each number 15 values of the distribution function for each 4 bits of its
+    Cost: in each direction that of as many samples, and for each number 17 values of the distribution function for each 4 bits of its
     levels.
 
     Arguments:

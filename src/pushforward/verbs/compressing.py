@@ -105,9 +105,10 @@ def compress(
     """Data as a file from which :func:`decompress` makes them again to the bit, by the probabilities of a fitted run.
 
     A row costs ``-log2 p(row)`` bits: the better the model, the smaller the file. Range coding, in the order in which the model draws its
-    samples: pixel models of images, ``wavenet`` of sounds of 16 bits, ``any_order`` of tables. Rows stand in blocks that are read alone,
-    each with checksums. What comes back: images with their labels; sounds of 16 bits; tables with names, types, order and gaps. Columns
-    that the run does not describe, and rows that it gives no probability or not back to the bit, are stored as they are and counted.
+    samples: pixel models and ``idf`` of images, ``wavenet`` of sounds of 16 bits, ``any_order`` of tables. Rows stand in blocks that are
+    read alone, each with checksums. What comes back: images with their labels; sounds of 16 bits; tables with names, types, order and gaps.
+    Columns that the run does not describe, and rows that it gives no probability or not back to the bit, are stored as they are and
+    counted.
 
     The model is computed in float64, in one thread, by plain PyTorch. The file can be read by the same run on machines that compute the
     same probabilities, which a probe in the file tells. Cost: that of drawing as many samples, and as much again to check.
@@ -119,7 +120,7 @@ def compress(
         data: of the run's kind: a path, an array, a table.
         out: the file to write.
         check: read each block again before it is written; one that does not come back is stored as it is.
-        block: rows of a block; 256 images or sounds, 4,096 rows of a table otherwise.
+        block: rows of a block; 256 images or sounds (64 of ``idf``), 4,096 rows of a table otherwise.
         progress: tell of rows on stderr.
 
     Raises:

@@ -144,7 +144,7 @@ def test_images_come_back_by_integer_flows(context, halve):
     flow = idf((1, 8, 8), levels=16, steps=2, width=8, depth=1, halve=halve, context=context).double().eval()
     with torch.no_grad():
         for parameter in flow.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
+            parameter.add_(0.03 * torch.randn_like(parameter))
         c = given(context, 21)
         x = flow.sample((1,), c)[0] if context else flow.sample((21,))
         expected = bits(flow.log_prob(x, c))

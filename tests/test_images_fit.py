@@ -174,12 +174,13 @@ def test_validation_is_limited_by_numbers():
     assert valid_rows(90, dear=True) == 2_912 and valid_rows(2 * 784, dear=True) == 300
     seen = []
 
-    def objective(x, context, weight):
-        seen.append(x)
-        return x.mean()
+    class Mean(torch.nn.Module):
+        def forward(self, x, context, weight):
+            seen.append(x)
+            return x.mean()
 
     validate = RowValidation(Rows(torch.ones(1_200, 3, 64, 64, dtype=torch.uint8)), 0, Processes())
-    assert validate(objective) == {"valid": 1.0} and sum(map(len, seen)) == 1_000 and max(x.numel() for x in seen) <= 2**18
+    assert validate(Mean()) == {"valid": 1.0} and sum(map(len, seen)) == 1_000 and max(x.numel() for x in seen) <= 2**18
     assert all(x.dtype == torch.float32 for x in seen)
 
 

@@ -432,4 +432,4 @@ def test_kernels_are_known_in_few_places():
         ["grep", "-rlE", r"import kernels|from \.+kernels|pushforward\.kernels", source, "--include=*.py"], capture_output=True, text=True
     )
     outside = [path for path in found.stdout.split() if "/kernels/" not in path]
-    assert 0 < len(outside) <= 5, outside
+    assert 0 < len(outside) <= 6, outside  # four kinds of layers and maps, the doctor, and the codec, which does without

@@ -81,6 +81,16 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def parquet_as_it_is(path: Path) -> pa.Table:
+    """All of a Parquet file, with what its schema says.
+
+    Raises:
+        DataError: it can't be read, or is larger than the memory.
+    """
+    with reading(f"load: {path}", "Parquet"):
+        return _read_parquet(path).table
+
+
 def _read_parquet(path: Path) -> Source:
     with pq.ParquetFile(path) as file:
         bits = [kind.bit_width if pa.types.is_primitive(kind) else 8 for kind in file.schema_arrow.types]

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
@@ -31,6 +30,7 @@ from ..core import Flow
 from ..data import DataError, Reading, Schema, read
 from ..data.admit import admit
 from ..data.cells import unpacked
+from ..data.formats import parquet_as_it_is
 from ..data.source import Source
 from ..transforms import Quantize
 from .files import check_ending, write_tables
@@ -159,8 +159,7 @@ def _as_it_is(data: Any) -> pa.Table | None:
         return data
     path = Path(data) if isinstance(data, str | Path) else None
     if path is not None and path.suffix.lower() == ".parquet" and path.is_file():
-        read(path)  # which checks it, and says what is wrong with it
-        return pq.read_table(path)
+        return parquet_as_it_is(path)
     return None
 
 

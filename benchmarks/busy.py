@@ -33,6 +33,7 @@ BUSY = "while True: pass"
 SETTINGS: dict[str, dict[str, str]] = {
     "default": {},
     "GOMP_SPINCOUNT=10000": {"GOMP_SPINCOUNT": "10000"},
+    "GOMP_SPINCOUNT=2500": {"GOMP_SPINCOUNT": "2500"},
     "GOMP_SPINCOUNT=1000": {"GOMP_SPINCOUNT": "1000"},
     "OMP_NUM_THREADS=1": {"OMP_NUM_THREADS": "1"},
 }

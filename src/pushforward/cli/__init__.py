@@ -13,7 +13,7 @@ from ..words import tell
 __all__ = ["main"]
 
 WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME")  # how threads of OpenMP wait for each other
-SPINS = "1000"
+SPINS = "2500"
 
 
 def wait_calmly() -> None:

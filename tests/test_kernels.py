@@ -139,6 +139,14 @@ def test_which_couplings_are_whole_layers():
     for net in (Other(2, 4), pn.ResidualMLP(2, 4, linear_end=True), pn.MLP(2, 4, depth=0), torch.nn.Linear(2, 4)):
         assert not whole(pt.Coupling([1, 0, 1, 0], pu.Affine(), net))
     assert not whole(pt.Coupling([1, 0, 1, 0], pu.Additive(), pn.MLP(2, 2)))
+    for change in (
+        lambda net: torch.nn.utils.parametrizations.spectral_norm(net.hidden[0]),
+        lambda net: net.hidden.__setitem__(0, torch.nn.Linear(2, 128, bias=False)),
+        lambda net: net.hidden[1].register_forward_hook(lambda *_: None),
+    ):
+        net = pn.MLP(2, 4)
+        change(net)
+        assert not whole(pt.Coupling([1, 0, 1, 0], pu.Affine(), net)), "what a layer is beside its numbers counts"
     with pytest.raises(ValueError, match="expected 2 features"):
         watched(x, torch.randn(8, 3, dtype=torch.float64))
     with pytest.raises(ValueError, match="does not fit"):

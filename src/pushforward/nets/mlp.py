@@ -128,8 +128,14 @@ def unwatched(net: nn.Module) -> bool:
     return not (net._forward_hooks or net._forward_pre_hooks)
 
 
-def numbers_of(layers: Sequence[nn.Module], residual: bool) -> Dense:
-    return Dense([number for layer in layers for number in layer.parameters()], residual)
+def numbers_of(layers: Sequence[nn.Module], residual: bool) -> Dense | None:
+    """Those of plain dense layers; ``None`` where one of them is another, parametrized or watched."""
+    weights: list[Tensor] = []
+    for layer in layers:
+        if type(layer) is not nn.Linear or layer.bias is None or not unwatched(layer):
+            return None
+        weights += [layer.weight, layer.bias]
+    return Dense(weights, residual)
 
 
 def check_features(net: nn.Module, x: Tensor, inputs: int) -> None:

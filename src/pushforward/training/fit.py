@@ -86,7 +86,7 @@ def fit(
             vectors, if more than five minutes are left. What was decided is written to the run's config.toml; where compiling fails,
             training goes on without.
         strategy: of many processes: "ddp", each holds all weights, or "fsdp", each holds a part of weights, gradients and moments, and
-            of each net the whole only while it computes (FSDP2). One process alone holds all.
+            of each layer the whole only while it computes (FSDP2). One process alone holds all.
         objective: "likelihood", "elbo" (:class:`~pushforward.objectives.ELBO`), "iwae" (:class:`~pushforward.objectives.IWAE`) or
             "flow_matching" (:class:`~pushforward.objectives.FlowMatching`); "auto" takes the bound for models with a random latent,
             such as a VAE, and the likelihood for all others.

@@ -1,9 +1,10 @@
 """Random cases of the kernels against the plain paths: ``python tests/fuzz_kernels.py CASES SEED``.
 
-Shapes, orders, contexts, bins, dtypes, strides, threads, and numbers that are NaN, infinite or huge. Values and gradients must agree
-with the plain path's to 1e-9 relative in float64 (1e-2 in float32), and what the inverse finds must lead back. Rows of data that are not
-finite or huge are left out, since there the plain path has infinity times a mask's zero, or sums in another order; so are gradients of
-parameters in their company, and all of a case whose parameters are like that. It prints a line for each difference, and what it has seen.
+Shapes, orders, contexts, runs of layers, bins, dtypes, strides, threads, and numbers that are NaN, infinite or huge. Values and
+gradients must agree with the plain path's to 1e-9 relative in float64 (1e-2 in float32), and what the inverse finds must lead back. Rows
+of data that are not finite or huge are left out, since there the plain path has infinity times a mask's zero, or sums in another order; so
+are gradients of parameters in their company, and all of a case whose parameters are like that. It prints a line for each difference, and
+what it has seen.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import pushforward.nets as pn
 import pushforward.transforms as pt
 import pushforward.univariate as pu
 from pushforward import kernels
+from pushforward.core import Chain
 
 ODD = (float("nan"), float("inf"), -float("inf"), 1e30, -1e30, 1e-30, 0.0, -0.0)
 LIMIT = 1_000_000  # numbers in a case
@@ -85,6 +87,29 @@ def masked_case(dtype: torch.dtype) -> tuple[str, torch.nn.Module, Tensor, Tenso
     kind = "coupling" if coupled else "masked"
     name = f"{kind} D {dim} width {width} depth {depth} bins {bins if spline else 0} residual {residual} context {context} rows {batch}"
     return name, layer, x, torch.randn(batch, context, dtype=dtype) if context else None
+
+
+def run_case(dtype: torch.dtype) -> tuple[str, torch.nn.Module, Tensor, Tensor | None]:
+    """Some layers one after the other, with linear maps between."""
+    dim, batch = random.randint(2, size(30) + 2), max(1, size(200))
+    linear = (pt.ActNorm, pt.LULinear, lambda dim: pt.Permute(random.sample(range(dim), dim)), pt.Reverse)
+    layers: list[pt.Transform] = []
+    for _ in range(random.randint(1, 3)):
+        layers += [random.choice(linear)(dim) for _ in range(random.randrange(3))]
+        univariate = pu.RationalQuadratic(random.randint(2, 8), 3.0) if random.random() < 0.5 else pu.Affine(random.choice((1.0, 5.0)))
+        width, residual = max(1, size(60)), random.random() < 0.4
+        if random.random() < 0.5:
+            net = (pn.ResidualMLP if residual else pn.MLP)(1, univariate.params * (dim - 1), width=width, depth=1)
+            layers.append(pt.Coupling([1] + [0] * (dim - 1), univariate, net))
+        else:
+            layers.append(pt.Autoregressive(univariate, pn.MADE(dim, univariate.params, width=width, residual=residual)))
+    layers += [random.choice(linear)(dim) for _ in range(random.randrange(2))]
+    chain = Chain(*layers).to(dtype)
+    with torch.no_grad():
+        for parameter in chain.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1 / max(1, parameter.shape[-1]) ** 0.5)
+    names = " ".join(type(layer).__name__ for layer in layers)
+    return f"run D {dim} rows {batch}: {names}", chain, strided(spoiled(torch.randn(batch, dim, dtype=dtype), 1.0)), None
 
 
 class Given(torch.nn.Module):
@@ -181,7 +206,7 @@ def run(cases: int, seed: int) -> int:
     for case in range(cases):
         dtype = torch.float64 if random.random() < 0.7 else torch.float32
         torch.set_num_threads(random.randint(1, 8))
-        name, layer, x, context = (masked_case if random.random() < 0.5 else scalar_case)(dtype)
+        name, layer, x, context = random.choice((masked_case, run_case, scalar_case))(dtype)
         with kernels.without():
             with torch.no_grad():
                 z = layer(x, context)[0]

@@ -24,7 +24,7 @@ from pushforward.distributions import Normal
 from pushforward.doctor import check_normalized, diagnose
 from pushforward.doctor.walk import log_det
 from pushforward.evaluation import calibration
-from pushforward.kernels import masked_layer
+from pushforward.kernels import run
 from pushforward.models import MODELS, VECTOR_MODELS
 from pushforward.transforms import Autoregressive, Cast, Columns, Dequantize, Elementwise, LULinear, Permute, Slice, Standardize
 from pushforward.univariate import Affine, RationalQuadratic
@@ -99,11 +99,11 @@ def test_flaws_are_named(flaw, named, how, dim):
 @pytest.mark.parametrize("dtypes", [(torch.float64,), (torch.float32,)], ids=str)
 def test_a_wrong_kernel_is_named(dtypes, monkeypatch):
     """A log-det that is 5 % off in the compiled layer, which the doctor has to run to see."""
-    evaluate = masked_layer.evaluate_layer
+    evaluate = run.evaluate
 
     def wrong(*arguments):
-        z, ldj = evaluate(*arguments)
-        return z, 1.05 * ldj if z.dtype in dtypes else ldj
+        z, ldj, entered = evaluate(*arguments)
+        return z, 1.05 * ldj if z.dtype in dtypes else ldj, entered
 
     torch.manual_seed(0)
     flow = MODELS["nsf"]((3,), width=16)
@@ -111,7 +111,7 @@ def test_a_wrong_kernel_is_named(dtypes, monkeypatch):
         for parameter in flow.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     assert not failures(flow, rows())
-    monkeypatch.setattr(masked_layer, "evaluate_layer", wrong)
+    monkeypatch.setattr(run, "evaluate", wrong)
     found = failures(flow, rows())
     layers = sum(isinstance(layer, Autoregressive) for layer in flow.modules())
     assert sum("Autoregressive" in text and "off by" in text for text in found) == len(found) == layers > 0

@@ -16,7 +16,7 @@ import pytest
 from pushforward import kernels
 
 ROOT = Path(__file__).parent.parent
-JUDGES = [str(ROOT / "tests" / name) for name in ("test_kernels.py", "test_mixture_kernels.py")]
+JUDGES = [str(ROOT / "tests" / name) for name in ("test_kernels.py", "test_runs.py", "test_mixture_kernels.py")]
 MUTANTS = [  # file, what stands there once, what stands there instead
     ("rational.h", "(inverse ? -log_slope : log_slope)", "log_slope"),
     ("rational.h", "            gs = -gs;\n", ""),
@@ -31,6 +31,10 @@ MUTANTS = [  # file, what stands there once, what stands there instead
     ("masked.h", "return m->kept ? h + (p - m->kept) * COLUMNS : h;", "return h;"),
     ("masked_gradient.c", "memcpy(g_x, g_out, sizeof(g_out));", "memset(g_x, 0, sizeof(g_out));"),
     ("masked_gradient.c", "high[l] = l & d ? l + LANES : l + d;", "high[l] = l + LANES;"),
+    ("linear.c", "for (int i = 0; i < COLUMNS; i++) x[i] -= shift[p];", "for (int i = 0; i < COLUMNS; i++) x[i] += shift[p];"),
+    ("linear.c", "product += g[p * COLUMNS + i] * in[p * COLUMNS + i];", "product -= g[p * COLUMNS + i] * in[p * COLUMNS + i];"),
+    ("linear.c", "NAME(product)(made, dim, m->matrix, 1, dim, dim, g);", "NAME(product)(made, dim, m->matrix, dim, 1, dim, g);"),
+    ("linear.c", "m->g_x + NAME(place)(m, p) * m->batch", "m->g_x + p * m->batch"),
     ("mixture.h", "        slope[i] = density[i];", "        slope[i] = -density[i];"),
     ("mixture.h", "density[i] - below[i] - above[i]", "density[i] - below[i] + above[i]"),
     ("mixture.h", "density[i] + (REAL)0.5 * z * z", "density[i] - (REAL)0.5 * z * z"),

@@ -21,7 +21,7 @@ import pushforward.nets as pn
 import pushforward.transforms as pt
 import pushforward.univariate as pu
 from pushforward import kernels
-from pushforward.kernels import door, elementwise, library, masked_layer
+from pushforward.kernels import door, library, masked_layer, run
 
 pytestmark = pytest.mark.skipif("compiled" not in kernels.path(), reason=kernels.path())
 
@@ -32,14 +32,14 @@ Pair = tuple[Tensor, Tensor]
 def calls(monkeypatch) -> list[str]:
     """The names of the kernels that were called."""
     names: list[str] = []
-    call = library.call
+    launch = library.launch
 
     def counted(name: str, *arguments) -> None:
         names.append(name)
-        call(name, *arguments)
+        launch(name, *arguments)
 
-    for module in (elementwise, masked_layer):
-        monkeypatch.setattr(module, "call", counted)
+    for module in (library, run):
+        monkeypatch.setattr(module, "launch", counted)
     return names
 
 
@@ -160,7 +160,7 @@ def test_weights_in_any_layout(grad, calls):
     expected = plain(lambda: layer(x))
     with torch.set_grad_enabled(grad):
         found = layer(x)
-    assert calls == ["masked"]
+    assert calls == ["run"]
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a.detach(), b, atol=1e-12, rtol=1e-12)
     if grad:
@@ -260,7 +260,7 @@ def test_operators_refuse_what_does_not_belong_together():
     for kept in (1, 2, 3, -1):
         with pytest.raises(ValueError, match=r"permutation|belong together"):
             torch.ops.pushforward.masked(*options[:6], kept, False, torch.randn(3, 4), None, weights)
-    with pytest.raises(ValueError, match="permutation"):
+    with pytest.raises(ValueError, match="rise to 5"):
         torch.ops.pushforward.masked(*options[:4], [0, 9, 5], *options[5:], torch.randn(3, 4), None, weights)
 
 
@@ -403,18 +403,17 @@ with torch.no_grad():
         print("MemoryError", error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.startswith("MemoryError kernels: masked found no memory"), done.stdout + done.stderr
+    assert done.stdout.startswith("MemoryError kernels: run found no memory"), done.stdout + done.stderr
 
 
 def test_copies_of_gradients_are_few(monkeypatch):
     """A thread without a tile of the batch has no copy, and many threads share what memory allows."""
     seen = []
-    masks = masked_layer
-    call = masks.call
-    monkeypatch.setattr(masks, "call", lambda *a: (seen.append(a[2].get("copies")), call(*a)))
+    made = run.structure_of
+    monkeypatch.setattr(run, "structure_of", lambda *a: (seen.append(a[1].numbers.get("copies")), made(*a))[1])
     layer = masked()
     layer(rows())[0].sum().backward()
-    monkeypatch.setattr(masks, "SHARE_OF_COPIES", 0)
+    monkeypatch.setattr(masked_layer, "SHARE_OF_COPIES", 0)
     layer(rows(300))[0].sum().backward()
     assert seen[-1] == 1 and seen[1] > 1
 

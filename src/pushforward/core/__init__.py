@@ -7,7 +7,7 @@ from .moments import Estimate
 from .patches import into_patches, out_of_patches
 from .precision import full_precision
 from .substituted import substituted
-from .term import DataDependent, Hooked, Solved, refined, start_rows
+from .term import DataDependent, Hooked, Solved, refined, start_rows, unwatched
 from .transform import Chain, Inverse, Transform, copies, join, sum_event, zeros
 
 __all__ = [
@@ -33,5 +33,6 @@ __all__ = [
     "start_rows",
     "substituted",
     "sum_event",
+    "unwatched",
     "zeros",
 ]

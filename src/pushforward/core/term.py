@@ -83,6 +83,11 @@ def refined(model: nn.Module, by: int = 2) -> Iterator[bool]:
             term.fineness = fineness
 
 
+def unwatched(module: nn.Module) -> bool:
+    """Whether nobody looks at what enters or leaves a module when it is called."""
+    return not (module._forward_hooks or module._forward_pre_hooks)
+
+
 def terms(module: nn.Module) -> Iterator[Term]:
     """The outermost terms within a module."""
     for child in module.children():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import groupby
 from typing import get_args
 
 import torch
@@ -30,6 +31,7 @@ class Transform(Term):
     """
 
     takes: torch.dtype | None = None  # the dtype of rows that a model with this layer asks for
+    run: RunLayers | None = None  # of layers that can be computed several at once: the function that does it
     entries: tuple[str, ...] = ("inverse", "draws")  # methods by which objectives enter it, beside a call: FSDP gathers its weights there
 
     @property
@@ -82,6 +84,7 @@ class Transform(Term):
 
 
 Call = Callable[[Transform, Tensor, Tensor | None], tuple[Tensor, Tensor]]
+RunLayers = Callable[[Sequence[Transform], bool, Tensor, Tensor | None], tuple[Tensor, Tensor]]  # (layers, inverse, x, context)
 
 
 class Chain(Transform):
@@ -145,21 +148,30 @@ class Chain(Transform):
         """What to call one after the other: the layers, or groups of them that save memory."""
         if self.memory != "full" and torch.is_grad_enabled():
             return parts(self.transforms, self._sparing, self.memory, inverse)
-        return [t.inverse for t in reversed(self.transforms)] if inverse else self.transforms
+        return (run or (layer.inverse if inverse else layer) for run, layer in self._runs(inverse))
+
+    def _runs(self, inverse: bool) -> Iterator[tuple[Part | None, Transform]]:
+        """In the order of computation: each run of layers that are computed at once, or a layer by itself."""
+        for run, members in groupby(reversed(self.transforms) if inverse else self.transforms, key=lambda layer: layer.run):
+            layers = list(members)
+            if run is None:
+                yield from ((None, layer) for layer in layers)
+            else:
+                yield partial(run, layers, inverse), layers[0]
 
     def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        for transform in self.transforms:
-            x = transform.encode(x, context)
+        for run, layer in self._runs(inverse=False):
+            x = run(x, context)[0] if run else layer.encode(x, context)
         return x
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        for transform in reversed(self.transforms):
-            z = transform.decode(z, context)
+        for run, layer in self._runs(inverse=True):
+            z = run(z, context)[0] if run else layer.decode(z, context)
         return z
 
     def generate(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        for transform in reversed(self.transforms):
-            z = transform.generate(z, context)
+        for run, layer in self._runs(inverse=True):
+            z = run(z, context)[0] if run else layer.generate(z, context)
         return z
 
     @torch.no_grad()

@@ -7,6 +7,22 @@ from . import operators  # noqa: F401 (registers them)
 from .door import Plain
 from .elementwise import Mixture, Spline, mixture, spline
 from .library import path, without
-from .masked_layer import AffineMap, MaskedLayout, masked
+from .linear_map import LinearMap
+from .masked_layer import AffineMap, MaskedLayer, MaskedLayout
+from .run import Stage, run_stages
 
-__all__ = ["AffineMap", "Mixture", "MaskedLayout", "Plain", "Spline", "masked", "mixture", "path", "spline", "without"]
+__all__ = [
+    "AffineMap",
+    "LinearMap",
+    "MaskedLayer",
+    "MaskedLayout",
+    "Mixture",
+    "Plain",
+    "Spline",
+    "Stage",
+    "mixture",
+    "path",
+    "run_stages",
+    "spline",
+    "without",
+]

@@ -21,22 +21,21 @@ class Kernel:
     Attributes:
         plain: the same by PyTorch, of the same inputs.
         differentiable: :meth:`gradient` is there; otherwise ``plain`` is called where a gradient is wanted.
-        keeps_output: the gradient needs the value.
     """
 
     plain: Plain
     differentiable = True
-    keeps_output = False
 
     def fits(self, *inputs: Any) -> bool:
         """Whether shapes belong together and sizes are within the kernel's; whatever does not is the plain path's to refuse."""
         raise NotImplementedError(f"{type(self).__name__} does not define fits")
 
-    def forward(self, *inputs: Any) -> tuple[Tensor, Tensor]:
+    def forward(self, *inputs: Any, keep: bool = False) -> tuple[Tensor, ...]:
+        """Value and log derivative; behind them what the gradient needs beside the inputs, if it is to be kept."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
 
-    def gradient(self, inputs: Sequence[Any], out: Tensor | None, g_out: Tensor, g_slope: Tensor) -> Sequence[Tensor | None]:
-        """The gradients of the inputs, from those of value and log derivative."""
+    def gradient(self, inputs: Sequence[Any], kept: Sequence[Tensor], g_out: Tensor, g_slope: Tensor) -> Sequence[Tensor | None]:
+        """The gradients of the inputs, from those of value and log derivative and what :meth:`forward` kept."""
         raise NotImplementedError(f"{type(self).__name__} does not define gradient")
 
     def traced(self, *inputs: Any) -> tuple[Tensor, Tensor]:
@@ -54,7 +53,7 @@ def dispatch(kernel: Kernel, *inputs: Tensor | None) -> tuple[Tensor, Tensor]:
         return kernel.plain(*inputs)
     if compiling:
         return kernel.traced(*inputs)
-    return Differentiated.apply(kernel, *inputs) if graded else kernel.forward(*inputs)
+    return Differentiated.apply(kernel, *inputs) if graded else kernel.forward(*inputs)  # type: ignore[return-value]
 
 
 def ordinary(tensors: Sequence[Tensor | None]) -> bool:
@@ -87,24 +86,24 @@ available._dynamo_marked_constant = True  # type: ignore[attr-defined]  # torch.
 
 
 class Differentiated(torch.autograd.Function):
-    """A kernel with its gradient. Nothing is kept but the inputs, and the value where the gradient needs it.
+    """A kernel with its gradient, for which the inputs are kept, and what the kernel says.
 
     Gradients that are differentiated again, or of many vectors at once, go through ``plain``.
     """
 
     @staticmethod
     def forward(ctx: Any, kernel: Kernel, *inputs: Tensor | None) -> tuple[Tensor, Tensor]:
-        out, slope = kernel.forward(*inputs)
-        ctx.kernel = kernel
-        ctx.save_for_backward(*inputs, out if kernel.keeps_output else None)
+        out, slope, *kept = kernel.forward(*inputs, keep=True)
+        ctx.kernel, ctx.inputs = kernel, len(inputs)
+        ctx.save_for_backward(*inputs, *kept)
         return out, slope
 
     @staticmethod
     def backward(ctx: Any, g_out: Tensor, g_slope: Tensor) -> tuple[Any, ...]:
-        *inputs, out = ctx.saved_tensors
+        inputs, kept = ctx.saved_tensors[: ctx.inputs], ctx.saved_tensors[ctx.inputs :]
         if torch.is_grad_enabled() or not ordinary([inputs[0], g_out, g_slope]) or not available():
             return None, *again(ctx.kernel.plain, inputs, ctx.needs_input_grad[1:], (g_out, g_slope))
-        return None, *ctx.kernel.gradient(inputs, out, g_out, g_slope)
+        return None, *ctx.kernel.gradient(inputs, kept, g_out, g_slope)
 
 
 def again(plain: Plain, inputs: Sequence[Tensor | None], needed: Sequence[bool], gradients: Sequence[Tensor]) -> list[Tensor | None]:

@@ -56,6 +56,7 @@ class ScalarMap(Kernel):
 
     kind: Spline | Mixture
     name: str
+    keeps_output = False  # the gradient is taken at the value
 
     def __init__(self, plain: Plain, kind: Spline | Mixture, inverse: bool):
         self.plain, self.kind, self.inverse = plain, kind, inverse
@@ -65,18 +66,18 @@ class ScalarMap(Kernel):
             return False
         return h.shape[1] == self.kind.params and all(m in (1, n) for m, n in zip((h.shape[0], *h.shape[2:]), x.shape))
 
-    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, h: Tensor, keep: bool = False) -> tuple[Tensor, ...]:
         layout = Layout(x, h)
-        out, slope = self.value(layout.rows(x), layout.parameters(h))
-        return layout.shaped(out), layout.shaped(slope)
+        out, slope = (layout.shaped(t) for t in self.value(layout.rows(x), layout.parameters(h)))
+        return out, slope, *([out] if keep and self.keeps_output else [])
 
     def value(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         return evaluate_numbers(self.name, self.kind, self.inverse, x, h)
 
-    def gradient(self, inputs: Sequence[Any], out: Tensor | None, g_out: Tensor, g_slope: Tensor) -> tuple[Tensor, Tensor]:
+    def gradient(self, inputs: Sequence[Any], kept: Sequence[Tensor], g_out: Tensor, g_slope: Tensor) -> tuple[Tensor, Tensor]:
         x, h = inputs
         layout = Layout(x, h)
-        at, *given = (layout.rows(t) for t in (x if out is None else out, g_out, g_slope))
+        at, *given = (layout.rows(t) for t in (kept[0] if kept else x, g_out, g_slope))
         g_x, g_h = differentiate_numbers(self.name, self.kind, self.inverse, at, layout.parameters(h), *given)
         return layout.shaped(g_x), layout.gathered(g_h)
 
@@ -117,7 +118,7 @@ def evaluate_numbers(
 ) -> tuple[Tensor, Tensor]:
     """Value and log derivative of numbers ``(blocks, numbers)`` with parameters ``(blocks or 1, params, numbers)``."""
     out, slope = torch.empty_like(x), torch.empty_like(x)
-    call(name, "numbers", described(kind, inverse, x, h), {"x": x, "q": q, "out": out, "slope": slope}, {})
+    call(name, "numbers", described(kind, inverse, x, h), {"x": x, "q": q, "out": out, "slope": slope})
     return out, slope
 
 
@@ -129,7 +130,7 @@ def differentiate_numbers(
         raise ValueError(f"kernels: expected gradients of shape {tuple(x.shape)}, got {tuple(g_out.shape)} and {tuple(g_slope.shape)}")
     g_x, g_h = torch.empty_like(x), x.new_empty(x.shape[0], h.shape[1], x.shape[1])
     tensors: dict[str, Tensor | None] = {"x": x, "g_out": g_out, "g_slope": g_slope, "g_x": g_x, "g_h": g_h}
-    call(f"{name}_gradient", "numbers", described(kind, inverse, x, h), tensors, {})
+    call(f"{name}_gradient", "numbers", described(kind, inverse, x, h), tensors)
     return g_x, g_h
 
 

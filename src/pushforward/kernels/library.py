@@ -7,6 +7,7 @@ import ctypes
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -114,36 +115,61 @@ def path() -> str:
     return "compiled kernels" if loaded() else f"PyTorch's operations: {state.why}"
 
 
-def call(name: str, structure: str, numbers: dict[str, Any], tensors: dict[str, Tensor | None], lists: dict[str, list[Tensor]]) -> None:
-    """A function of the library, of what the fields of its structure hold. Tensors that it writes to must be contiguous.
+@dataclass
+class Fields:
+    """What the fields of a structure hold. Tensors that C writes to must be contiguous."""
+
+    numbers: dict[str, Any]
+    tensors: dict[str, Tensor | None]
+    lists: dict[str, list[Tensor]]
+
+
+def call(name: str, structure: str, numbers: dict[str, Any], tensors: dict[str, Tensor | None]) -> None:
+    """A function of the library, of one structure; see :func:`launch`."""
+    dtype, alive = tensors["x"].dtype, []  # type: ignore[union-attr,var-annotated]
+    launch(name, dtype, ctypes.byref(structure_of(structure, Fields(numbers, tensors, {}), dtype, alive)))
+
+
+def structure_of(structure: str, given: Fields, dtype: torch.dtype, alive: list[Any]) -> ctypes.Structure:
+    """A structure; what it holds the addresses of joins ``alive``, which has to live as long as C runs.
 
     Raises:
-        ValueError: tensors of another dtype than x, or not on the CPU.
+        ValueError: tensors of another dtype, or not on the CPU.
+    """
+    fields = {field: address(tensor, dtype, alive) for field, tensor in given.tensors.items() if tensor is not None}
+    alive.append(given)
+    for field, several in given.lists.items():
+        array = (ctypes.c_void_p * len(several))(*[address(tensor, dtype, alive) for tensor in several])
+        alive.append(array)
+        fields[field] = ctypes.addressof(array)
+    threads = 1 if state.forked else torch.get_num_threads()
+    return needed(structure).structures[structure](threads=threads, **given.numbers, **fields)
+
+
+def launch(name: str, dtype: torch.dtype, *arguments: Any) -> None:
+    """A function of the library.
+
+    Raises:
         MemoryError: there is none for intermediate results.
     """
-    library = loaded()
-    if library is None:
-        raise RuntimeError(f"kernels: {name} needs the compiled library: {state.why}")
-    dtype = tensors["x"].dtype  # type: ignore[union-attr]
-    keep: list[Any] = []  # as long as C runs
-    fields = {field: address(tensor, dtype, keep) for field, tensor in tensors.items() if tensor is not None}
-    for field, several in lists.items():
-        array = (ctypes.c_void_p * len(several))(*[address(tensor, dtype, keep) for tensor in several])
-        keep.append(array)
-        fields[field] = ctypes.addressof(array)
-    argument = library.structures[structure](threads=1 if state.forked else torch.get_num_threads(), **numbers, **fields)
-    function = getattr(library.functions, f"{name}_{'float' if dtype is torch.float32 else 'double'}")
-    if function(ctypes.byref(argument)):
+    if getattr(needed(name).functions, f"{name}_{'float' if dtype is torch.float32 else 'double'}")(*arguments):
         raise MemoryError(f"kernels: {name} found no memory for its intermediate results; take fewer rows or threads")
 
 
-def address(tensor: Tensor, dtype: torch.dtype, keep: list[Any]) -> int:
-    """Where its numbers are; a copy in the right order joins ``keep``."""
+def needed(what: str) -> Library:
+    library = loaded()
+    if library is None:
+        raise RuntimeError(f"kernels: {what} needs the compiled library: {state.why}")
+    return library
+
+
+def address(tensor: Tensor, dtype: torch.dtype, alive: list[Any]) -> int:
+    """Where its numbers are; a copy in the right order joins ``alive``."""
     if tensor.dtype is not dtype or not tensor.is_cpu:
         raise ValueError(f"kernels: expected {dtype} on the CPU, got {tensor.dtype} on {tensor.device}")
     if not tensor.data_ptr() and tensor.numel():
         raise ValueError(f"kernels: a tensor of shape {tuple(tensor.shape)} has no memory; its storage was freed")
     if not tensor.is_contiguous():
         tensor = tensor.contiguous()
-        keep.append(tensor)
+        alive.append(tensor)
     return tensor.data_ptr()

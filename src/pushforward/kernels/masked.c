@@ -4,7 +4,6 @@
    so that its activations stay in the cache. */
 
 #ifndef REAL
-#include <stdlib.h>
 #include <string.h>
 
 #include "elementary.h"
@@ -20,7 +19,9 @@
 #include __FILE__
 #else
 
+#include "products.h"
 #include "masked.h"
+#include "parts.h"
 
 /* z = x exp(s) + h_0, or its inverse. */
 static void NAME(affine)(const REAL *restrict y, const REAL *restrict h, ptrdiff_t row, REAL *restrict out, REAL *restrict slope, REAL bound,
@@ -33,7 +34,7 @@ static void NAME(affine)(const REAL *restrict y, const REAL *restrict h, ptrdiff
     }
 }
 
-static void NAME(tile)(const Layer *m, ptrdiff_t start, REAL *memory) {
+void NAME(masked_tile)(const Layer *m, ptrdiff_t start, REAL *memory) {
     const ptrdiff_t area = (ptrdiff_t)m->width * COLUMNS, dim = m->dim, row = NAME(stride_of)(m);
     const int n = m->batch - start < COLUMNS ? m->batch - start : COLUMNS;
     REAL *units = memory, *stream = units + (m->depth + 1) * area, *known = stream + area, *h = known + dim * COLUMNS;
@@ -59,21 +60,11 @@ static void NAME(tile)(const Layer *m, ptrdiff_t start, REAL *memory) {
         }
         for (int i = 0; i < n; i++) ((REAL *)m->out)[at + i] = value[i];
     }
-    for (int i = 0; i < n; i++) ((REAL *)m->ldj)[start + i] = ldj[i];
+    for (int i = 0; i < n; i++) ((REAL *)m->ldj)[start + i] += ldj[i];
 }
 
-/* 0, or 1 where there is not enough memory. */
-int NAME(masked)(const Layer *m) {
-    const ptrdiff_t tiles = (m->batch + COLUMNS - 1) / COLUMNS, jobs = m->threads < tiles ? m->threads : tiles;
-    const ptrdiff_t scratch = ((ptrdiff_t)(m->depth + 2) * m->width + m->dim + m->params * (m->kept ? m->dim - m->kept : 1)) * COLUMNS;
-    REAL *memory = aligned_alloc(64, (jobs * scratch + COLUMNS) * sizeof(REAL));
-    if (!memory) return 1;
-#pragma omp parallel for schedule(static) num_threads(jobs) if (jobs > 1)
-    for (ptrdiff_t job = 0; job < jobs; job++)
-        for (ptrdiff_t tile = job * tiles / jobs; tile < (job + 1) * tiles / jobs; tile++)
-            NAME(tile)(m, tile * COLUMNS, memory + job * scratch);
-    free(memory);
-    return 0;
+ptrdiff_t NAME(masked_scratch)(const Layer *m) {
+    return ((ptrdiff_t)(m->depth + 2) * m->width + m->dim + m->params * (m->kept ? m->dim - m->kept : 1)) * COLUMNS;
 }
 #undef VECTORS
 #undef COLUMNS

@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import elementwise, masked_layer
+from . import elementwise
 from .elementwise import Spline
+from .masked_layer import AffineMap, MaskedLayer, MaskedLayout
+from .run import differentiate, evaluate
 
 LIBRARY = torch.library.Library("pushforward", "DEF")  # not custom_op: its checks of each call cost more than a call
 SPLINE = "int bins, float bound, float floor, bool inverse) -> (Tensor, Tensor)"
@@ -32,29 +34,29 @@ def _(x, h, g_out, g_slope, *kind_and_inverse):
     return elementwise.differentiate_numbers("spline", Spline(*kind), inverse, x, h, g_out, g_slope)
 
 
-def layer_of(
-    options: list[Any], x: Tensor, given: Tensor | None, weights: list[Tensor]
-) -> tuple[masked_layer.AffineMap | Spline, masked_layer.MaskedLayout]:
+def layer_of(options: list[Any], x: Tensor, given: Tensor | None, weights: list[Tensor]) -> MaskedLayer:
     bins, bound, floor, order, ends, residual, kept = options
-    kind = Spline(bins, bound, floor) if bins else masked_layer.AffineMap(bound)
-    net = masked_layer.MaskedLayout(tuple(order), tuple(ends), residual, kept)
-    if not masked_layer.belong_together(kind, net, x.t(), None if given is None else given.t(), weights):
-        raise ValueError(f"kernels: these do not belong together: x {tuple(x.shape)}, weights {[tuple(t.shape) for t in weights]}, {net}")
-    return kind, net
+    kind = Spline(bins, bound, floor) if bins else AffineMap(bound)
+    layer = MaskedLayer(kind, MaskedLayout(tuple(order), tuple(ends), residual, kept))
+    if not x.shape[1] or not layer.fits(x.shape[1], len(x), given, *weights):
+        raise ValueError(
+            f"kernels: these do not belong together: x {tuple(x.shape)}, weights {[tuple(t.shape) for t in weights]}, {layer.net}"
+        )
+    return layer
 
 
 @torch.library.impl(LIBRARY, "masked", "CPU")
 def _(*arguments):
     *options, inverse, x, given, weights = arguments
-    kind, net = layer_of(options, x, given, weights)
-    return masked_layer.evaluate_layer(kind, net, inverse, x, given, weights)
+    return evaluate([layer_of(options, x, given, weights)], inverse, x.contiguous(), [[given, *weights]], keep=False)[:2]
 
 
 @torch.library.impl(LIBRARY, "masked_gradient", "CPU")
 def _(*arguments):
     *options, x, given, weights, g_out, g_ldj = arguments
-    g_x, g_given, g_weights = masked_layer.differentiate_layer(*layer_of(options, x, given, weights), x, given, weights, g_out, g_ldj)
-    return [g_x, *([] if g_given is None else [g_given]), *g_weights]
+    layers = [layer_of(options, x, given, weights)]
+    g_x, (g_given, *g_weights) = differentiate(layers, [x.contiguous()], [[given, *weights]], g_out, g_ldj)
+    return [g_x, *([] if g_given is None else [g_given.contiguous()]), *g_weights]
 
 
 @torch.library.register_fake("pushforward::spline", lib=LIBRARY)

@@ -21,19 +21,25 @@ typedef const int *places;
     FIELD(source, x) FIELD(source, q) FIELD(source, h) FIELD(source, g_out) FIELD(source, g_slope)                                         \
     FIELD(target, out) FIELD(target, slope) FIELD(target, g_x) FIELD(target, g_h)
 
-/* A masked autoregressive layer. depth: square layers; bins: 0 for the affine map; order, ends: features by position, units known at a
+/* A layer of vectors, one of a run of them: x, out (dim, batch), and ldj (batch), to which it adds. Gradients are laid out as what they are
+   gradients of; g_x may be g_out; copies: of the weights' gradients.
+
+   A masked autoregressive layer. depth: square layers; bins: 0 for the affine map; order, ends: features by position, units known at a
    position. first (width, dim - 1), hidden (depth times width, width), last (params, dim, width), each with its bias; given (width, batch)
-   or NULL; x, out (dim, batch); ldj (batch). Gradients are laid out as what they are gradients of; copies: of the weights' gradients.
-   A coupling is one whose first positions, so many as are kept, pass unchanged, and whose others see these alone: then first is
-   (width, kept) and last (params, dim - kept, width), its rows by position. */
+   or NULL. A coupling is one whose first positions, so many as are kept, pass unchanged, and whose others see these alone: then first is
+   (width, kept) and last (params, dim - kept, width), its rows by position.
+
+   A linear map has no width: out = matrix x[order] + shift, or scale x[order] + shift, without order as they are; matrix (dim, dim), scale and
+   shift (dim), each NULL where there is none. If inverse: out[order] = matrix (x - shift), where Python has inverted the matrix. */
 #define LAYER(FIELD)                                                                                                                       \
     FIELD(ptrdiff_t, batch)                                                                                                                \
     FIELD(int, threads) FIELD(int, copies) FIELD(int, inverse) FIELD(int, bins) FIELD(int, dim) FIELD(int, kept) FIELD(int, width)         \
-    FIELD(int, depth) FIELD(int, params) FIELD(int, residual) FIELD(double, bound) FIELD(double, floor) FIELD(places, order) FIELD(places, ends)             \
+    FIELD(int, depth) FIELD(int, params) FIELD(int, residual) FIELD(double, bound) FIELD(double, floor) FIELD(places, order) FIELD(places, ends) \
     FIELD(source, x) FIELD(source, given) FIELD(source, first) FIELD(source, first_bias) FIELD(sources, hidden)                            \
     FIELD(sources, hidden_bias) FIELD(source, last) FIELD(source, last_bias) FIELD(source, g_out) FIELD(source, g_ldj)                     \
     FIELD(target, out) FIELD(target, ldj) FIELD(target, g_x) FIELD(target, g_given) FIELD(target, g_first) FIELD(target, g_first_bias)     \
-    FIELD(targets, g_hidden) FIELD(targets, g_hidden_bias) FIELD(target, g_last) FIELD(target, g_last_bias)
+    FIELD(targets, g_hidden) FIELD(targets, g_hidden_bias) FIELD(target, g_last) FIELD(target, g_last_bias)                                \
+    FIELD(source, matrix) FIELD(source, scale) FIELD(source, shift) FIELD(target, g_matrix) FIELD(target, g_scale) FIELD(target, g_shift)
 
 #define MEMBER(type, name) type name;
 typedef struct { NUMBERS(MEMBER) } Numbers;

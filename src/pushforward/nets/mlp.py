@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..core import unwatched
 from ..words import check_counts
 
 
@@ -38,6 +39,19 @@ class Dense(NamedTuple):
 
     weights: list[Tensor]
     residual: bool
+
+    def compute(self, x: Tensor, given: Tensor | None, *weights: Tensor) -> Tensor:
+        """The net of other numbers than its own; ``given`` ``(B, width)`` is added to the first layer's sums."""
+        (first, first_bias), *square, (last, last_bias) = zip(weights[::2], weights[1::2], strict=True)
+        h = F.linear(x, first, first_bias)
+        h = h if given is None else h + given
+        if self.residual:
+            for (inner, inner_bias), (outer, outer_bias) in zip(square[::2], square[1::2], strict=True):
+                h = h + F.linear(F.relu(F.linear(F.relu(h), inner, inner_bias)), outer, outer_bias)
+        else:
+            for weight, bias in square:
+                h = F.linear(F.relu(h), weight, bias)
+        return F.linear(F.relu(h), last, last_bias)
 
 
 class MLP(nn.Module):
@@ -121,11 +135,6 @@ class ResidualMLP(nn.Module):
         if not alone or self.gate or self.linear_end or self.activation is not F.relu:
             return None
         return numbers_of([self.first, *(layer for pair in zip(self.inner, self.outer) for layer in pair), self.last], True)
-
-
-def unwatched(net: nn.Module) -> bool:
-    """Whether nobody looks at what enters or leaves a net when it is called."""
-    return not (net._forward_hooks or net._forward_pre_hooks)
 
 
 def numbers_of(layers: Sequence[nn.Module], residual: bool) -> Dense | None:

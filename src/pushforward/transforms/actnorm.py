@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
-from ..core import Transform, zeros
+from ..core import zeros
 from ..words import check_counts
 from .checks import expect_channels
+from .whole import Stage, Staged, linear_stage
 
 
-class ActNorm(Transform):
+class ActNorm(Staged):
     r"""Scale and shift each channel, ``z = exp(s) x + b``; ``ldj = positions * sum(s)``.
 
     Shapes: ``(B, C, *space)``; one ``s`` and one ``b`` per channel, whatever the space. Cost O(1) beside the map itself.
@@ -45,14 +47,16 @@ class ActNorm(Transform):
         self.shift = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        log_scale, shift = self._like(x)
-        ldj = zeros(x)
-        return x * log_scale.exp() + shift, ldj + math.prod(x.shape[2:]) * log_scale.sum(dtype=ldj.dtype)
+        return self._mapped(x, self.log_scale, self.shift)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        log_scale, shift = self._like(z)
+        log_scale, shift = self._like(z, self.log_scale, self.shift)
         ldj = zeros(z)
         return (z - shift) * (-log_scale).exp(), ldj - math.prod(z.shape[2:]) * log_scale.sum(dtype=ldj.dtype)
+
+    def stage(self, x: Tensor, context: Tensor | None, inverse: bool) -> Stage | None:
+        plain = (lambda z, *_: self.inverse(z)) if inverse else self._mapped
+        return linear_stage(plain, [self.log_scale, self.shift])
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None = None, inverse: bool = False) -> None:
@@ -67,7 +71,11 @@ class ActNorm(Transform):
     def extra_repr(self) -> str:
         return str(self.shift.numel())
 
-    def _like(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _mapped(self, x: Tensor, log_scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+        log_scale, shift = self._like(x, log_scale, shift)
+        ldj = zeros(x)
+        return x * log_scale.exp() + shift, ldj + math.prod(x.shape[2:]) * log_scale.sum(dtype=ldj.dtype)
+
+    def _like(self, x: Tensor, *numbers: Tensor) -> Iterator[Tensor]:
         expect_channels("ActNorm", self.shift.numel(), x)
-        shape = (-1, *(1 for _ in x.shape[2:]))
-        return self.log_scale.reshape(shape), self.shift.reshape(shape)
+        return (t.reshape(-1, *(1 for _ in x.shape[2:])) for t in numbers)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..core import Transform, sum_event
+from ..core import Transform, sum_event, unwatched
 from ..univariate import Univariate
-from .whole import MaskedLayout, has_code, whole_layer
+from .whole import MaskedLayout, Stage, Staged, has_code, masked_stage, run_stages
 
 if TYPE_CHECKING:
     from ..nets import CausalNet
 
 
-class Autoregressive(Transform):
+class Autoregressive(Staged):
     r"""``z_i = f(x_i; h_i(x_{<i}, context))``; ``ldj = sum_i log f'(x_i; h_i)``.
 
     Positions are the features of a vector, or the sites of an image or signal with all channels of one together: what the net says.
@@ -47,25 +47,29 @@ class Autoregressive(Transform):
         self.register_buffer("identity", torch.tensor(univariate.identity), persistent=False)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        def plain(x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-            z, slope = self._mapped(x, h)
-            return z, sum_event(slope)
-
-        if not has_code(self.univariate) or (net := self.net.masked(context)) is None:
-            return plain(x, self.net(x, context))
-        layout = MaskedLayout(net.order, net.ends, net.residual)
-        once = lambda x, *numbers: plain(x, net.compute(x, *numbers))  # noqa: E731
-        return whole_layer(once, self.univariate, layout, x, net.given, net.weights, inverse=False)
+        stage = self.stage(x, context, inverse=False)
+        return self._summed(x, self.net(x, context)) if stage is None else run_stages([stage], x, inverse=False)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        if not has_code(self.univariate) or (net := self.net.masked(context)) is None:
-            return self._unrolled(z, context)
-        layout = MaskedLayout(net.order, net.ends, net.residual)
-        return whole_layer(lambda *_: self._unrolled(z, context), self.univariate, layout, z, net.given, net.weights, inverse=True)
+        stage = self.stage(z, context, inverse=True)
+        return self._unrolled(z, context) if stage is None else run_stages([stage], z, inverse=True)
+
+    def stage(self, x: Tensor, context: Tensor | None, inverse: bool) -> Stage | None:
+        if not has_code(self.univariate) or not unwatched(self.net) or (net := self.net.masked(context)) is None:
+            return None
+
+        def plain(x: Tensor, *numbers: Tensor) -> tuple[Tensor, Tensor]:
+            return self._unrolled(x, context) if inverse else self._summed(x, net.compute(x, *numbers))
+
+        return masked_stage(plain, self.univariate, MaskedLayout(net.order, net.ends, net.residual), [net.given, *net.weights])
 
     def terms(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """z and ``log dz_i/dx_i`` of each number, ``(B, *shape)`` both: ldj is their sum."""
         return self._mapped(x, self.net(x, context))
+
+    def _summed(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        z, slope = self._mapped(x, h)
+        return z, sum_event(slope)
 
     def _mapped(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         return self.univariate.forward(x, self._offset(h.to(x.dtype).reshape(x.shape[0], self.univariate.params, *x.shape[1:])))

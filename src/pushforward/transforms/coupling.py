@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core import Transform, join, sum_event
+from ..core import join, sum_event
 from ..univariate import Univariate
-from .whole import MaskedLayout, has_code, whole_layer
+from .whole import MaskedLayout, Stage, Staged, has_code, masked_stage, run_stages
 
 
-class Coupling(Transform):
+class Coupling(Staged):
     r"""``z_a = x_a``, ``z_b = f(x_b; h(x_a, context))``; ``ldj = sum log f'(x_b; h)``.
 
     Both directions take one pass of the net, and the net need not be invertible.
@@ -71,44 +71,63 @@ class Coupling(Transform):
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self._mapped(z, context, inverse=True)
 
-    def _mapped(self, x: Tensor, context: Tensor | None, inverse: bool) -> tuple[Tensor, Tensor]:
-        def plain(x: Tensor, *_: Tensor | None) -> tuple[Tensor, Tensor]:
-            h, part = self._split(x, context)
-            part, slope = self.univariate.inverse(part, h) if inverse else self.univariate.forward(part, h)
-            return self._merge(x, part), sum_event(slope)
-
-        kept, dense = len(self.kept), None
-        numbers = getattr(self.net, "dense", None)
-        if numbers and kept and not self.spatial and x.shape[1:] == self.mask_shape and has_code(self.univariate):
-            dense = numbers(kept + (0 if context is None else context.shape[1]))
+    def stage(self, x: Tensor, context: Tensor | None, inverse: bool) -> Stage | None:
+        kept, numbers = len(self.kept), getattr(self.net, "dense", None)
+        if not numbers or not kept or x.shape[1:] != self.mask_shape or x.dim() != 2 or not has_code(self.univariate):
+            return None
+        if context is not None and (context.dim() != 2 or len(context) != len(x)):
+            return None
+        dense = numbers(kept + (0 if context is None else context.shape[1]))
         if dense is None:
-            return plain(x)
+            return None
         first, *others = dense.weights
         given = None if context is None else F.linear(context.to(first.dtype), first[:, kept:])
-        layout = MaskedLayout(self._order, (0,) * kept + (len(first),) * len(self.changed), dense.residual, kept)
-        return whole_layer(plain, self.univariate, layout, x, given, [first[:, :kept], *others], inverse)
 
-    def _split(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        def plain(x: Tensor, given: Tensor | None, *weights: Tensor) -> tuple[Tensor, Tensor]:
+            h = self._arranged(dense.compute(x.index_select(1, self.kept), given, *weights), x)
+            return self._changed(x, h, self._part(x), inverse)
+
+        layout = MaskedLayout(self._order, (0,) * kept + (len(first),) * len(self.changed), dense.residual, kept)
+        return masked_stage(plain, self.univariate, layout, [given, first if context is None else first[:, :kept], *others])
+
+    def split(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """``h`` ``(B, params, changed, *rest)`` and the part of x that changes; space is flattened for a mask over space."""
+        self._expect(x)
+        read = x * self.mask if self.spatial else x.index_select(1, self.kept)
+        return self._arranged(self.net(join(read, context)), x), self._part(x)
+
+    def merge(self, x: Tensor, part: Tensor) -> Tensor:
+        """x with ``part`` in place of what changes."""
+        return self._rows(x).index_copy(1, self.changed, part).reshape(x.shape)
+
+    def _mapped(self, x: Tensor, context: Tensor | None, inverse: bool) -> tuple[Tensor, Tensor]:
+        self._expect(x)
+        if (stage := self.stage(x, context, inverse)) is not None:
+            return run_stages([stage], x, inverse)
+        return self._changed(x, *self.split(x, context), inverse)
+
+    def _changed(self, x: Tensor, h: Tensor, part: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+        part, slope = self.univariate.inverse(part, h) if inverse else self.univariate.forward(part, h)
+        return self.merge(x, part), sum_event(slope)
+
+    def _expect(self, x: Tensor) -> None:
         if (x.shape[1:] if self.spatial else x.shape[1:2]) != self.mask_shape:
             raise ValueError(f"Coupling: mask {self.mask_shape} does not fit x {tuple(x.shape)}")
-        params = self.univariate.params
+
+    def _rows(self, x: Tensor) -> Tensor:
+        return x.flatten(1) if self.spatial else x
+
+    def _part(self, x: Tensor) -> Tensor:
+        return self._rows(x).index_select(1, self.changed)
+
+    def _arranged(self, out: Tensor, x: Tensor) -> Tensor:
+        """What the net gives, ``(B, params * sites, *rest)``, for those that change."""
+        h = out.to(x.dtype).unflatten(1, (self.univariate.params, -1))  # of autocast, bfloat16
         if self.spatial:
-            h = self.net(join(x * self.mask, context)).to(x.dtype)  # of autocast, bfloat16
-            h = h.unflatten(1, (params, -1)).flatten(2).index_select(2, self.changed)
-            part = x.flatten(1).index_select(1, self.changed)
-        else:
-            h = self.net(join(x.index_select(1, self.kept), context)).to(x.dtype)
-            h = h.unflatten(1, (params, -1))
-            part = x.index_select(1, self.changed)
+            h = h.flatten(2).index_select(2, self.changed)
         if any(self.univariate.identity):
             h = h + self.identity.to(h.dtype).view(-1, *(1 for _ in h.shape[2:]))
-        return h, part
-
-    def _merge(self, x: Tensor, part: Tensor) -> Tensor:
-        if self.spatial:
-            return x.flatten(1).index_copy(1, self.changed, part).reshape(x.shape)
-        return x.index_copy(1, self.changed, part)
+        return h
 
     def _load_from_state_dict(self, *arguments: Any) -> None:
         super()._load_from_state_dict(*arguments)

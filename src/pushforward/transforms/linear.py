@@ -5,15 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..core import Transform, full_precision, start_rows
+from ..core import full_precision, start_rows
 from ..words import check_counts
 from .channels import left_out, mix, on_rows, per_row, solve_triangular, total
 from .checks import expect_channels
+from .whole import Stage, Staged, linear_stage
 
 SHRINKAGES = (1e-6, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)  # the first for columns that others determine
 
 
-class LULinear(Transform):
+class LULinear(Staged):
     r"""A linear map of the channels, ``z = L U x + b``; ``ldj = positions * sum_i log U_ii``.
 
     ``L`` is lower triangular with ones on its diagonal, ``U`` upper triangular with diagonal ``exp(w_ii) > 0``; both live in
@@ -50,17 +51,20 @@ class LULinear(Transform):
 
     @full_precision
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        lower, upper, log_diagonal = self._factors(x)
-        return mix(x, lower @ upper, self.bias), per_row(x, log_diagonal)  # one product of factors, as batches exceed D
+        return self._mapped(x, self.weight, self.bias)
 
     @full_precision
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        lower, upper, log_diagonal = self._factors(z)
+        lower, upper, log_diagonal = self._factors(z, self.weight)
 
         def solve(rows: Tensor) -> Tensor:
             return solve_triangular(solve_triangular(rows - self.bias, lower.mT, upper=True), upper.mT, upper=False)
 
         return on_rows(solve, z), -per_row(z, log_diagonal)
+
+    def stage(self, x: Tensor, context: Tensor | None, inverse: bool) -> Stage | None:
+        plain = (lambda z, *_: self.inverse(z)) if inverse else self._mapped
+        return linear_stage(plain, [self.weight, self.bias])
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None = None, inverse: bool = False) -> None:
@@ -80,12 +84,16 @@ class LULinear(Transform):
     def extra_repr(self) -> str:
         return str(self.bias.numel())
 
-    def _factors(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _mapped(self, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        lower, upper, log_diagonal = self._factors(x, weight)
+        return mix(x, lower @ upper, bias), per_row(x, log_diagonal)  # one product of factors, as batches exceed D
+
+    def _factors(self, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """L, U and log det U."""
         expect_channels("LULinear", self.bias.numel(), x)
-        log_diagonal = self.weight.diagonal()
-        lower = self.weight.tril(-1) + torch.eye(self.bias.numel(), dtype=self.weight.dtype, device=self.weight.device)
-        upper = self.weight.triu(1) + log_diagonal.exp().diag()
+        log_diagonal = weight.diagonal()
+        lower = weight.tril(-1) + torch.eye(self.bias.numel(), dtype=weight.dtype, device=weight.device)
+        upper = weight.triu(1) + log_diagonal.exp().diag()
         return lower, upper, total(log_diagonal)
 
 

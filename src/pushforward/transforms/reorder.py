@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..core import Transform, zeros
+from ..core import zeros
 from ..words import check_counts
 from .checks import expect_channels
+from .whole import Stage, Staged, linear_stage
 
 
-class Permute(Transform):
+class Permute(Staged):
     """Channels in another order, ``z[:, i] = x[:, order[i]]``; ``ldj = 0``. Cost O(D).
 
     The order is part of the state: a model whose orders were drawn at random survives saving and loading, also into an
@@ -48,11 +49,14 @@ class Permute(Transform):
         expect_channels("Permute", self.order.numel(), z)
         return z.index_select(1, self.order.argsort()), zeros(z)
 
+    def stage(self, x: Tensor, context: Tensor | None, inverse: bool) -> Stage | None:
+        return linear_stage(self.inverse if inverse else self.forward, order=self.order.tolist())
+
     def extra_repr(self) -> str:
         return f"{self.order.numel()} channels"
 
 
-class Reverse(Transform):
+class Reverse(Staged):
     """Channels from last to first, ``z[:, i] = x[:, C-1-i]``; ``ldj = 0``. Cost O(D).
 
     Arguments:
@@ -79,6 +83,9 @@ class Reverse(Transform):
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         expect_channels("Reverse", self.dim, z)
         return z.flip(1), zeros(z)
+
+    def stage(self, x: Tensor, context: Tensor | None, inverse: bool) -> Stage | None:
+        return linear_stage(self.inverse if inverse else self.forward, order=range(self.dim - 1, -1, -1))
 
     def extra_repr(self) -> str:
         return str(self.dim)

@@ -102,8 +102,8 @@ def test_a_wrong_kernel_is_named(dtypes, monkeypatch):
     evaluate = run.evaluate
 
     def wrong(*arguments):
-        z, ldj, entered = evaluate(*arguments)
-        return z, 1.05 * ldj if z.dtype in dtypes else ldj, entered
+        z, ldj, kept = evaluate(*arguments)
+        return z, 1.05 * ldj if z.dtype in dtypes else ldj, kept
 
     torch.manual_seed(0)
     flow = MODELS["nsf"]((3,), width=16)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pushforward.core import Flow, Transform
 from pushforward.distributions import Normal
 from pushforward.objectives import MaximumLikelihood
-from pushforward.training import Batches, Validation, fit, optimize
+from pushforward.training import Batches, Validation, fit, optimize, starvation
 from pushforward.training.atomic import write_text
 from pushforward.training.checkpoint import TrainerState
 from pushforward.training.display import Display
@@ -261,6 +261,28 @@ def test_impossible_options(options):
         fit(gaussian_flow(), rows(0), rows(10), progress=False)
     with pytest.raises(ValueError, match="positive sum"):
         fit(gaussian_flow(), Rows(torch.randn(10, 2), weight=torch.zeros(10)), rows(10), progress=False)
+
+
+def test_a_starved_training_is_told_once(tmp_path, monkeypatch):
+    """Two threads; another has ended between looks."""
+    monkeypatch.setattr(starvation, "LONG_ENOUGH", 0.0)
+
+    def counted(ran: int, waited: int) -> None:
+        for thread in ("1", "2"):
+            (tmp_path / thread).mkdir(exist_ok=True)
+            (tmp_path / thread / "schedstat").write_text(f"{ran} {waited} 7")
+
+    counted(10**9, 10**9)
+    (tmp_path / "3").mkdir()
+    (tmp_path / "3" / "schedstat").write_text("")
+    found = starvation.Starvation(tmp_path)
+    counted(4 * 10**9, 2 * 10**9)
+    assert found.notice() is None  # a quarter
+    counted(5 * 10**9, 4 * 10**9)
+    assert found.notice().startswith("threads wait for a processor 67% of their time")
+    counted(5 * 10**9, 9 * 10**9)
+    assert found.notice() is None
+    assert starvation.Starvation(tmp_path / "none").notice() is None
 
 
 def test_bfloat16():

@@ -6,6 +6,7 @@ from .flow import Flow, refresh
 from .moments import Estimate
 from .patches import into_patches, out_of_patches
 from .precision import full_precision
+from .readable import readable
 from .substituted import substituted
 from .term import DataDependent, Hooked, Solved, refined, start_rows, unwatched
 from .transform import Chain, Inverse, Transform, copies, join, sum_event, zeros
@@ -27,6 +28,7 @@ __all__ = [
     "into_patches",
     "join",
     "out_of_patches",
+    "readable",
     "refined",
     "refresh",
     "set_aside_infinite",

@@ -12,6 +12,7 @@ import torch
 from torch import Size, Tensor
 from torch.distributions import constraints
 
+from .readable import readable
 from .term import Term
 from .transform import Transform
 
@@ -223,6 +224,14 @@ def sizes_of(shape: int | Sequence[int]) -> Size:
     if not all(isinstance(size, Integral) and int(size) >= 0 for size in sizes):
         raise ValueError(f"sample: expected a number of draws, or a shape such as (5,), got {shape!r}")
     return Size(map(int, sizes))
+
+
+def near(x: Tensor) -> bool:
+    """Whether no number of x is so far out that infinity or overflow has to be thought of; also no where it can't be looked at."""
+    if not x.numel() or not readable(x):
+        return False
+    least, greatest = x.detach().aminmax()
+    return bool(least >= -DISTANT) and bool(greatest <= DISTANT)  # not of NaN
 
 
 def clear_overflow(log_prob: Tensor, x: Tensor) -> Tensor:

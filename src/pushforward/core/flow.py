@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .distribution import Distribution, LogDensity, clear_overflow, set_aside_infinite
+from .distribution import Distribution, LogDensity, clear_overflow, near, set_aside_infinite
 from .memory import Memory
 from .substituted import substituted
 from .term import Hooked, refined, starting
@@ -78,16 +78,15 @@ class Flow(Distribution):
         """
         self.check(x, context)
         context = None if context is None else self.embedding(context)
-        x, infinite = set_aside_infinite(x)
-        rows = x
+        x, infinite = (x, None) if near(x) else set_aside_infinite(x)
         if samples == 1 or self.kind == "exact":
             log_prob = self._log_prob(x, context)
         elif self.stochastic_forward and self.estimate:
             raise ValueError("Flow: samples > 1 is undefined for a model that is both a bound and an estimate")
         else:
-            terms = self._draws(x, context, samples).unflatten(0, (samples, infinite.shape[0]))
+            terms = self._draws(x, context, samples).unflatten(0, (samples, x.shape[0]))
             log_prob = terms.logsumexp(0) - math.log(samples) if self.stochastic_forward else terms.mean(0)
-        return clear_overflow(log_prob, rows).masked_fill(infinite, -torch.inf)
+        return log_prob if infinite is None else clear_overflow(log_prob, x).masked_fill(infinite, -torch.inf)
 
     def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         z, ldj = self.transform(x, context)
@@ -132,7 +131,7 @@ class Flow(Distribution):
     def check(self, x: Tensor, context: Tensor | None) -> None:
         """As :meth:`Distribution.check`, and raise ValueError for a dtype that the nets can't take."""
         super().check(x, context)
-        if not any(layer.takes for layer in self.transform.modules() if isinstance(layer, Transform)):
+        if x.dtype != self._held(x) and not any(layer.takes for layer in self.transform.modules() if isinstance(layer, Transform)):
             self._check_dtype("x", x)
         if context is not None and context.is_floating_point() and self.embed is None:
             self._check_dtype("context", context)

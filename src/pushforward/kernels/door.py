@@ -30,11 +30,11 @@ class Kernel:
         """Whether shapes belong together and sizes are within the kernel's; whatever does not is the plain path's to refuse."""
         raise NotImplementedError(f"{type(self).__name__} does not define fits")
 
-    def forward(self, *inputs: Any, keep: bool = False) -> tuple[Tensor, ...]:
+    def forward(self, *inputs: Any, keep: bool = False) -> tuple[Any, ...]:
         """Value and log derivative; behind them what the gradient needs beside the inputs, if it is to be kept."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
 
-    def gradient(self, inputs: Sequence[Any], kept: Sequence[Tensor], g_out: Tensor, g_slope: Tensor) -> Sequence[Tensor | None]:
+    def gradient(self, inputs: Sequence[Any], kept: Sequence[Any], g_out: Tensor, g_slope: Tensor) -> Sequence[Tensor | None]:
         """The gradients of the inputs, from those of value and log derivative and what :meth:`forward` kept."""
         raise NotImplementedError(f"{type(self).__name__} does not define gradient")
 

@@ -66,7 +66,7 @@ class ScalarMap(Kernel):
             return False
         return h.shape[1] == self.kind.params and all(m in (1, n) for m, n in zip((h.shape[0], *h.shape[2:]), x.shape))
 
-    def forward(self, x: Tensor, h: Tensor, keep: bool = False) -> tuple[Tensor, ...]:
+    def forward(self, x: Tensor, h: Tensor, keep: bool = False) -> tuple[Any, ...]:
         layout = Layout(x, h)
         out, slope = (layout.shaped(t) for t in self.value(layout.rows(x), layout.parameters(h)))
         return out, slope, *([out] if keep and self.keeps_output else [])
@@ -74,7 +74,7 @@ class ScalarMap(Kernel):
     def value(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         return evaluate_numbers(self.name, self.kind, self.inverse, x, h)
 
-    def gradient(self, inputs: Sequence[Any], kept: Sequence[Tensor], g_out: Tensor, g_slope: Tensor) -> tuple[Tensor, Tensor]:
+    def gradient(self, inputs: Sequence[Any], kept: Sequence[Any], g_out: Tensor, g_slope: Tensor) -> tuple[Tensor, Tensor]:
         x, h = inputs
         layout = Layout(x, h)
         at, *given = (layout.rows(t) for t in (kept[0] if kept else x, g_out, g_slope))

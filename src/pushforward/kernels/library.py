@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .build import candidates, log
 
-MOST = 64  # bins or components; compared with the library's at load
+MOST, ROW_BYTES = 64, 256  # bins or components; bytes of a tile's row; compared with the library's at load
 TYPES = {"ptrdiff_t": ctypes.c_ssize_t, "int": ctypes.c_int, "double": ctypes.c_double}  # others are addresses
 STRUCTURES = ("numbers", "layer")
 
@@ -25,8 +25,8 @@ class Library:
 
     def __init__(self, path: str):
         self.functions = ctypes.CDLL(path)
-        if self.number(ctypes.c_int, "most") != MOST:
-            raise OSError(f"{path} has room for other sizes than {MOST}")
+        if (self.number(ctypes.c_int, "most"), self.number(ctypes.c_int, "row_bytes")) != (MOST, ROW_BYTES):
+            raise OSError(f"{path} has room for other sizes than {MOST} and {ROW_BYTES}")
         self.structures = {name: self._structure(name) for name in STRUCTURES}
 
     def number(self, kind: Any, name: str) -> int:

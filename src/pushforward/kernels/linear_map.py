@@ -45,6 +45,10 @@ class LinearMap(NamedTuple):
         names = ("g_matrix" if made and made[0].dim() == 2 else "g_scale", "g_shift")
         return Fields({"copies": 1 << 20}, dict(zip(names, made)), {}), list(made)
 
+    def memory(self, x: Tensor, *tensors: Tensor) -> int:
+        """Numbers that the gradient can make use of."""
+        return 0
+
     def log_det(self, *tensors: Tensor) -> Tensor | None:
         """What all rows have in common of it."""
         return logarithms(tensors[0]).sum() if tensors else None

@@ -37,7 +37,7 @@ static void NAME(affine)(const REAL *restrict y, const REAL *restrict h, ptrdiff
 void NAME(masked_tile)(const Layer *m, ptrdiff_t start, REAL *memory) {
     const ptrdiff_t area = (ptrdiff_t)m->width * COLUMNS, dim = m->dim, row = NAME(stride_of)(m);
     const int n = m->batch - start < COLUMNS ? m->batch - start : COLUMNS;
-    REAL *units = memory, *stream = units + (m->depth + 1) * area, *known = stream + area, *h = known + dim * COLUMNS;
+    REAL *units = NAME(units_of)(m, start, memory), *stream = memory + (m->depth + 1) * area, *known = stream + area, *h = known + dim * COLUMNS;
     REAL y[COLUMNS], value[COLUMNS], slope[COLUMNS], ldj[COLUMNS] = {0};
     for (int p = 0; p < dim; p++) {
         const ptrdiff_t at = m->order[p] * m->batch + start;
@@ -47,7 +47,7 @@ void NAME(masked_tile)(const Layer *m, ptrdiff_t start, REAL *memory) {
             memcpy((REAL *)m->out + at, y, n * sizeof(REAL));
             continue;
         }
-        const REAL *here = NAME(visit)(m, p, start, n, known, units, stream, h);
+        const REAL *here = NAME(visit)(m, p, start, n, known, units, stream, h, 0);
         if (m->bins) {
             NAME(Tile) w;
             NAME(locate)(&w, y, here, row, COLUMNS, m->bins, m->bound, m->floor, m->inverse);

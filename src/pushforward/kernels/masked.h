@@ -36,11 +36,18 @@ static void NAME(advance)(const Layer *m, int p, ptrdiff_t start, int n, const R
 /* From one parameter of a position to its next one. */
 static inline ptrdiff_t NAME(stride_of)(const Layer *m) { return m->kept ? (m->dim - m->kept) * COLUMNS : COLUMNS; }
 
-/* The parameters of the position p, into h; of a coupling those of all positions that are not kept, when p is the first of them. */
-static const REAL *NAME(visit)(const Layer *m, int p, ptrdiff_t start, int n, const REAL *known, REAL *units, REAL *stream, REAL *h) {
+/* Where a tile's units are. */
+static inline REAL *NAME(units_of)(const Layer *m, ptrdiff_t start, REAL *memory) {
+    return m->units ? (REAL *)m->units + start * (m->depth + 1) * m->width : memory;
+}
+
+/* The parameters of the position p, into h, by units that are found, or were before; of a coupling those of all positions that are not kept,
+   when p is the first of them. */
+INLINE const REAL *NAME(visit)(const Layer *m, int p, ptrdiff_t start, int n, const REAL *known, REAL *units, REAL *stream, REAL *h,
+                               const int found) {
     const ptrdiff_t width = m->width, dim = m->dim, outputs = dim - m->kept;
     const REAL *last = m->last, *bias = m->last_bias, *top = units + m->depth * width * COLUMNS;
-    NAME(advance)(m, p, start, n, known, units, stream);
+    if (!found) NAME(advance)(m, p, start, n, known, units, stream);
     if (!m->kept)
         NAME(dense)(h, m->params, bias + m->order[p], dim, last + m->order[p] * width, dim * width, m->ends[p], top);
     else if (p == m->kept)

@@ -51,7 +51,7 @@ void NAME(masked_gradient_tile)(const Layer *m, const REAL *last, ptrdiff_t star
     const ptrdiff_t width = m->width, dim = m->dim, kept = m->kept, inputs = kept ? kept : dim - 1, area = width * COLUMNS;
     const ptrdiff_t rows = (dim - kept) * m->params, row = NAME(stride_of)(m);
     const int n = m->batch - start < COLUMNS ? m->batch - start : COLUMNS;
-    REAL *units = memory, *stream = units + (m->depth + 1) * area, *g = stream + area, *known = g + area, *g_known = known + dim * COLUMNS;
+    REAL *units = NAME(units_of)(m, start, memory), *stream = memory + (m->depth + 1) * area, *g = stream + area, *known = g + area, *g_known = known + dim * COLUMNS;
     REAL *g_h = g_known + dim * COLUMNS, *h = g_h + (rows > width ? rows : width) * COLUMNS;
     REAL *inner = stream; /* no longer needed then */
     REAL g_out[COLUMNS], g_ldj[COLUMNS];
@@ -65,7 +65,7 @@ void NAME(masked_gradient_tile)(const Layer *m, const REAL *last, ptrdiff_t star
             memcpy(g_x, g_out, sizeof(g_out));
             continue;
         }
-        const REAL *here = NAME(visit)(m, p, start, n, known, units, stream, h);
+        const REAL *here = NAME(visit)(m, p, start, n, known, units, stream, h, m->units != NULL);
         REAL *g_here = g_h + (kept ? p - kept : p * m->params) * COLUMNS;
         if (m->bins) {
             NAME(Tile) w;

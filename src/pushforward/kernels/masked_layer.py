@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .elementwise import Spline
-from .library import MOST, Fields
+from .library import MOST, ROW_BYTES, Fields
 
 ALIVE: list[Any] = []  # what :func:`places` gave the addresses of
 SHARE_OF_COPIES = 2**28  # bytes of the weights' gradients that threads have of their own, beyond one
@@ -93,6 +93,11 @@ class MaskedLayer(NamedTuple):
         g_given = None if given is None else given.new_empty(given.shape[1], given.shape[0])
         copies = 1 + SHARE_OF_COPIES // max(1, sum(t.nbytes for t in weights))
         return Fields({"copies": copies}, {"g_given": g_given, **own}, lists), [g_given if g_given is None else g_given.t(), *made]
+
+    def memory(self, x: Tensor, given: Tensor | None, *weights: Tensor) -> int:
+        """Numbers of the units of all rows x ``(D, B)``, tile by tile."""
+        columns = ROW_BYTES // x.itemsize
+        return -(-x.shape[1] // columns) * columns * len(weights[0]) * (len(weights) // 2 - 1)
 
     def log_det(self, *tensors: Tensor | None) -> Tensor | None:
         """What all rows have in common of it."""

@@ -55,7 +55,7 @@ def _(*arguments):
 def _(*arguments):
     *options, x, given, weights, g_out, g_ldj = arguments
     layers = [layer_of(options, x, given, weights)]
-    g_x, (g_given, *g_weights) = differentiate(layers, [x.contiguous()], [[given, *weights]], g_out, g_ldj)
+    g_x, (g_given, *g_weights) = differentiate(layers, x.contiguous(), [None], [[given, *weights]], g_out, g_ldj)
     return [g_x, *([] if g_given is None else [g_given.contiguous()]), *g_weights]
 
 

@@ -12,7 +12,7 @@
 #endif
 #define ROWS 6
 #define LANES (BYTES / (int)sizeof(REAL))
-#define COLUMNS (256 / (int)sizeof(REAL))
+#define COLUMNS (ROW_BYTES / (int)sizeof(REAL))
 
 typedef REAL NAME(vector) __attribute__((vector_size(BYTES), aligned(BYTES)));
 typedef __typeof__((NAME(vector)){0} < 0) NAME(lanes);

@@ -14,6 +14,8 @@ from .library import Fields, launch, structure_of
 from .linear_map import LinearMap
 from .masked_layer import MaskedLayer
 
+REMEMBERED = 2**24  # bytes of units at most that are kept for the gradient
+
 
 class Stage(NamedTuple):
     """A layer of a run.
@@ -35,7 +37,9 @@ def run_stages(stages: Sequence[Stage], x: Tensor, inverse: bool) -> tuple[Tenso
 
 
 class LayerRun(Kernel):
-    """The inverse has no gradient, which would keep as much as the plain path does. For the gradient what enters each layer is kept."""
+    """The inverse has no gradient, which would keep as much as the plain path does. For the gradient what enters each layer is kept, and
+    its units where they are few.
+    """
 
     def __init__(self, stages: Sequence[Stage], inverse: bool):
         self.layers, self.plains = [stage.layer for stage in stages], [stage.plain for stage in stages]
@@ -55,13 +59,13 @@ class LayerRun(Kernel):
             return False
         return all(layer.fits(*x.shape, *own) for layer, own in zip(self.layers, self._own(tensors)))  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor, *tensors: Tensor | None, keep: bool = False) -> tuple[Tensor, ...]:
-        out, ldj, entered = evaluate(self.layers, self.inverse, x.t().contiguous(), self._own(tensors), keep)
-        return out.t(), ldj, *entered
+    def forward(self, x: Tensor, *tensors: Tensor | None, keep: bool = False) -> tuple[Any, ...]:
+        out, ldj, kept = evaluate(self.layers, self.inverse, x.t().contiguous(), self._own(tensors), keep)
+        return out.t(), ldj, *kept
 
-    def gradient(self, inputs: Sequence[Any], kept: Sequence[Tensor], g_out: Tensor, g_slope: Tensor) -> list[Tensor | None]:
+    def gradient(self, inputs: Sequence[Any], kept: Sequence[Any], g_out: Tensor, g_slope: Tensor) -> list[Tensor | None]:
         x, *tensors = inputs
-        g_x, gradients = differentiate(self.layers, [x.t().contiguous(), *kept], self._own(tensors), g_out.t(), g_slope)
+        g_x, gradients = differentiate(self.layers, x.t().contiguous(), kept, self._own(tensors), g_out.t(), g_slope)
         return [g_x.t(), *gradients]
 
     def traced(self, x: Tensor, *tensors: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -83,39 +87,55 @@ class LayerRun(Kernel):
 
 def evaluate(
     layers: Sequence[MaskedLayer | LinearMap], inverse: bool, x: Tensor, own: Sequence[Sequence[Any]], keep: bool
-) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """x ``(D, B)`` (z if inverse), contiguous, to ``(D, B)`` and ldj ``(B,)``; and what entered each layer but the first, if it is kept."""
-    ldj, entered = x.new_zeros(x.shape[1]), [x]
-    every = []
-    for layer, tensors in zip(layers, own):
+) -> tuple[Tensor, Tensor, list[Tensor | None]]:
+    """x ``(D, B)`` (z if inverse), contiguous, to ``(D, B)`` and ldj ``(B,)``; and what :func:`differentiate` takes, if it is kept."""
+    ldj, entered, every = x.new_zeros(x.shape[1]), [x], []
+    units = units_of(layers, x, own) if keep else [None] * len(layers)
+    for layer, tensors, memory in zip(layers, own, units):
         fields = layer.fields(inverse, *tensors)
         log_det = layer.log_det(*tensors)
         if log_det is not None:
             ldj += -log_det if inverse else log_det
         out = torch.empty_like(x) if keep or len(entered) == 1 else entered[-1]
         fields.numbers.update(batch=x.shape[1], dim=len(x))
-        fields.tensors.update(x=entered[-1], out=out, ldj=ldj)
+        fields.tensors.update(x=entered[-1], out=out, ldj=ldj, units=memory)
         every.append(fields)
         entered.append(out)
     _launch("run", x.dtype, every)
-    return entered[-1], ldj, entered[1:-1] if keep else []
+    return entered[-1], ldj, [*entered[1:-1], *units] if keep else []
+
+
+def units_of(layers: Sequence[MaskedLayer | LinearMap], x: Tensor, own: Sequence[Sequence[Any]]) -> list[Tensor | None]:
+    """Memory for the units of each layer, if all of them stay in a cache until the gradient: from memory they would come too late."""
+    sizes = [layer.memory(x, *tensors) for layer, tensors in zip(layers, own)]
+    if x.itemsize * sum(sizes) > REMEMBERED:
+        return [None] * len(layers)
+    return [part if len(part) else None for part in x.new_empty(sum(sizes)).split(sizes)]
 
 
 def differentiate(
-    layers: Sequence[MaskedLayer | LinearMap], entered: Sequence[Tensor], own: Sequence[Sequence[Any]], g_out: Tensor, g_ldj: Tensor
+    layers: Sequence[MaskedLayer | LinearMap],
+    x: Tensor,
+    kept: Sequence[Tensor | None],
+    own: Sequence[Sequence[Any]],
+    g_out: Tensor,
+    g_ldj: Tensor,
 ) -> tuple[Tensor, list[Tensor | None]]:
-    """The gradients of x ``(D, B)`` and of all tensors, from those of ``evaluate(..., inverse=False)``; of what a mask hides, zero."""
-    x = entered[0]
+    """The gradients of x ``(D, B)`` and of all tensors, from those of ``evaluate(..., inverse=False)``; of what a mask hides, zero.
+
+    ``kept`` is what entered each layer but the first, and each layer's units or ``None``.
+    """
     if g_out.shape != x.shape or g_ldj.shape != x.shape[1:]:
         raise ValueError(f"kernels: expected gradients of x {tuple(x.shape)} and ldj, got {tuple(g_out.shape)} and {tuple(g_ldj.shape)}")
-    g_x, g_out, g_log_det = torch.empty_like(x), g_out.contiguous(), g_ldj.sum()
+    g_x, above, g_log_det = torch.empty_like(x), g_out.contiguous(), g_ldj.sum()
     every, made = [], []
     for i, (layer, tensors) in enumerate(zip(layers, own)):
         fields = layer.fields(False, *tensors)
         more, gradients = layer.gradient_fields(*tensors)
-        above = g_out if i == len(layers) - 1 else g_x
+        last = i == len(layers) - 1
         fields.numbers.update(batch=x.shape[1], dim=len(x), **more.numbers)
-        fields.tensors.update(x=entered[i], g_out=above, g_ldj=g_ldj, g_x=g_x, **more.tensors)
+        fields.tensors.update(x=kept[i - 1] if i else x, units=kept[len(layers) - 1 + i], g_ldj=g_ldj, g_x=g_x, **more.tensors)
+        fields.tensors["g_out"] = above if last else g_x
         fields.lists.update(more.lists)
         every.append(fields)
         made.append(gradients)

@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #define MOST 64 /* bins or components at most */
+#define ROW_BYTES 256 /* bytes of a number of each member of a tile of the batch */
 
 typedef const void *source; /* of numbers, REAL */
 typedef void *target;
@@ -27,7 +28,8 @@ typedef const int *places;
    A masked autoregressive layer. depth: square layers; bins: 0 for the affine map; order, ends: features by position, units known at a
    position. first (width, dim - 1), hidden (depth times width, width), last (params, dim, width), each with its bias; given (width, batch)
    or NULL. A coupling is one whose first positions, so many as are kept, pass unchanged, and whose others see these alone: then first is
-   (width, kept) and last (params, dim - kept, width), its rows by position.
+   (width, kept) and last (params, dim - kept, width), its rows by position. units, of ROW_BYTES bytes each, (tiles, depth + 1, width), or NULL:
+   what each tile's units were, which the gradient need not compute again then.
 
    A linear map has no width: out = matrix x[order] + shift, or scale x[order] + shift, without order as they are; matrix (dim, dim), scale and
    shift (dim), each NULL where there is none. If inverse: out[order] = matrix (x - shift), where Python has inverted the matrix. */
@@ -39,7 +41,8 @@ typedef const int *places;
     FIELD(sources, hidden_bias) FIELD(source, last) FIELD(source, last_bias) FIELD(source, g_out) FIELD(source, g_ldj)                     \
     FIELD(target, out) FIELD(target, ldj) FIELD(target, g_x) FIELD(target, g_given) FIELD(target, g_first) FIELD(target, g_first_bias)     \
     FIELD(targets, g_hidden) FIELD(targets, g_hidden_bias) FIELD(target, g_last) FIELD(target, g_last_bias)                                \
-    FIELD(source, matrix) FIELD(source, scale) FIELD(source, shift) FIELD(target, g_matrix) FIELD(target, g_scale) FIELD(target, g_shift)
+    FIELD(source, matrix) FIELD(source, scale) FIELD(source, shift) FIELD(target, g_matrix) FIELD(target, g_scale) FIELD(target, g_shift) \
+    FIELD(target, units)
 
 #define MEMBER(type, name) type name;
 typedef struct { NUMBERS(MEMBER) } Numbers;

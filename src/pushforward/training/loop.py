@@ -29,6 +29,7 @@ from .notices import announce, farewell, greet, keep_choice
 from .processes import Processes
 from .schedule import Plan
 from .sharding import shard
+from .starvation import Starvation
 
 if TYPE_CHECKING:
     from .directory import Directory
@@ -145,6 +146,7 @@ def optimize(
         now.compiled = settle(compile, now.compiled, flow, model, processes, display)
         gradient.compiled = now.compiled == "yes"
         stopped: Stop | None = None
+        starvation = Starvation()
 
         while True:
             validating = now.step % now.plan.every == 0 and now.validated < now.step
@@ -191,6 +193,8 @@ def optimize(
                     checkpointer.write()
                 if display.due:
                     display.update(now, clock.rate(now, batches.batch), left)
+                    if said := starvation.notice():
+                        display.note(said)
 
             for group in optimizer.param_groups:
                 group["lr"] = lr * now.factor * now.plan.rate(now.step)

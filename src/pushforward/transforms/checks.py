@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 
@@ -18,8 +17,3 @@ def indices(who: str, name: str, values: object) -> tuple[int, ...]:
     if not chosen or min(chosen) < 0 or len(set(chosen)) != len(chosen):
         raise ValueError(f"{who}: {name} must be distinct indices >= 0 and at least one, got {chosen}")
     return chosen
-
-
-def readable() -> bool:
-    """Values can be looked at: neither is a graph made of what is done here, nor are rows mapped over."""
-    return not (torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active())

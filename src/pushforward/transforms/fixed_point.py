@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from .checks import readable
+from ..core import readable
 from .probes import RowMap, identity_plus_jacobian
 
 FixedPointMethod = Literal["banach", "anderson", "newton"]

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core import Transform, full_precision, sum_event
+from ..core import Transform, full_precision, readable, sum_event
 from ..univariate.bisection import search
 from ..words import check_counts
-from .checks import readable
 
 SETTLED = 100  # a row's sweeps end where z and x move by less than so many roundings
 GAIN = 0.1  # of the last convolution at the start: the layer is near the identity, and no sign is 0

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 import torch
 from torch import Tensor
 
-from ..core import Transform, full_precision
+from ..core import Transform, full_precision, readable
 from ..words import check_counts
-from .checks import readable
 from .fixed_point import FixedPoint, FixedPointMethod, implicitly, solve_contraction
 from .probes import ProbeNoise, RowMap, identity_plus_jacobian, random_probes
 from .series import log_det_series, roulette, truncation

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .checks import readable
+from ..core import readable
 from .probes import RowMap
 
 Tail = Literal["geometric", "poisson"]

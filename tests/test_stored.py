@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -145,7 +146,8 @@ def test_a_window_holds_whole_blocks_from_everywhere():
     assert inside < 0.05, "shuffled within the window"
 
 
-# Memory of its own, not the file's pages, which the system takes back when it needs them.
+# Memory of its own, not the file's pages, which the system takes back when it needs them; nor what allocators keep that was freed.
+AT_ONCE = {"MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_MMAP_THRESHOLD_": "65536", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 FITTED = """
 import json, sys, threading
 import pushforward as pf
@@ -191,7 +193,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
 
     def grown(name: str) -> int:
         command = [sys.executable, "-c", FITTED, str(tmp_path / "small"), str(tmp_path / name), str(tmp_path / f"run-{name}")]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **AT_ONCE})
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)["grown"]
 

@@ -1,6 +1,7 @@
-"""Fitted models as codecs: range coding of their rows, and the files that hold them."""
+"""Fitted models as codecs: range coding and bits-back coding of their rows, and the files that hold them."""
 
-from .choice import codec_of
+from .bits_back_codec import BitsBackCodec
+from .choice import Method, codec_of
 from .codec import Codec
 from .coder import Coder, Reader, Writer
 from .container import Container, Header, write_container
@@ -12,9 +13,12 @@ from .lattice import Lattice
 from .parcel import Opened, Parcel, Unpacking
 from .rivals import Rival
 from .row_codec import RowCodec
+from .stack import AnsStack
 from .whole_codec import WholeCodec
 
 __all__ = [
+    "AnsStack",
+    "BitsBackCodec",
     "Codec",
     "CodedRows",
     "Coder",
@@ -23,6 +27,7 @@ __all__ = [
     "Header",
     "IntegerCodec",
     "Lattice",
+    "Method",
     "Opened",
     "Parcel",
     "ReadRows",

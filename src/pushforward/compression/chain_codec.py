@@ -1,0 +1,108 @@
+"""Codecs that get bits back: rows on a stack, one batch above the other."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core import Flow
+from ..documents import validated
+from .codec import REHEARSED, Codec, repeatable
+from .coder import Enough
+from .damage import Damage
+from .stack import AnsStack, RehearsedStack, Stack
+
+MOST_AT_ONCE = 64  # rows
+SPARE = 0.7  # of what rows leave on the stack, as some leave less
+
+
+class ChainCodec(Codec):
+    """Rows that are put on a stack and taken off: a batch draws its latents from the bits of those before.
+
+    The first row draws from bits of the stack's bottom, which count as a part of the stream. A batch is as large as what lies on the stack
+    allows, at most 64 rows, so that this is paid once for a block.
+
+    Arguments:
+        flow: the model; a copy of it is made.
+        block: rows of a block.
+    """
+
+    usual = 4096
+
+    def __init__(self, flow: Flow, block: int | None = None):
+        super().__init__(flow, block)
+        self.share = 0.0
+
+    @abstractmethod
+    def put(self, stack: Stack, x: Tensor, context: Tensor | None) -> None:
+        """Rows ``(n, *shape)`` onto the stack, with embedded contexts."""
+
+    @abstractmethod
+    def take(self, stack: Stack, rows: int, context: Tensor | None) -> Tensor:
+        """The rows that lie on top, and with them all that :meth:`put` did."""
+
+    def configure(self, options: Mapping[str, Any]) -> None:
+        self.share = validated(float, options.get("share"), "share")
+        if not 0 <= self.share <= MOST_AT_ONCE:
+            raise ValueError(f"share: expected a number from 0 to {MOST_AT_ONCE}, got {self.share}")
+
+    def safe_share(self, left: float, drawn: float) -> float:
+        """The share of the bits that a row draws that others may count on, if it leaves so many bits more."""
+        return round(min(float(MOST_AT_ONCE), max(0.0, SPARE * left / max(drawn, 1.0))), 4) if math.isfinite(left + drawn) else 0.0
+
+    def encode(self, x: Tensor, context: Tensor | None) -> bytes:
+        if not len(x):
+            return b""
+        stack = AnsStack()
+        with repeatable():
+            seen = self.embedded(context)
+            for part in batches(len(x), self.share):
+                self.put(stack, x[part], None if seen is None else seen[part])
+        self.initial_bits = stack.initial_bits
+        return stack.to_bytes()
+
+    def decode(self, data: bytes, rows: int, context: Tensor | None) -> Tensor:
+        if not rows:
+            return self.nothing()
+        stack, found = AnsStack(data), []
+        with repeatable():
+            seen = self.embedded(context)
+            for part in reversed(batches(rows, self.share)):
+                found.append(self.take(stack, part.stop - part.start, None if seen is None else seen[part]))
+        stack.finish()
+        return torch.cat(found[::-1])
+
+    def probe(self) -> str:
+        stack, rows = RehearsedStack(REHEARSED), min(self.block, 4)
+        try:
+            with repeatable():
+                context = self.embedded(self.no_context(rows))
+                self.take(stack, rows, None if context is None else context[:rows])
+        except (Enough, Damage):
+            pass
+        return stack.coder.hash.hexdigest()
+
+
+def batches(rows: int, share: float) -> list[slice]:
+    """Which rows go onto the stack together.
+
+    Arguments:
+        rows: of a block.
+        share: of the bits that a row draws, how many more it leaves than it drew.
+
+    Example::
+
+        >>> [part.stop - part.start for part in batches(100, 0.5)]
+        [1, 1, 2, 3, 4, 6, 9, 14, 21, 31, 8]
+    """
+    found, start = [], 0
+    while start < rows:
+        stop = min(start + min(MOST_AT_ONCE, 1 + int(share * start)), rows)
+        found.append(slice(start, stop))
+        start = stop
+    return found

@@ -18,7 +18,7 @@ import pushforward as pf
 from pushforward import likelihoods
 from pushforward.cli import main
 from pushforward.compression import AnsStack, BitsBackCodec, Container, Damage, codec_of
-from pushforward.compression.bins import BINS, by_mixture, by_normal, middles
+from pushforward.compression.bins import BIN_COUNT, by_mixture, by_normal, middles
 from pushforward.compression.chain_codec import batches
 from pushforward.compression.digits import by_chance, surplus_of
 from pushforward.models import iaf_vae, vae, vlae
@@ -133,17 +133,17 @@ def test_bins_cost_their_mass():
     random = np.random.default_rng(0)
     mean, std = np.repeat([0.0, 5.0, -7.5, 3.0], 500), np.repeat([1.0, 0.02, 0.3, 2.0], 500)
     width = np.full(2000, 2.0**-6)
-    bins = np.clip(np.floor((mean + std * random.standard_normal(2000)) / width).astype(np.int64) + BINS // 2, 0, BINS - 1)
+    bins = np.clip(np.floor((mean + std * random.standard_normal(2000)) / width).astype(np.int64) + BIN_COUNT // 2, 0, BIN_COUNT - 1)
     stack = AnsStack()
     with stack.pushing() as coder:
         by_normal(coder, mean, std, width, bins)
-    edges = (bins - BINS // 2) * width
+    edges = (bins - BIN_COUNT // 2) * width
     masses = np.diff(torch.special.ndtr(torch.from_numpy(np.stack([edges - mean, edges + width - mean]) / std)).numpy(), axis=0)[0]
     assert abs(8 * len(stack.to_bytes()) + np.log2(masses).sum()) < 64 + 2
     assert (by_normal(stack.popping, mean, std, width, None) == bins).all()
     means, stds, pair = random.standard_normal((3, 2)) * 3, np.full((3, 2), 0.5), np.array([2.0**-5, 2.0**-3])
     x = means[random.integers(0, 3, 3000)] + 0.5 * random.standard_normal((3000, 2))
-    bins = np.floor(x / pair).astype(np.int64) + BINS // 2
+    bins = np.floor(x / pair).astype(np.int64) + BIN_COUNT // 2
     stack = AnsStack()
     with stack.pushing() as coder:
         by_mixture(coder, np.zeros(3), means, stds, pair, bins, 3000)

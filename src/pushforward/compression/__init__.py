@@ -1,7 +1,7 @@
 """Fitted models as codecs: range coding and bits-back coding of their rows, and the files that hold them."""
 
 from .bits_back_codec import BitsBackCodec
-from .choice import Method, codec_of
+from .choice import CodingMethod, codec_of
 from .codec import Codec
 from .coder import Coder, Reader, Writer
 from .container import Container, Header, write_container
@@ -10,6 +10,7 @@ from .fingerprint import digest_of_model
 from .integer_codec import IntegerCodec
 from .job import CodedRows, ReadRows, restored_by, written_by
 from .lattice import Lattice
+from .local_codec import LocalCodec
 from .parcel import Opened, Parcel, Unpacking
 from .rivals import Rival
 from .row_codec import RowCodec
@@ -27,7 +28,8 @@ __all__ = [
     "Header",
     "IntegerCodec",
     "Lattice",
-    "Method",
+    "CodingMethod",
+    "LocalCodec",
     "Opened",
     "Parcel",
     "ReadRows",

@@ -10,13 +10,13 @@ import torch
 from .coder import Coder
 from .digits import by_digits
 
-BINS = 2**16  # of which the middle one begins at 0; the outermost hold all that is beyond
+BIN_COUNT = 2**16  # of which the middle one begins at 0; the outermost hold all that is beyond
 NARROW_STEP = 0.1  # in standard deviations
 
 
 def middles(bins: np.ndarray, width: np.ndarray) -> np.ndarray:
     """The numbers in the middle of bins."""
-    return (bins - (BINS // 2 - 0.5)) * width
+    return (bins - (BIN_COUNT // 2 - 0.5)) * width
 
 
 def by_normal(coder: Coder, mean: np.ndarray, std: np.ndarray, width: np.ndarray, bins: np.ndarray | None) -> np.ndarray:
@@ -25,7 +25,7 @@ def by_normal(coder: Coder, mean: np.ndarray, std: np.ndarray, width: np.ndarray
     def below(k: np.ndarray) -> np.ndarray:
         return _rising(log_masses((_edges(k, width) - mean[:, None]) / std[:, None]))
 
-    return by_digits(coder, BINS, below, bins, len(mean))
+    return by_digits(coder, BIN_COUNT, below, bins, len(mean))
 
 
 def by_mixture(
@@ -50,7 +50,7 @@ def by_mixture(
             logs = log_masses(edges.reshape(-1, k.shape[1])).reshape(*edges.shape[:2], -1) + seen[..., None]
             return _rising(np.logaddexp.reduce(logs, 1))
 
-        found[:, i] = by_digits(coder, BINS, below, None if bins is None else bins[:, i], rows)
+        found[:, i] = by_digits(coder, BIN_COUNT, below, None if bins is None else bins[:, i], rows)
         own = np.stack([found[:, i], found[:, i] + 1], 1)
         edges = (_edges(own, width[i : i + 1])[:, None] - means[:, i, None]) / stds[:, i, None]
         seen = seen + log_masses(edges.reshape(-1, 2)).reshape(seen.shape)
@@ -87,5 +87,5 @@ def _rising(logs: np.ndarray) -> np.ndarray:
 
 def _edges(k: np.ndarray, width: np.ndarray) -> np.ndarray:
     """The lower edges of bins k ``(n, Q)``, infinite at both ends."""
-    inner = (k - BINS // 2) * width[:, None]
-    return np.where(k <= 0, -np.inf, np.where(k >= BINS, np.inf, inner))
+    inner = (k - BIN_COUNT // 2) * width[:, None]
+    return np.where(k <= 0, -np.inf, np.where(k >= BIN_COUNT, np.inf, inner))

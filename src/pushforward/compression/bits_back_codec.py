@@ -24,11 +24,10 @@ from .latents import group_sizes, latent_shape, prior_components, seen_by_decode
 from .stack import Stack
 from .whole_numbers import at_once, in_turn
 
-SOME = 64  # rows from which the widths of bins are found
-NARROW = 0.05  # the share of latents that may be narrower than their bins count on
-FINER = 1.0  # halvings of a posterior's deviation to the width of its bins
+MEASURED = 64  # rows from which the widths of bins are found
+NARROW_SHARE = 0.05  # the share of latents that may be narrower than their bins count on
+HALVED = 1.0  # halvings of a posterior's deviation to the width of its bins
 LEAST_WIDTH = 12  # halvings of 1, so that bins span at least +-8
-ENTROPY = 0.5 * math.log2(2 * math.pi * math.e)  # bits of a standard normal
 
 
 class BitsBackCodec(ChainCodec):
@@ -63,11 +62,9 @@ class BitsBackCodec(ChainCodec):
     def options(self, x: Tensor, context: Tensor | None = None) -> dict[str, Any]:
         if not len(x):
             return {"widths": [[LEAST_WIDTH] * len(sizes) for sizes in self.sizes], "share": 0.0}
-        value, widths, drawn = x[:SOME].double(), [], 0.0
-        with repeatable(), torch.random.fork_rng([]):
-            torch.manual_seed(0)
-            context = None if context is None else self.flow.embedding(context[:SOME].double())
-            left = -float(self.flow._log_prob(value, context).mean()) / math.log(2)
+        value, widths = x[:MEASURED].double(), []
+        with repeatable():
+            seen = None if context is None else self.flow.embedding(context[:MEASURED].double())
             for layer, sizes in zip(self.layers, self.sizes, strict=True):
                 scales: list[Tensor] = []
 
@@ -75,12 +72,12 @@ class BitsBackCodec(ChainCodec):
                     scales.append(scale.flatten(1))
                     return mean
 
-                value = visit_posterior(layer, find, value, context)
+                value = visit_posterior(layer, find, value, seen)
                 scale = torch.cat(scales, 1) / math.log(2)
-                least = torch.stack([part.flatten().quantile(NARROW) for part in scale.split(sizes, 1)])
-                widths.append((FINER - least).ceil().clamp(0, LEAST_WIDTH).long().tolist())
-                drawn += float(scale.mean(0).sum()) + sum(size * (w + ENTROPY) for size, w in zip(sizes, widths[-1], strict=True))
-        return {"widths": widths, "share": self.safe_share(left, drawn)}
+                least = torch.stack([part.flatten().quantile(NARROW_SHARE) for part in scale.split(sizes, 1)])
+                widths.append((HALVED - least).ceil().clamp(0, LEAST_WIDTH).long().tolist())
+        self.configure({"widths": widths, "share": 0.0})
+        return {"widths": widths, "share": self.share_of(x, context)}
 
     def configure(self, options: Mapping[str, Any]) -> None:
         super().configure(options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +17,8 @@ from .damage import Damage
 from .stack import AnsStack, RehearsedStack, Stack
 
 MOST_AT_ONCE = 64  # rows
-SPARE = 0.7  # of what rows leave on the stack, as some leave less
+TRIED_ROWS = 4  # rows, each by itself, that tell what one draws and leaves
+COUNTED_ON = 0.7  # of what rows leave on the stack, as some leave less
 
 
 class ChainCodec(Codec):
@@ -51,9 +51,20 @@ class ChainCodec(Codec):
         if not 0 <= self.share <= MOST_AT_ONCE:
             raise ValueError(f"share: expected a number from 0 to {MOST_AT_ONCE}, got {self.share}")
 
-    def safe_share(self, left: float, drawn: float) -> float:
-        """The share of the bits that a row draws that others may count on, if it leaves so many bits more."""
-        return round(min(float(MOST_AT_ONCE), max(0.0, SPARE * left / max(drawn, 1.0))), 4) if math.isfinite(left + drawn) else 0.0
+    def share_of(self, x: Tensor, context: Tensor | None) -> float:
+        """What a row leaves on the stack, as a share of what it draws, with a margin; by the first rows, each on a stack of its own."""
+        drawn, left = [1], [0]
+        with repeatable():
+            seen = self.embedded(None if context is None else context[:TRIED_ROWS])
+            for i in range(min(TRIED_ROWS, len(x))):
+                stack, row = AnsStack(), slice(i, i + 1)
+                try:
+                    self.put(stack, x[row].double(), None if seen is None else seen[row])
+                except Damage:
+                    continue
+                drawn.append(stack.initial_bits)
+                left.append(8 * len(stack.to_bytes()) - stack.initial_bits)
+        return round(min(float(MOST_AT_ONCE), max(0.0, COUNTED_ON * sum(left) / len(left) / max(drawn))), 4)
 
     def encode(self, x: Tensor, context: Tensor | None) -> bytes:
         if not len(x):
@@ -93,7 +104,7 @@ def batches(rows: int, share: float) -> list[slice]:
 
     Arguments:
         rows: of a block.
-        share: of the bits that a row draws, how many more it leaves than it drew.
+        share: what a row leaves on the stack, as a share of what it draws.
 
     Example::
 

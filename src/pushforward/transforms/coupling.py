@@ -73,9 +73,9 @@ class Coupling(Transform):
 
     def _mapped(self, x: Tensor, context: Tensor | None, inverse: bool) -> tuple[Tensor, Tensor]:
         def plain(x: Tensor, *_: Tensor | None) -> tuple[Tensor, Tensor]:
-            h, part = self._split(x, context)
+            h, part = self.split(x, context)
             part, slope = self.univariate.inverse(part, h) if inverse else self.univariate.forward(part, h)
-            return self._merge(x, part), sum_event(slope)
+            return self.merge(x, part), sum_event(slope)
 
         kept, dense = len(self.kept), None
         numbers = getattr(self.net, "dense", None)
@@ -88,7 +88,7 @@ class Coupling(Transform):
         layout = MaskedLayout(self._order, (0,) * kept + (len(first),) * len(self.changed), dense.residual, kept)
         return whole_layer(plain, self.univariate, layout, x, given, [first[:, :kept], *others], inverse)
 
-    def _split(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def split(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """``h`` ``(B, params, changed, *rest)`` and the part of x that changes; space is flattened for a mask over space."""
         if (x.shape[1:] if self.spatial else x.shape[1:2]) != self.mask_shape:
             raise ValueError(f"Coupling: mask {self.mask_shape} does not fit x {tuple(x.shape)}")
@@ -105,7 +105,8 @@ class Coupling(Transform):
             h = h + self.identity.to(h.dtype).view(-1, *(1 for _ in h.shape[2:]))
         return h, part
 
-    def _merge(self, x: Tensor, part: Tensor) -> Tensor:
+    def merge(self, x: Tensor, part: Tensor) -> Tensor:
+        """x with ``part`` in place of what changes."""
         if self.spatial:
             return x.flatten(1).index_copy(1, self.changed, part).reshape(x.shape)
         return x.index_copy(1, self.changed, part)

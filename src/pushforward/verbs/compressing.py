@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..compression import Codec, Container, Method, Rival, codec_of, digest_of_model, restored_by, write_container, written_by
+from ..compression import Codec, CodingMethod, Container, Rival, codec_of, digest_of_model, restored_by, write_container, written_by
 from ..compression.row_codec import RowCodec
 from ..data import Rows
 from ..data.errors import check_memory
@@ -112,7 +112,7 @@ def compress(
     data: Any,
     out: str | Path,
     *,
-    method: Method = "auto",
+    method: CodingMethod = "auto",
     check: bool = True,
     block: int | None = None,
     progress: bool = False,

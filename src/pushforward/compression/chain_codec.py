@@ -11,13 +11,14 @@ from torch import Tensor
 
 from ..core import Flow
 from ..documents import validated
-from .codec import REHEARSED, Codec, repeatable
+from .codec import Codec, repeatable
 from .coder import Enough
 from .damage import Damage
 from .stack import AnsStack, RehearsedStack, Stack
 
 MOST_AT_ONCE = 64  # rows
 TRIED_ROWS = 4  # rows, each by itself, that tell what one draws and leaves
+PROBED = 2**12  # calls of the coder that tell whether a machine computes the same probabilities: all of most models
 COUNTED_ON = 0.7  # of what rows leave on the stack, as some leave less
 
 
@@ -89,7 +90,7 @@ class ChainCodec(Codec):
         return torch.cat(found[::-1])
 
     def probe(self) -> str:
-        stack, rows = RehearsedStack(REHEARSED), min(self.block, 4)
+        stack, rows = RehearsedStack(PROBED), min(self.block, TRIED_ROWS)
         try:
             with repeatable():
                 context = self.embedded(self.no_context(rows))

@@ -11,22 +11,34 @@ import torch
 from torch import Tensor
 
 from .. import likelihoods
-from ..core import Flow
+from ..core import Chain, Flow
 from ..distributions import Causal, Given, Multiscale, Normal
 from ..documents import validated
 from ..likelihoods import Discrete
-from ..transforms import VAE, LadderVAE
-from .bins import by_mixture, by_normal, middles
+from .bins import BIN_COUNT, by_mixture, by_normal, middles
 from .chain_codec import ChainCodec
 from .codec import repeatable
 from .coder import Coder
-from .latents import group_sizes, latent_shape, prior_components, seen_by_decoder, visit_posterior, why_not_bits_back, within
+from .grid import POINT, from_grid
+from .grid_cells import by_standard
+from .grid_layers import through_layer
+from .latents import (
+    group_sizes,
+    latent_shape,
+    latents_and_prior,
+    prior_components,
+    seen_by_decoder,
+    visit_posterior,
+    why_not_bits_back,
+    within,
+)
 from .stack import Stack
 from .whole_numbers import at_once, in_turn
 
 MEASURED = 64  # rows from which the widths of bins are found
 NARROW_SHARE = 0.05  # the share of latents that may be narrower than their bins count on
-HALVED = 1.0  # halvings of a posterior's deviation to the width of its bins
+HALVED = 1  # halvings of a posterior's deviation to the width of its bins
+HALVED_FINE = 3  # where all numbers of a bin are alike
 LEAST_WIDTH = 12  # halvings of 1, so that bins span at least +-8
 
 
@@ -55,7 +67,7 @@ class BitsBackCodec(ChainCodec):
     def __init__(self, flow: Flow, block: int | None = None):
         super().__init__(flow, block)
         assert not why_not_bits_back(self.flow)
-        self.layers: list[VAE | LadderVAE] = list(self.flow.transform.transforms)  # type: ignore[arg-type]
+        self.layers, self.prior = latents_and_prior(self.flow)
         self.sizes = [group_sizes(layer) for layer in self.layers]
         self.widths = [np.full(sum(sizes), 2.0**-LEAST_WIDTH) for sizes in self.sizes]
 
@@ -65,7 +77,7 @@ class BitsBackCodec(ChainCodec):
         value, widths = x[:MEASURED].double(), []
         with repeatable():
             seen = None if context is None else self.flow.embedding(context[:MEASURED].double())
-            for layer, sizes in zip(self.layers, self.sizes, strict=True):
+            for i, (layer, sizes) in enumerate(zip(self.layers, self.sizes, strict=True)):
                 scales: list[Tensor] = []
 
                 def find(mean: Tensor, scale: Tensor, scales: list[Tensor] = scales) -> Tensor:
@@ -75,7 +87,7 @@ class BitsBackCodec(ChainCodec):
                 value = visit_posterior(layer, find, value, seen)
                 scale = torch.cat(scales, 1) / math.log(2)
                 least = torch.stack([part.flatten().quantile(NARROW_SHARE) for part in scale.split(sizes, 1)])
-                widths.append((HALVED - least).ceil().clamp(0, LEAST_WIDTH).long().tolist())
+                widths.append(((HALVED_FINE if self._fine(i) else HALVED) - least).ceil().clamp(0, LEAST_WIDTH).long().tolist())
         self.configure({"widths": widths, "share": 0.0})
         return {"widths": widths, "share": self.share_of(x, context)}
 
@@ -89,45 +101,49 @@ class BitsBackCodec(ChainCodec):
         self.widths = [np.repeat(2.0 ** -np.array(part, np.float64), sizes) for part, sizes in zip(found, self.sizes, strict=True)]
 
     def put(self, stack: Stack, x: Tensor, context: Tensor | None) -> None:
-        value, bins = x, None
+        value, known = x, None
         for i in range(len(self.layers)):
             found = self._latents(stack.popping, i, value, context, None)
             z = self._values(i, found)
             with stack.pushing() as coder:
-                self._observed(coder, i, z, context, value, bins)
-            value, bins = z, found
+                self._observed(coder, i, z, context, value, known)
+            value, known = z, found
+        assert known is not None
+        if self.prior:
+            known = through_layer(stack, Chain(*self.prior), known.reshape(tuple(value.shape)), context)
         with stack.pushing() as coder:
-            self._prior(coder, len(x), bins)
+            self._base(coder, len(x), known)
 
     def take(self, stack: Stack, rows: int, context: Tensor | None) -> Tensor:
-        bins: np.ndarray | None = self._prior(stack.popping, rows, None)
+        base = self._base(stack.popping, rows, None)
+        latents = through_layer(stack, Chain(*self.prior), base, context, back=True) if self.prior else base
+        known: np.ndarray | None = latents.reshape(rows, -1)
         value = torch.empty(0)
         for i in reversed(range(len(self.layers))):
-            assert bins is not None
-            value, before = self._observed(stack.popping, i, self._values(i, bins), context, None, None)
+            assert known is not None
+            value, before = self._observed(stack.popping, i, self._values(i, known), context, None, None)
             with stack.pushing() as coder:
-                self._latents(coder, i, value, context, bins)
-            bins = before
+                self._latents(coder, i, value, context, known)
+            known = before
         return value
 
-    def _latents(self, coder: Coder, i: int, x: Tensor, context: Tensor | None, bins: np.ndarray | None) -> np.ndarray:
-        """Bins of the latents of layer i by their posterior, ``(rows, N)``."""
+    def _latents(self, coder: Coder, i: int, x: Tensor, context: Tensor | None, known: np.ndarray | None) -> np.ndarray:
+        """Latents of layer i by their posterior, ``(rows, N)``: whole numbers, which :meth:`_values` turns into real ones."""
         parts: list[np.ndarray] = []
 
         def find(mean: Tensor, scale: Tensor) -> Tensor:
             start = sum(part.shape[1] for part in parts)
             here = slice(start, start + mean[0].numel())
-            width = self.widths[i][here]
-            parts.append(_normals(coder, mean, scale, width, None if bins is None else bins[:, here]))
-            return torch.from_numpy(middles(parts[-1], width)).view(mean.shape)
+            parts.append(self._normals(coder, i, mean, scale, here, None if known is None else known[:, here]))
+            return self._real(i, parts[-1], here).view(mean.shape)
 
         visit_posterior(self.layers[i], find, x, context)
         return np.concatenate(parts, 1)
 
     def _observed(
-        self, coder: Coder, i: int, z: Tensor, context: Tensor | None, x: Tensor | None, bins: np.ndarray | None
+        self, coder: Coder, i: int, z: Tensor, context: Tensor | None, x: Tensor | None, known: np.ndarray | None
     ) -> tuple[Tensor, np.ndarray | None]:
-        """What layer i models given z: whole numbers x, or latents of the layer before and their bins."""
+        """What layer i models given z: whole numbers x, or latents of the layer before."""
         layer = self.layers[i]
         base, seen = within(layer.decoder), seen_by_decoder(layer, z, context)
         if isinstance(base, Causal | Multiscale):
@@ -137,25 +153,37 @@ class BitsBackCodec(ChainCodec):
         if isinstance(base.likelihood, Discrete):
             return at_once(coder, base.likelihood, h, len(z), x).double(), None
         assert isinstance(base.likelihood, likelihoods.Normal)
-        found = _normals(coder, *base.likelihood.moments(h), self.widths[i - 1], bins)
+        found = self._normals(coder, i - 1, *base.likelihood.moments(h), slice(None), known)
         return self._values(i - 1, found), found
 
-    def _prior(self, coder: Coder, rows: int, bins: np.ndarray | None) -> np.ndarray:
-        """Bins of the last layer's latents, ``(rows, N)``."""
+    def _base(self, coder: Coder, rows: int, known: np.ndarray | None) -> np.ndarray:
+        """The base's numbers, ``(rows, N)``; on the grid ``(rows, *shape)`` where the prior is a flow."""
+        if self.prior:
+            return by_standard(coder, (rows, *self.flow.base.shape), known)
         width = self.widths[-1]
         if isinstance(self.flow.base, Normal):
             standard = torch.zeros(rows, len(width), dtype=torch.float64)
-            return _normals(coder, standard, standard, width, bins)
-        return by_mixture(coder, *prior_components(self.flow.base), width, bins, rows)
+            return self._normals(coder, len(self.layers) - 1, standard, standard, slice(None), known)
+        return by_mixture(coder, *prior_components(self.flow.base), width, known, rows)
 
-    def _values(self, i: int, bins: np.ndarray) -> Tensor:
-        """The latents of layer i, in the middle of their bins."""
-        return torch.from_numpy(middles(bins, self.widths[i])).view(-1, *latent_shape(self.layers[i]))
+    def _normals(self, coder: Coder, i: int, mean: Tensor, scale: Tensor, here: slice, known: np.ndarray | None) -> np.ndarray:
+        """Some latents of layer i, ``(rows, n)``, by means and log deviations ``(rows, *shape)``: bins, or numbers of the grid in bins."""
+        width = np.repeat(self.widths[i][here][None], len(mean), 0).ravel()
+        inner = np.rint(2.0**POINT * width).astype(np.int64)
+        flat = None if known is None else known.ravel()
+        bins = flat if flat is None or not self._fine(i) else flat // inner + BIN_COUNT // 2
+        found = by_normal(coder, mean.reshape(-1).numpy(), scale.exp().reshape(-1).numpy(), width, bins)
+        if self._fine(i):
+            found = (found - BIN_COUNT // 2) * inner + coder.uniform(inner, None if flat is None else flat % inner)
+        return found.reshape(len(mean), -1)
 
+    def _values(self, i: int, known: np.ndarray) -> Tensor:
+        """The latents of layer i as real numbers."""
+        return self._real(i, known, slice(None)).view(-1, *latent_shape(self.layers[i]))
 
-def _normals(coder: Coder, mean: Tensor, scale: Tensor, width: np.ndarray, bins: np.ndarray | None) -> np.ndarray:
-    """Bins ``(rows, N)`` by means and log deviations ``(rows, *shape)`` of N numbers."""
-    rows = len(mean)
-    widths = np.repeat(width[None], rows, 0).ravel()
-    known = None if bins is None else bins.ravel()
-    return by_normal(coder, mean.reshape(-1).numpy(), scale.exp().reshape(-1).numpy(), widths, known).reshape(rows, -1)
+    def _real(self, i: int, known: np.ndarray, here: slice) -> Tensor:
+        return from_grid(known) if self._fine(i) else torch.from_numpy(middles(known, self.widths[i][here]))
+
+    def _fine(self, i: int) -> bool:
+        """Whether latents are on the grid, as a flow behind them has to have them."""
+        return bool(self.prior) and i == len(self.layers) - 1

@@ -9,6 +9,7 @@ from torch import Tensor
 from ..core import Chain, Inverse, Transform, join
 from ..transforms import (
     ActNorm,
+    Autoregressive,
     Conv1x1,
     Coupling,
     Elementwise,
@@ -41,7 +42,7 @@ def why_not_on_grid(layer: Transform) -> str:
         return why_not_on_grid(layer.transform)
     if isinstance(layer, Factor):
         return why_not_on_grid(layer.part) or why_not_on_grid(layer.rest)
-    known = isinstance(layer, ActNorm | Coupling | Elementwise | LINEAR_LAYERS | MOVING_LAYERS)
+    known = isinstance(layer, ActNorm | Autoregressive | Coupling | Elementwise | LINEAR_LAYERS | MOVING_LAYERS)
     return "" if known else type(layer).__name__
 
 
@@ -74,10 +75,33 @@ def through_layer(stack: Stack, layer: Transform, k: np.ndarray, context: Tensor
         return _mapped(stack, layer.univariate, k, layer.h.detach(), back)
     if isinstance(layer, Factor):
         return _parted(stack, layer, k, context, back)
+    if isinstance(layer, Autoregressive):
+        return _one_by_one(stack, layer, k, context, back)
     assert isinstance(layer, Coupling)
     h, some = layer.split(from_grid(k), context)
     found = _mapped(stack, layer.univariate, to_grid(some), h, back)
     return layer.merge(torch.from_numpy(np.ascontiguousarray(k)), torch.from_numpy(found)).numpy()
+
+
+def _one_by_one(stack: Stack, layer: Autoregressive, k: np.ndarray, context: Tensor | None, back: bool) -> np.ndarray:
+    """Position by position in either direction: a net of all numbers at once would round its sums otherwise. The last one goes first, so
+    that on the way back the first is found before those that read it.
+    """
+    indices = torch.arange(k[0].size, dtype=torch.float64).view(1, *k.shape[1:])
+    places = layer.net.positions(indices)[0].long().numpy().T  # (positions, numbers of one)
+    known, found, visits = k.reshape(len(k), -1), np.zeros((len(k), k[0].size), np.int64), list[tuple[np.ndarray, Tensor]]()
+
+    def solve(i: int, h: Tensor) -> Tensor:
+        visits.append((places[i], layer.offset(h).contiguous()))
+        if not back:
+            return from_grid(known[:, places[i]])
+        found[:, places[i]] = _mapped(stack, layer.univariate, known[:, places[i]], visits[-1][1], True)
+        return from_grid(found[:, places[i]])
+
+    layer.net.unroll(solve, len(k), context)
+    for place, h in () if back else reversed(visits):
+        found[:, place] = _mapped(stack, layer.univariate, known[:, place], h, False)
+    return found.reshape(k.shape)
 
 
 def _parted(stack: Stack, layer: Factor, k: np.ndarray, context: Tensor | None, back: bool) -> np.ndarray:

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import math
+from itertools import takewhile
 
 import numpy as np
 from torch import Size, Tensor
 
 from .. import likelihoods
-from ..core import Distribution, Flow, join
+from ..core import Chain, Distribution, Flow, Transform, join
 from ..distributions import Causal, DiagonalMixture, Given, Multiscale, Normal, VampPrior
 from ..likelihoods import Discrete
 from ..transforms import VAE, LadderVAE
 from ..transforms.ladder import FindNoise
+from .grid_layers import why_not_on_grid
 
 
 def why_not_bits_back(flow: Flow) -> str:
     """What keeps a flow from bits-back coding, as the end of a sentence; nothing if it can be coded."""
-    layers = list(flow.transform.transforms)
-    if not layers or not isinstance(layers[0], VAE | LadderVAE):
-        return "it has no random latent of normals"
-    for i, layer in enumerate(layers):
-        if not isinstance(layer, VAE | LadderVAE):
-            return "its prior is a flow, whose bins have no probabilities of their own: prior=standard, mixture and vamp do"
+    latents, behind = latents_and_prior(flow)
+    if not latents:
+        return "it does not begin with a random latent"
+    if behind and not isinstance(flow.base, Normal):
+        return f"its prior is a flow over {type(flow.base).__name__}, and not over normals"
+    if name := why_not_on_grid(Chain(*behind)):
+        return f"its prior has a layer {name}, which has no form on a grid: prior=standard, mixture and vamp need none"
+    for i, layer in enumerate(latents):
         if isinstance(layer, LadderVAE) and len(layer.flows):
             return "its posterior is a flow: posterior=normal is none"
         if isinstance(layer, VAE) and not _is_normal(layer.encoder):
@@ -36,6 +40,13 @@ def why_not_bits_back(flow: Flow) -> str:
     if not (isinstance(base, Normal | DiagonalMixture) or (isinstance(base, VampPrior) and _is_normal(base.encoder))):
         return f"its prior {type(base).__name__} gives bins no probabilities"
     return ""
+
+
+def latents_and_prior(flow: Flow) -> tuple[list[VAE | LadderVAE], list[Transform]]:
+    """The layers with random latents that a flow begins with, and those behind, which belong to the prior."""
+    layers = list(flow.transform.transforms)
+    found = list(takewhile(lambda layer: isinstance(layer, VAE | LadderVAE), layers))
+    return [layer for layer in found if isinstance(layer, VAE | LadderVAE)], layers[len(found) :]
 
 
 def within(part: Distribution) -> Distribution:

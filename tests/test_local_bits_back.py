@@ -15,8 +15,9 @@ import pushforward as pf
 from pushforward import transforms
 from pushforward.compression import AnsStack, Damage, LocalCodec, codec_of
 from pushforward.compression.grid import POINT, bend, from_grid, rescale, to_grid
-from pushforward.compression.grid_cells import NoisyCells, by_standard
+from pushforward.compression.grid_cells import NoisyCells
 from pushforward.compression.grid_layers import through_layer
+from pushforward.compression.standard import by_standard
 from pushforward.models import ffjord_image, flow_pp, glow, idf, real_nvp_image
 from pushforward.nets import MADE, MLP
 from pushforward.univariate import Additive, Affine, Compose, MixtureQuantile, RationalQuadratic

@@ -23,7 +23,7 @@ def by_normal(coder: Coder, mean: np.ndarray, std: np.ndarray, width: np.ndarray
     """Bins of the given widths for each of n normals, int64 ``(n,)``, each by the mass of its normal."""
 
     def below(k: np.ndarray) -> np.ndarray:
-        return _rising(log_masses((_edges(k, width) - mean[:, None]) / std[:, None]))
+        return rising(log_masses((_edges(k, width) - mean[:, None]) / std[:, None]))
 
     return by_digits(coder, BIN_COUNT, below, bins, len(mean))
 
@@ -48,7 +48,7 @@ def by_mixture(
         def below(k: np.ndarray, i: int = i, seen: np.ndarray = seen) -> np.ndarray:
             edges = (_edges(k, width[i : i + 1])[:, None] - means[:, i, None]) / stds[:, i, None]
             logs = log_masses(edges.reshape(-1, k.shape[1])).reshape(*edges.shape[:2], -1) + seen[..., None]
-            return _rising(np.logaddexp.reduce(logs, 1))
+            return rising(np.logaddexp.reduce(logs, 1))
 
         found[:, i] = by_digits(coder, BIN_COUNT, below, None if bins is None else bins[:, i], rows)
         own = np.stack([found[:, i], found[:, i] + 1], 1)
@@ -78,7 +78,7 @@ def _erfc(u: np.ndarray) -> np.ndarray:
     return torch.erfc(torch.from_numpy(u * -math.sqrt(0.5))).numpy()
 
 
-def _rising(logs: np.ndarray) -> np.ndarray:
+def rising(logs: np.ndarray) -> np.ndarray:
     """A distribution function up to a factor at the Q + 1 ends of symbols with these log masses; of none where all are zero."""
     most = logs.max(1, keepdims=True)
     masses = np.exp(logs - np.where(np.isfinite(most), most, 0.0))

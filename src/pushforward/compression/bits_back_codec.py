@@ -20,7 +20,6 @@ from .chain_codec import ChainCodec
 from .codec import repeatable
 from .coder import Coder
 from .grid import POINT, from_grid
-from .grid_cells import by_standard
 from .grid_layers import through_layer
 from .latents import (
     group_sizes,
@@ -33,6 +32,7 @@ from .latents import (
     within,
 )
 from .stack import Stack
+from .standard import by_standard
 from .whole_numbers import at_once, in_turn
 
 MEASURED = 64  # rows from which the widths of bins are found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,20 +12,17 @@ from ..core import Chain, Flow, Transform
 from ..distributions import Normal
 from ..transforms import Dequantize, Elementwise, Standardize
 from ..univariate import Logit
-from .bins import BIN_COUNT, by_normal
-from .coder import Coder
 from .damage import Damage
 from .grid import POINT, UNIT, draw, from_grid, in_parts, keep, rescale
 from .grid_layers import through_layer, why_not_on_grid
 from .stack import Stack
+from .standard import by_standard
 
 NOISE_DIGITS = 24  # binary digits of uniform noise
 LINE_DIGITS = 10  # digits more of noise on the line, as (0, 1) is steep at its ends
 IMAGE_DIGITS = 6  # digits more of what such noise becomes
 SIGMOID_END = 32.0  # beyond it a sigmoid is 0 or 1
 CORRECTIONS = 64  # of a neighbour, where rounding has missed a number
-MIDDLE_BIN = BIN_COUNT // 2
-NORMAL_DIGITS = 8  # binary digits of bins of the standard normal, within which all numbers are alike
 
 
 @dataclass
@@ -183,18 +179,6 @@ def why_no_cells(layers: list[Transform]) -> str:
         return "its noise is no sigmoid of a flow"
     name = why_not_on_grid(Chain(*behind))
     return f"its noise goes through {name}, which has no form on a grid" if name else ""
-
-
-def by_standard(coder: Coder, shape: tuple[int, ...], k: np.ndarray | None) -> np.ndarray:
-    """Standard normals on the grid, in bins of 2^-8, within which all are alike."""
-    count, width = math.prod(shape), np.full(math.prod(shape), 2.0**-NORMAL_DIGITS)
-    nothing, inner = np.zeros(count), POINT - NORMAL_DIGITS
-    known = None if k is None else k.ravel()
-    if known is not None and (known >> inner).size and np.abs(known >> inner).max() >= MIDDLE_BIN:
-        raise Damage("it holds a number that is too far from the others")
-    bins = by_normal(coder, nothing, np.ones(count), width, None if known is None else (known >> inner) + MIDDLE_BIN)
-    rest = coder.uniform(np.full(count, 1 << inner), None if known is None else known & ((1 << inner) - 1))
-    return (((bins - MIDDLE_BIN) << inner) + rest).reshape(shape)
 
 
 def _is_common(layer: Transform) -> bool:

@@ -11,9 +11,10 @@ from ..core import Chain, Flow
 from ..distributions import Normal
 from .chain_codec import ChainCodec
 from .damage import Damage
-from .grid_cells import NoisyCells, by_standard, why_no_cells
+from .grid_cells import NoisyCells, why_no_cells
 from .grid_layers import through_layer, why_not_on_grid
 from .stack import Stack
+from .standard import by_standard
 
 
 class LocalCodec(ChainCodec):

@@ -23,7 +23,8 @@ def by_normal(coder: Coder, mean: np.ndarray, std: np.ndarray, width: np.ndarray
     """Bins of the given widths for each of n normals, int64 ``(n,)``, each by the mass of its normal."""
 
     def below(k: np.ndarray) -> np.ndarray:
-        return rising(log_masses((_edges(k, width) - mean[:, None]) / std[:, None]))
+        with np.errstate(invalid="ignore"):  # of nets that overflow, which counts as no mass at all
+            return rising(log_masses((_edges(k, width) - mean[:, None]) / std[:, None]))
 
     return by_digits(coder, BIN_COUNT, below, bins, len(mean))
 
@@ -65,12 +66,12 @@ def log_masses(u: np.ndarray) -> np.ndarray:
     """
     left, right = u[:, :-1], u[:, 1:]
     mirrored = left > 0
-    low, high = np.where(mirrored, -right, left), np.where(mirrored, -left, right)
-    differences = 0.5 * (_erfc(high) - _erfc(low))
-    narrow = right - left < NARROW_STEP
-    step, middle = np.where(narrow, right - left, 0.0), np.where(narrow, (left + right) / 2, 0.0)
-    density = -0.5 * middle**2 + np.log1p((middle**2 - 1) * step**2 / 24) - 0.5 * math.log(2 * math.pi)
-    with np.errstate(divide="ignore"):
+    differences = 0.5 * (_erfc(np.where(mirrored, -left, right)) - _erfc(np.where(mirrored, -right, left)))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        step = right - left
+        narrow = step < NARROW_STEP
+        middle, step = np.where(narrow, (left + right) / 2, 0.0), np.where(narrow, step, 1.0)
+        density = -0.5 * middle**2 + np.log1p((middle**2 - 1) * step**2 / 24) - 0.5 * math.log(2 * math.pi)
         return np.where(narrow, density + np.log(step), np.log(differences))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +18,7 @@ from .damage import Damage
 from .stack import AnsStack, RehearsedStack, Stack
 
 MOST_AT_ONCE = 64  # rows
+NUMBERS_AT_ONCE = 2**17  # of all rows together, as each has a table of its own
 TRIED_ROWS = 4  # rows, each by itself, that tell what one draws and leaves
 PROBED = 2**12  # calls of the coder that tell whether a machine computes the same probabilities: all of most models
 COUNTED_ON = 0.7  # of what rows leave on the stack, as some leave less
@@ -26,7 +28,7 @@ class ChainCodec(Codec):
     """Rows that are put on a stack and taken off: a batch draws its latents from the bits of those before.
 
     The first row draws from bits of the stack's bottom, which count as a part of the stream. A batch is as large as what lies on the stack
-    allows, at most 64 rows, so that this is paid once for a block.
+    allows, at most 64 rows and 2^17 numbers, so that this is paid once for a block.
 
     Arguments:
         flow: the model; a copy of it is made.
@@ -38,6 +40,7 @@ class ChainCodec(Codec):
     def __init__(self, flow: Flow, block: int | None = None):
         super().__init__(flow, block)
         self.share = 0.0
+        self.most = max(1, min(MOST_AT_ONCE, NUMBERS_AT_ONCE // math.prod(flow.shape)))
 
     @abstractmethod
     def put(self, stack: Stack, x: Tensor, context: Tensor | None) -> None:
@@ -56,8 +59,9 @@ class ChainCodec(Codec):
         """What a row leaves on the stack, as a share of what it draws, with a margin; by the first rows, each on a stack of its own."""
         drawn, left = [1], [0]
         with repeatable():
-            seen = self.embedded(None if context is None else context[:TRIED_ROWS])
-            for i in range(min(TRIED_ROWS, len(x))):
+            rows = min(TRIED_ROWS, self.block, len(x))
+            seen = self.embedded(None if context is None else context[:rows])
+            for i in range(rows):
                 stack, row = AnsStack(), slice(i, i + 1)
                 try:
                     self.put(stack, x[row].double(), None if seen is None else seen[row])
@@ -73,7 +77,7 @@ class ChainCodec(Codec):
         stack = AnsStack()
         with repeatable():
             seen = self.embedded(context)
-            for part in batches(len(x), self.share):
+            for part in batches(len(x), self.share, self.most):
                 self.put(stack, x[part], None if seen is None else seen[part])
         self.initial_bits = stack.initial_bits
         return stack.to_bytes()
@@ -84,7 +88,7 @@ class ChainCodec(Codec):
         stack, found = AnsStack(data), []
         with repeatable():
             seen = self.embedded(context)
-            for part in reversed(batches(rows, self.share)):
+            for part in reversed(batches(rows, self.share, self.most)):
                 found.append(self.take(stack, part.stop - part.start, None if seen is None else seen[part]))
         stack.finish()
         return torch.cat(found[::-1])
@@ -100,12 +104,13 @@ class ChainCodec(Codec):
         return stack.coder.hash.hexdigest()
 
 
-def batches(rows: int, share: float) -> list[slice]:
+def batches(rows: int, share: float, most: int = MOST_AT_ONCE) -> list[slice]:
     """Which rows go onto the stack together.
 
     Arguments:
         rows: of a block.
         share: what a row leaves on the stack, as a share of what it draws.
+        most: rows at once.
 
     Example::
 
@@ -114,7 +119,7 @@ def batches(rows: int, share: float) -> list[slice]:
     """
     found, start = [], 0
     while start < rows:
-        stop = min(start + min(MOST_AT_ONCE, 1 + int(share * start)), rows)
+        stop = min(start + min(most, 1 + int(share * start)), rows)
         found.append(slice(start, stop))
         start = stop
     return found

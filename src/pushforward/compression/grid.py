@@ -17,11 +17,12 @@ from .stack import Stack
 
 POINT = 14  # binary digits behind the point of numbers on the grid
 FACTOR_DIGITS = 8  # binary digits of the smaller part of a factor
+LARGEST_FACTOR = 22.0  # its logarithm to the base 2
 BEND_DIGITS = 8  # digits more within a map that is no line
 KNOT_DIGITS = 10  # digits of the places between which such a map is taken as a line
 KNOT_REACH = 16  # digits of how many knots there are to either side
 SLICES = 8  # one after the other, so that few bits are drawn at a time
-OUT_OF_REACH = 2**40  # of numbers on the grid: what is beyond can't be multiplied
+OUT_OF_REACH = 2**62  # of products, which have to be whole numbers of 64 bits
 UNIT = np.ones(1, np.int64)
 ALIKE_AT_ONCE = 2**17  # equally likely numbers that a coder takes
 
@@ -66,7 +67,7 @@ def rescale(stack: Stack, k: np.ndarray, up: np.ndarray, down: np.ndarray, back:
     Raises:
         Damage: a number is too far away.
     """
-    if k.size and np.abs(k).max() > OUT_OF_REACH:
+    if k.size and int(np.abs(k).max()) * int(max(up.max(), down.max())) > OUT_OF_REACH:
         raise Damage("it holds a number that is too far from the others")
     found = k.ravel().copy()
     factors = [np.broadcast_to(part, k.shape).ravel() for part in ((down, up) if back else (up, down))]
@@ -78,8 +79,8 @@ def rescale(stack: Stack, k: np.ndarray, up: np.ndarray, down: np.ndarray, back:
 
 
 def ratio(log_factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Whole numbers ``up, down`` whose ratio is a factor to about .2 %; the smaller is 256, or the larger 2^17."""
-    log2 = np.clip(np.nan_to_num(log_factor) / np.log(2), FACTOR_DIGITS - 17, 17 - FACTOR_DIGITS)
+    """Whole numbers ``up, down`` whose ratio is a factor from 2^-22 to 2^22, to .2 % or better; the smaller is 256."""
+    log2 = np.clip(np.nan_to_num(log_factor) / np.log(2), -LARGEST_FACTOR, LARGEST_FACTOR)
     larger = np.rint(2.0 ** (FACTOR_DIGITS + np.abs(log2))).astype(np.int64)
     smaller = np.full_like(larger, 2**FACTOR_DIGITS)
     return np.where(log2 > 0, larger, smaller), np.where(log2 > 0, smaller, larger)
@@ -117,7 +118,7 @@ def bend(stack: Stack, f: Callable[[slice], RisingMap], k: np.ndarray, back: boo
             raise Damage("it holds a number that is too far from the others")
         start, knot = image(j), j * inner
         width = image(j + 1) - start
-        if (width < 1).any():
+        if (width < 1).any() or (width > OUT_OF_REACH // inner).any():
             raise Damage("it holds a number where the model's map does not rise")
         if back:
             here = knot + rescale(stack, here - start, width, UNIT * inner, True)

@@ -122,7 +122,7 @@ class NoisyCells:
 
     def _least(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The least noise of y in the cell of x."""
-        u = np.clip(self._behind(y) - x, 0.0, 1.0)
+        u = np.clip(self.behind(y) - x, 0.0, 1.0)
         if self.noise is None:
             low, high, level = 0, 1 << NOISE_DIGITS, u * 2.0**NOISE_DIGITS - 0.5
         else:
@@ -136,7 +136,7 @@ class NoisyCells:
         """The whole number in whose cell y is."""
         levels = self.layer.levels
         assert levels is not None
-        x = np.clip(np.floor(self._behind(y)), 0, levels - 1).astype(np.int64)
+        x = np.clip(np.floor(self.behind(y)), 0, levels - 1).astype(np.int64)
         for _ in range(CORRECTIONS):
             less, more = self._edge(x) > y, self._edge(x + 1) <= y
             if not (less | more).any():
@@ -158,7 +158,8 @@ class NoisyCells:
         end = SIGMOID_END * max(1, self.layer.levels or 1)
         return rounding(np.clip(y.flatten().numpy(), -end, end) * 2.0 ** (POINT + self.closer)).astype(np.int64)
 
-    def _behind(self, y: np.ndarray) -> np.ndarray:
+    def behind(self, y: np.ndarray) -> np.ndarray:
+        """The real numbers x + u of y."""
         x = from_grid(y, POINT + self.closer).view(-1, 1, 1, 1)
         for layer in reversed(self.f):
             x = layer.inverse(x)[0]

@@ -29,8 +29,10 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--rows", type=int, default=1000)
     arguments = parser.parse_args()
-    print("| run | rows | bytes | bits per dim | of the model | gap of the streams | header and rest | beside | MB/s coding, decoding |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(
+        "| run | rows | bytes | bits per dim | of the model | gap of the streams | initial bits of it | header and rest | beside | MB/s coding, decoding |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for path in arguments.runs:
         run = pf.load(path)
         data = test_rows(run, arguments.rows)
@@ -41,7 +43,10 @@ def main() -> None:
         assert same and not back.lost, f"{path}: not what went in"
         rivals = ", ".join(f"{rival.name} {rival.size:,}" for rival in found.rivals)
         speed = f"{found.data / 1e6 / found.coding:.3f}, {found.data / 1e6 / back.seconds:.3f}"
-        print(f"| {path.name} | {found.rows:,} | {found.size:,} | {found.bits:.3f} | {found.model_bits:.3f} | {found.gap:+.4f}", end="")
+        print(
+            f"| {path.name} | {found.rows:,} | {found.size:,} | {found.bits:.3f} | {found.model_bits:.3f} | {found.gap:+.4f} | {found.initial:.4f}",
+            end="",
+        )
         print(f" | {100 * found.beside:.1f} % | {rivals} | {speed} |", flush=True)
 
 

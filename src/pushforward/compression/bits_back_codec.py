@@ -37,8 +37,7 @@ from .whole_numbers import at_once, in_turn
 
 MEASURED = 64  # rows from which the widths of bins are found
 NARROW_SHARE = 0.05  # the share of latents that may be narrower than their bins count on
-HALVED = 1  # halvings of a posterior's deviation to the width of its bins
-HALVED_FINE = 3  # where all numbers of a bin are alike
+HALVED = 3  # halvings of a posterior's deviation to the width of its bins
 LEAST_WIDTH = 12  # halvings of 1, so that bins span at least +-8
 
 
@@ -46,9 +45,9 @@ class BitsBackCodec(ChainCodec):
     """Images by ``log p(x) >= E_q[log p(x|z) + log p(z) - log q(z|x)]``: a row pops its latents with q, then pushes itself and them.
 
     What it leaves on the stack is the evidence lower bound, on average. Latents are in bins of one width for each number (each channel of
-    a ladder's maps), half as wide as most posteriors; q and p give a bin the mass that is theirs. One VAE behind the other is Bit-Swap: a
-    latent is pushed before the next is popped, so that only the first draws from the bottom of the stack. A ladder's posteriors read x, so
-    that all its latents are popped before x is pushed.
+    a ladder's maps), an eighth as wide as most posteriors; q and p give a bin the mass that is theirs. One VAE behind the other is
+    Bit-Swap: a latent is pushed before the next is popped, so that only the first draws from the bottom of the stack. A ladder's
+    posteriors read x, so that all its latents are popped before x is pushed.
 
     Cost: in each direction a pass of the nets, and 17 values of a distribution function for each 4 bits of a pixel's levels and of 16
     bits of a latent's bins.
@@ -77,7 +76,7 @@ class BitsBackCodec(ChainCodec):
         value, widths = x[:MEASURED].double(), []
         with repeatable():
             seen = None if context is None else self.flow.embedding(context[:MEASURED].double())
-            for i, (layer, sizes) in enumerate(zip(self.layers, self.sizes, strict=True)):
+            for layer, sizes in zip(self.layers, self.sizes, strict=True):
                 scales: list[Tensor] = []
 
                 def find(mean: Tensor, scale: Tensor, scales: list[Tensor] = scales) -> Tensor:
@@ -87,7 +86,7 @@ class BitsBackCodec(ChainCodec):
                 value = visit_posterior(layer, find, value, seen)
                 scale = torch.cat(scales, 1) / math.log(2)
                 least = torch.stack([part.flatten().quantile(NARROW_SHARE) for part in scale.split(sizes, 1)])
-                widths.append(((HALVED_FINE if self._fine(i) else HALVED) - least).ceil().clamp(0, LEAST_WIDTH).long().tolist())
+                widths.append((HALVED - least).ceil().clamp(0, LEAST_WIDTH).long().tolist())
         self.configure({"widths": widths, "share": 0.0})
         return {"widths": widths, "share": self.share_of(x, context)}
 

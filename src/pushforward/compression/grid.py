@@ -20,7 +20,8 @@ FACTOR_DIGITS = 8  # binary digits of the smaller part of a factor
 LARGEST_FACTOR = 22.0  # its logarithm to the base 2
 BEND_DIGITS = 8  # digits more within a map that is no line
 KNOT_DIGITS = 10  # digits of the places between which such a map is taken as a line
-KNOT_REACH = 16  # digits of how many knots there are to either side
+NEAR_KNOTS = 12  # digits of how many knots are searched to either side at first
+KNOT_REACH = 30  # and at most
 SLICES = 8  # one after the other, so that few bits are drawn at a time
 OUT_OF_REACH = 2**62  # of products, which have to be whole numbers of 64 bits
 UNIT = np.ones(1, np.int64)
@@ -92,7 +93,7 @@ def bend(stack: Stack, f: Callable[[slice], RisingMap], k: np.ndarray, back: boo
     Between two knots there are N numbers of a finer grid, and M between their images; :func:`rescale` does the rest. The knots' images are
     a little further apart than the map has them, by one number of the finer grid, so that none are equal.
 
-    Cost: two values of the map, to undo it 19.
+    Cost: two values of the map, to undo it some 17.
 
     Arguments:
         stack: of bits.
@@ -136,9 +137,14 @@ def in_parts(count: int, back: bool) -> list[slice]:
 
 
 def _knot(image: Callable[[np.ndarray], np.ndarray], z: np.ndarray) -> np.ndarray:
-    """The last knot whose image is at most z."""
-    low = np.full(len(z), -(2**KNOT_REACH), np.int64)
-    for step in 2 ** np.arange(KNOT_REACH, -1, -1):
+    """The last knot whose image is at most z, by bisection."""
+    reach = NEAR_KNOTS
+    while (image(np.full(len(z), -(2**reach))) > z).any() or (image(np.full(len(z), 2**reach)) <= z).any():
+        reach += 2
+        if reach > KNOT_REACH:
+            raise Damage("it holds a number that is too far from the others")
+    low = np.full(len(z), -(2**reach), np.int64)
+    for step in 2 ** np.arange(reach, -1, -1):
         low = np.where(image(low + step) <= z, low + step, low)
     return low
 

@@ -14,7 +14,7 @@ import torch
 import pushforward as pf
 from pushforward import transforms
 from pushforward.compression import AnsStack, Damage, LocalCodec, codec_of
-from pushforward.compression.grid import POINT, bend, from_grid, rescale, to_grid
+from pushforward.compression.grid import POINT, bend, draw, from_grid, keep, rescale, to_grid
 from pushforward.compression.grid_cells import NoisyCells
 from pushforward.compression.grid_layers import through_layer
 from pushforward.compression.standard import by_standard
@@ -94,6 +94,23 @@ def test_rescaling_forgets_nothing(seed):
     assert abs(held(stack) - np.log2(down / up).sum()) < 64 + 0.002 * 3000
     assert (rescale(stack, z, up, down, back=True) == k).all()
     stack.finish()
+
+
+def test_whatever_is_drawn_is_below_its_size():
+    """Also where a size is just above a power of two, so that first digits have few or many numbers behind them."""
+    sizes = np.array([1, 2, 3, 4095, 4096, 4097, 4099, 2**24, 2**24 + 1, 2**30 + 5] * 3000)
+    stack = AnsStack()
+    values = draw(stack, sizes)
+    assert (values >= 0).all() and (values < sizes).all()
+    for size in (3, 4097, 2**24 + 1):
+        share = values[sizes == size] / size
+        assert abs(share.mean() - (size - 1) / (2 * size)) < 5 / math.sqrt(12 * 3000)
+    keep(stack, sizes, values)
+    stack.finish()
+    keep(stack, sizes, sizes - 1)
+    assert (draw(stack, sizes) == sizes - 1).all()
+    with pytest.raises(Damage, match="there is none"):
+        draw(stack, np.array([0]))
 
 
 def test_bending_forgets_nothing():

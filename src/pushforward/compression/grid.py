@@ -12,7 +12,6 @@ from torch import Tensor
 
 from .coder import Coder
 from .damage import Damage
-from .digits import by_chance
 from .stack import Stack
 
 POINT = 14  # binary digits behind the point of numbers on the grid
@@ -25,7 +24,7 @@ KNOT_REACH = 30  # and at most
 SLICES = 8  # one after the other, so that few bits are drawn at a time
 OUT_OF_REACH = 2**62  # of products, which have to be whole numbers of 64 bits
 UNIT = np.ones(1, np.int64)
-ALIKE_AT_ONCE = 2**17  # equally likely numbers that a coder takes
+ALIKE_AT_ONCE = 12  # digits of equally likely numbers that are coded together: the coder would round probabilities of more by too much
 
 RisingMap = Callable[[Tensor], Tensor]  # elementwise, (n, 1) to (n, 1)
 
@@ -150,11 +149,17 @@ def _knot(image: Callable[[np.ndarray], np.ndarray], z: np.ndarray) -> np.ndarra
 
 
 def _uniform(coder: Coder, sizes: np.ndarray, values: np.ndarray | None) -> np.ndarray:
+    """Equally likely numbers below sizes, the first digits first. Whatever bits are drawn, there is such a number: the last of the first
+    digits has fewer numbers than the others.
+    """
     if (sizes < 1).any():
         raise Damage("it holds a number where there is none")
-    if sizes.size and sizes.max() > ALIKE_AT_ONCE:
-        known = None if values is None else values.astype(np.uint64)
-        return by_chance(coder, (sizes - 1).astype(np.uint64), known).astype(np.int64)
-    found, several = np.zeros(len(sizes), np.int64), sizes > 1
-    found[several] = coder.uniform(sizes[several], None if values is None else values[several])
+    found, left = np.zeros(len(sizes), np.int64), sizes.copy()
+    while len(several := np.flatnonzero(left > 1)):
+        part = left[several]
+        places = np.maximum(np.frexp((part - 1).astype(np.float64))[1] - ALIKE_AT_ONCE, 0)
+        known = None if values is None else (values[several] - found[several]) >> places
+        digit = coder.uniform(((part - 1) >> places) + 1, known).astype(np.int64) << places
+        found[several] += digit
+        left[several] = np.minimum(np.int64(1) << places, part - digit)
     return found

@@ -145,10 +145,10 @@ class NoisyCells:
         raise Damage("it holds a number that is too far from the others")
 
     def _edge(self, x: np.ndarray) -> np.ndarray:
-        """The first y of a cell; the outermost reach beyond what the layers can give."""
+        """The first y of a cell, the nearest, so that it has hardly more noise than others; the outermost cells have no end."""
         assert self.layer.levels is not None
         last = round(2 * SIGMOID_END * 2 ** (POINT + self.closer)) * max(1, self.layer.levels)
-        inner = self._ahead(x.astype(np.float64), np.ceil)
+        inner = self._ahead(x.astype(np.float64), np.rint)
         return np.where(x <= 0, -last, np.where(x >= self.layer.levels, last, inner))
 
     def _ahead(self, x: np.ndarray, rounding: np.ufunc) -> np.ndarray:

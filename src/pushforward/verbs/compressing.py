@@ -121,22 +121,24 @@ def compress(
 
     A row costs ``-log2 p(row)`` bits, or its bound: the better the model, the smaller the file. Range coding, in the order in which the
     model draws its samples: pixel models and ``idf`` of images, ``wavenet`` of sounds of 16 bits, ``any_order`` of tables. Bits-back
-    coding: ``vae`` and ``iaf_vae`` of images. Rows stand in blocks that are read alone, each with checksums. What comes back: images with
-    their labels; sounds of 16 bits; tables with names, types, order and gaps.
+    coding: ``vae``, ``vlae`` and ``iaf_vae`` of images. Local bits-back coding: ``glow``, ``real_nvp_image`` and ``flow_pp`` of images.
+    Rows stand in blocks that are read alone, each with checksums. What comes back: images with their labels; sounds of 16 bits; tables
+    with names, types, order and gaps.
     Columns that the run does not describe, and rows that it gives no probability or not back to the bit, are stored as they are and
     counted.
 
     The model is computed in float64, in one thread, by plain PyTorch. The file can be read by the same run on machines that compute the
-    same probabilities, which a probe in the file tells. Cost: that of drawing as many samples, and as much again to check.
+    same probabilities, which a probe in the file tells. Cost: that of drawing as many samples, of bits-back coding a
+    pass of the nets, and as much again to check.
 
     Sources: Range encoding, Martin, 1979; asymmetric numeral systems, Duda, 2013, arXiv:1311.2540, both by constriction (Bamler, 2022,
-    arXiv:2201.01741); bits-back coding: Townsend, Bird, Barber, 2019, arXiv:1901.04866.
+    arXiv:2201.01741); bits-back coding: Townsend, Bird, Barber, 2019, arXiv:1901.04866; local: Ho, Lohn, Abbeel, 2019, arXiv:1905.08500.
 
     Arguments:
         run: a run or its directory.
         data: of the run's kind: a path, an array, a table.
         out: the file to write.
-        method: "auto", the one that the model's likelihood asks for; "range" or "bits-back" refuse a model of another.
+        method: "auto", the one that the model's likelihood asks for; "range", "bits-back" and "local" refuse a model of another.
         check: read each block again before it is written; one that does not come back is stored as it is.
         block: rows of a block; 256 images or sounds (64 of ``idf``, 4,096 for bits-back), 4,096 rows of a table otherwise.
         progress: tell of rows on stderr.

@@ -21,6 +21,7 @@ from .standard import by_standard
 NOISE_DIGITS = 24  # binary digits of uniform noise
 LINE_DIGITS = 10  # digits more of noise on the line, as (0, 1) is steep at its ends
 IMAGE_DIGITS = 6  # digits more of what such noise becomes
+LINE_REACH = 16  # digits before the point of noise on the line
 SIGMOID_END = 32.0  # beyond it a sigmoid is 0 or 1
 CORRECTIONS = 64  # of a neighbour, where rounding has missed a number
 
@@ -126,7 +127,7 @@ class NoisyCells:
         if self.noise is None:
             low, high, level = 0, 1 << NOISE_DIGITS, u * 2.0**NOISE_DIGITS - 0.5
         else:
-            high = round(SIGMOID_END * 2 ** (POINT + LINE_DIGITS))
+            high = 1 << (POINT + LINE_DIGITS + LINE_REACH)
             with np.errstate(divide="ignore"):
                 low, level = -high, np.log(u / np.where(u < 1, 1 - u, 1e-300)) * 2.0 ** (POINT + LINE_DIGITS)
         inner = np.clip(np.ceil(level), low, high).astype(np.int64)

@@ -25,12 +25,12 @@ def why_not_bits_back(flow: Flow) -> str:
     if behind and not isinstance(flow.base, Normal):
         return f"its prior is a flow over {type(flow.base).__name__}, and not over normals"
     if name := why_not_on_grid(Chain(*behind)):
-        return f"its prior has a layer {name}, which has no form on a grid: prior=standard, mixture and vamp need none"
+        return f"its prior has a layer {name}, which has no form on a grid; fit it with model.prior=standard, mixture, vamp or real_nvp"
     for i, layer in enumerate(latents):
         if isinstance(layer, LadderVAE) and len(layer.flows):
-            return "its posterior is a flow: posterior=normal is none"
+            return "its posterior is a flow; fit it with model.posterior=normal"
         if isinstance(layer, VAE) and not _is_normal(layer.encoder):
-            return "its posterior is a flow: posterior=gaussian is none"
+            return "its posterior is a flow; fit it with model.posterior=gaussian"
         decoder = within(layer.decoder)
         if i and not _is_normal(layer.decoder):
             return "its latents are not normal given those above"

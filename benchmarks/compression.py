@@ -29,8 +29,19 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--rows", type=int, default=1000)
     arguments = parser.parse_args()
-    print("| run | rows | bytes | bits per dim | of the model | gap of the streams | header and rest | beside | MB/s coding, decoding |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    columns = [
+        "run",
+        "rows",
+        "bytes",
+        "bits per dim",
+        "of the model",
+        "gap of the streams",
+        "initial bits in it",
+        "header and rest",
+        "beside",
+    ]
+    print(f"| {' | '.join(columns)} | MB/s coding, decoding |")
+    print("|---" * (len(columns) + 1) + "|")
     for path in arguments.runs:
         run = pf.load(path)
         data = test_rows(run, arguments.rows)
@@ -41,7 +52,8 @@ def main() -> None:
         assert same and not back.lost, f"{path}: not what went in"
         rivals = ", ".join(f"{rival.name} {rival.size:,}" for rival in found.rivals)
         speed = f"{found.data / 1e6 / found.coding:.3f}, {found.data / 1e6 / back.seconds:.3f}"
-        print(f"| {path.name} | {found.rows:,} | {found.size:,} | {found.bits:.3f} | {found.model_bits:.3f} | {found.gap:+.4f}", end="")
+        bits = f"{found.bits:.3f} | {found.model_bits:.3f} | {found.gap:+.4f} | {found.initial:.4f}"
+        print(f"| {path.name} | {found.rows:,} | {found.size:,} | {bits}", end="")
         print(f" | {100 * found.beside:.1f} % | {rivals} | {speed} |", flush=True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,14 +17,18 @@ def compress_command(
     run: RunArgument,
     data: Annotated[str, typer.Argument(metavar="DATA", help="The table, images or sounds, like the run's.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The compressed file.", show_default=False)],
+    method: Annotated[
+        Literal["auto", "range", "bits-back", "local"],
+        typer.Option(help="How to code; auto is what the model's likelihood asks for, and another is refused."),
+    ] = "auto",
     check: Annotated[bool, typer.Option("--check/--no-check", help="Read each block again before it is written.")] = True,
-    block: Annotated[int | None, typer.Option(metavar="N", min=1, help="Rows of a block.", show_default="256 images, 4096 rows")] = None,
+    block: Annotated[int | None, typer.Option(metavar="N", min=1, help="Rows of a block.", show_default="64 to 4096")] = None,
     as_json: Json = False,
 ) -> None:
     """Write DATA as a small file, from which decompress makes them again to the bit; RUN's likelihood says how small."""
     from ..verbs import compress
 
-    found = compress(run, data, out, check=check, block=block, progress=True)
+    found = compress(run, data, out, method=method, check=check, block=block, progress=True)
     if as_json:
         print_json(found.to_json())
     else:

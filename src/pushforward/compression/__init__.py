@@ -1,6 +1,7 @@
-"""Fitted models as codecs: range coding of their rows, and the files that hold them."""
+"""Fitted models as codecs: range coding and bits-back coding of their rows, and the files that hold them."""
 
-from .choice import codec_of
+from .bits_back_codec import BitsBackCodec
+from .choice import CodingMethod, codec_of
 from .codec import Codec
 from .coder import Coder, Reader, Writer
 from .container import Container, Header, write_container
@@ -9,12 +10,16 @@ from .fingerprint import digest_of_model
 from .integer_codec import IntegerCodec
 from .job import CodedRows, ReadRows, restored_by, written_by
 from .lattice import Lattice
+from .local_codec import LocalCodec
 from .parcel import Opened, Parcel, Unpacking
 from .rivals import Rival
 from .row_codec import RowCodec
+from .stack import AnsStack
 from .whole_codec import WholeCodec
 
 __all__ = [
+    "AnsStack",
+    "BitsBackCodec",
     "Codec",
     "CodedRows",
     "Coder",
@@ -23,6 +28,8 @@ __all__ = [
     "Header",
     "IntegerCodec",
     "Lattice",
+    "CodingMethod",
+    "LocalCodec",
     "Opened",
     "Parcel",
     "ReadRows",

@@ -35,7 +35,53 @@ class Coder(ABC):
         """A whole number below ``sizes``, from 2 to 2**17, for each row, int32 ``(n,)``, all equally likely."""
 
 
-class Writer(Coder):
+class Sending(Coder):
+    """Symbols that are known, and are only written."""
+
+    def __init__(self) -> None:
+        model = constriction().stream.model
+        self.choices, self.numbers = model.Categorical(perfect=False), model.Uniform()
+
+    @abstractmethod
+    def write(self, symbols: np.ndarray, model: Any, parameters: np.ndarray) -> None:
+        """Symbols, int32 ``(n,)``, by n distributions of one kind."""
+
+    def choice(self, surplus: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
+        assert symbols is not None
+        found = np.ascontiguousarray(symbols, np.int32)
+        if surplus.shape[1] > 1 and len(found):  # of sums of whole numbers up to 2**24 float32 has all digits
+            self.write(found, self.choices, np.ascontiguousarray(surplus, np.float32))
+        return found
+
+    def uniform(self, sizes: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
+        assert symbols is not None
+        found = np.ascontiguousarray(symbols, np.int32)
+        if len(found):
+            self.write(found, self.numbers, np.ascontiguousarray(sizes, np.int32))
+        return found
+
+
+class Receiving(Coder):
+    """Symbols that are read."""
+
+    def __init__(self) -> None:
+        model = constriction().stream.model
+        self.choices, self.numbers = model.Categorical(perfect=False), model.Uniform()
+
+    @abstractmethod
+    def read(self, model: Any, parameters: np.ndarray) -> np.ndarray:
+        """Symbols, int32 ``(n,)``, of n distributions of one kind."""
+
+    def choice(self, surplus: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
+        if surplus.shape[1] == 1 or not len(surplus):
+            return np.zeros(len(surplus), np.int32)
+        return self.read(self.choices, np.ascontiguousarray(surplus, np.float32))
+
+    def uniform(self, sizes: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
+        return self.read(self.numbers, np.ascontiguousarray(sizes, np.int32)) if len(sizes) else np.zeros(0, np.int32)
+
+
+class Writer(Sending):
     """Symbols that are known, to bytes.
 
     Raises:
@@ -44,25 +90,10 @@ class Writer(Coder):
     """
 
     def __init__(self) -> None:
-        library = constriction()
-        self.coder = library.stream.queue.RangeEncoder()
-        self.choices, self.numbers = library.stream.model.Categorical(perfect=False), library.stream.model.Uniform()
+        super().__init__()
+        self.coder = constriction().stream.queue.RangeEncoder()
 
-    def choice(self, surplus: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
-        assert symbols is not None
-        found = np.ascontiguousarray(symbols, np.int32)
-        if surplus.shape[1] > 1 and len(found):  # of sums of whole numbers up to 2**24 float32 has all digits
-            self._write(found, self.choices, np.ascontiguousarray(surplus, np.float32))
-        return found
-
-    def uniform(self, sizes: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
-        assert symbols is not None
-        found = np.ascontiguousarray(symbols, np.int32)
-        if len(found):
-            self._write(found, self.numbers, np.ascontiguousarray(sizes, np.int32))
-        return found
-
-    def _write(self, symbols: np.ndarray, model: Any, parameters: np.ndarray) -> None:
+    def write(self, symbols: np.ndarray, model: Any, parameters: np.ndarray) -> None:
         try:
             self.coder.encode(symbols, model, parameters)
         except (KeyError, ValueError) as error:
@@ -73,7 +104,7 @@ class Writer(Coder):
         return self.coder.get_compressed().astype("<u4").tobytes()
 
 
-class Reader(Coder):
+class Reader(Receiving):
     """Symbols from the bytes of a :class:`Writer`.
 
     Raises:
@@ -83,19 +114,10 @@ class Reader(Coder):
     def __init__(self, data: bytes) -> None:
         if len(data) % 4:
             raise Damage("its stream is no whole number of words")
-        library = constriction()
-        self.coder = library.stream.queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32))
-        self.choices, self.numbers = library.stream.model.Categorical(perfect=False), library.stream.model.Uniform()
+        super().__init__()
+        self.coder = constriction().stream.queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32))
 
-    def choice(self, surplus: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
-        if surplus.shape[1] == 1 or not len(surplus):
-            return np.zeros(len(surplus), np.int32)
-        return self._read(self.choices, np.ascontiguousarray(surplus, np.float32))
-
-    def uniform(self, sizes: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
-        return self._read(self.numbers, np.ascontiguousarray(sizes, np.int32)) if len(sizes) else np.zeros(0, np.int32)
-
-    def _read(self, model: Any, parameters: np.ndarray) -> np.ndarray:
+    def read(self, model: Any, parameters: np.ndarray) -> np.ndarray:
         try:
             return self.coder.decode(model, parameters)
         except (AssertionError, ValueError) as error:
@@ -103,7 +125,7 @@ class Reader(Coder):
 
 
 class Rehearsal(Coder):
-    """Symbols by a fixed rule, and a digest of all probabilities that were given: equal where two machines compute equal ones.
+    """Symbols by a fixed rule where they are not known, and a digest of all probabilities given: equal where two machines compute the same.
 
     Arguments:
         calls: after which :class:`Enough` is raised.
@@ -114,11 +136,15 @@ class Rehearsal(Coder):
 
     def choice(self, surplus: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
         self._count(surplus)
+        if symbols is not None:
+            return np.ascontiguousarray(symbols, np.int32)
         level = (np.arange(len(surplus)) * 40503 + 9973 * self.left) % 65536 * (GRID // 65536)
         return ((surplus + 1).cumsum(1) <= level[:, None]).sum(1).astype(np.int32)
 
     def uniform(self, sizes: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
         self._count(sizes)
+        if symbols is not None:
+            return np.ascontiguousarray(symbols, np.int32)
         return (np.arange(len(sizes)) * 40503 % np.maximum(sizes, 1)).astype(np.int32)
 
     def _count(self, numbers: np.ndarray) -> None:

@@ -72,7 +72,8 @@ def by_shares(coder: Coder, log_shares: np.ndarray, x: np.ndarray | None) -> np.
 
 def by_chance(coder: Coder, last: np.ndarray, x: np.ndarray | None) -> np.ndarray:
     """A number from 0 to ``last`` for each row, uint64 ``(n,)``, all equally likely: up to 17 bits at first, then 16 at a time."""
-    bits = np.array([int(value).bit_length() for value in last], np.int64)
+    bits = np.minimum(np.frexp(last.astype(np.float64))[1], 64).astype(np.int64)
+    bits -= (bits > 0) & (last >> np.maximum(bits - 1, 0).astype(np.uint64) == 0)  # what was rounded up to a power of two
     left = np.maximum(bits - CHUNK_BITS - 1, 0)
     found = np.zeros(len(last), np.uint64)
     here = np.flatnonzero(bits)

@@ -13,14 +13,14 @@ from ..core import Distribution, Flow
 from ..distributions import Free, Given, SplitPrior
 from ..likelihoods import IntegerLogisticMixture
 from ..transforms import IntegerCoupling, Permute, Squeeze
-from .codec import Codec, filled_up
+from .codec import RangeCodec, filled_up
 from .coder import Coder
 from .digits import by_digits
 
 ROOM = 16  # times the levels of the data that latents may span
 
 
-class IntegerCodec(Codec):
+class IntegerCodec(RangeCodec):
     """Images by an integer discrete flow: ``P(x) = P(z)``, the latents of the last scale first, each other half given those before.
 
     Both directions compute the parameters of latents from equal numbers. A block with a latent beyond 8 times the levels has no stream.
@@ -37,7 +37,7 @@ class IntegerCodec(Codec):
         super().__init__(flow, block)
         assert is_integer(self.flow)
 
-    def options(self, x: Tensor) -> dict[str, Any]:
+    def options(self, x: Tensor, context: Tensor | None = None) -> dict[str, Any]:
         return {}
 
     def configure(self, options: Mapping[str, Any]) -> None:

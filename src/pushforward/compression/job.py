@@ -27,11 +27,13 @@ class CodedRows:
     Attributes:
         header: of the file.
         blocks: their bytes.
+        initial_bits: that the first rows of blocks drew from.
         coding, checking: seconds.
     """
 
     header: Header
     blocks: list[bytes] = field(default_factory=list)
+    initial_bits: int = 0
     coding: float = 0.0
     checking: float = 0.0
 
@@ -66,7 +68,10 @@ def written_by(codec: Codec, parcel: Parcel, model: str, name: str, check: bool 
         check: read each block again.
         progress: told of rows.
     """
-    codec.configure(options := codec.options(parcel.x[torch.from_numpy(~parcel.misfits)]))
+    every, fitting = slice(0, len(parcel.x)), parcel.misfits
+    x = _kept(parcel.x, every, fitting)
+    assert x is not None
+    codec.configure(options := codec.options(x, _kept(parcel.context, every, fitting)))
     shape = list(parcel.x.shape[1:])
     header = Header(codec.method, model, name, codec.probe(), machine_facts(), shape, codec.block, options, parcel.described)
     found = CodedRows(header)
@@ -81,6 +86,7 @@ def written_by(codec: Codec, parcel: Parcel, model: str, name: str, check: bool 
             misfits = np.ones(len(misfits), bool)
             x, stream = x[:0], b""
         found.checking += (time.perf_counter() - begun) * check
+        found.initial_bits += codec.initial_bits * bool(len(stream))
         beside = parcel.beside(rows, misfits)
         entry = BlockEntry(len(misfits), int(misfits.sum()), len(stream), len(beside), checksum(stream + beside), checksum(_bytes(x)))
         found.blocks.append(stream + beside)

@@ -14,14 +14,14 @@ from ..core import Flow
 from ..distributions import AnyOrder
 from ..documents import validated
 from ..transforms import Quantize
-from .codec import Codec, filled_up
+from .codec import RangeCodec, filled_up
 from .coder import Coder
 from .digits import by_shares, surplus_of
 from .lattice import Lattice
 from .parts import ColumnParts, log_widths
 
 
-class RowCodec(Codec):
+class RowCodec(RangeCodec):
     """Rows of a table by ``p(x) = prod_i p(c_i | c_{<i}) m_i(x_i | c_i)``: cells and parts column by column, then values in their parts.
 
     Of K orders the model's own is taken. Numbers are those of a :class:`Lattice`, found from all rows. Where gaps are ignorable, whether a
@@ -45,7 +45,7 @@ class RowCodec(Codec):
         self.lattices: list[Lattice] = []
         self.present: list[float] = []
 
-    def options(self, x: Tensor) -> dict[str, Any]:
+    def options(self, x: Tensor, context: Tensor | None = None) -> dict[str, Any]:
         values = x.numpy().T
         lattices = [Lattice.of(v[~np.isnan(v)], bool(whole)) for v, whole in zip(values, self.layer.whole)]
         present = [] if self.base.gaps else [round(float(1 - np.isnan(v).mean()), 6) if len(v) else 1.0 for v in values]

@@ -61,7 +61,7 @@ class DiagonalMixture(Distribution):
     def draw(self, rows: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         k = torch.multinomial(self.logits.detach().softmax(0), rows, replacement=True) if rows else self.logits.new_zeros(0).long()
         mean = self.mean.index_select(0, k)
-        x = mean + torch.randn_like(mean) * self._scales().index_select(0, k)
+        x = mean + torch.randn_like(mean) * self.scales().index_select(0, k)
         return x, self._mixed(x)
 
     @torch.no_grad()
@@ -74,16 +74,17 @@ class DiagonalMixture(Distribution):
 
     @full_precision
     def _mixed(self, x: Tensor) -> Tensor:
-        scales = self._scales()
+        scales = self.scales()
         white = (x.unsqueeze(1) - self.mean) / scales  # (B, K, *shape)
         terms = -0.5 * white.square().flatten(2).sum(2) - scales.log().flatten(1).sum(1)
         return (terms + self.logits.log_softmax(0)).logsumexp(1) - 0.5 * math.log(2 * math.pi) * math.prod(self.shape)
 
-    def _scales(self) -> Tensor:
+    def scales(self) -> Tensor:
+        """Of the components, ``(K, *shape)``."""
         return self.floor + F.softplus(self.scale)
 
     def _raw(self, scales: Tensor) -> Tensor:
-        """What :meth:`_scales` makes these of."""
+        """What :meth:`scales` makes these of."""
         y = (scales - self.floor).clamp_min(self.floor)
         return y + torch.log(-torch.expm1(-y))
 

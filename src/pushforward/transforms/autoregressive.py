@@ -72,7 +72,7 @@ class Autoregressive(Staged):
         return z, sum_event(slope)
 
     def _mapped(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        return self.univariate.forward(x, self._offset(h.to(x.dtype).reshape(x.shape[0], self.univariate.params, *x.shape[1:])))
+        return self.univariate.forward(x, self.offset(h.to(x.dtype).reshape(x.shape[0], self.univariate.params, *x.shape[1:])))
 
     def _unrolled(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         if z.device.type == "meta":  # shapes only, and one pass has the same ones
@@ -81,14 +81,14 @@ class Autoregressive(Staged):
         slopes: list[Tensor] = []
 
         def solve(i: int, h: Tensor) -> Tensor:
-            x, slope = self.univariate.inverse(columns[i], self._offset(h.to(z.dtype)))
+            x, slope = self.univariate.inverse(columns[i], self.offset(h.to(z.dtype)))
             slopes.append(slope)
             return x
 
         x = self.net.unroll(solve, z.shape[0], context)
         return x, sum_event(torch.cat(slopes, 1))
 
-    def _offset(self, h: Tensor) -> Tensor:
+    def offset(self, h: Tensor) -> Tensor:
         """A net that gives zeros makes the layer the identity."""
         if not any(self.univariate.identity):
             return h

@@ -68,7 +68,7 @@ class Dequantize(Transform):
             # rand gives multiples of eps/2 from 0 on; the middle of each step keeps off the ends of the bin, where a logit is infinite.
             z = x + (torch.rand_like(x) + eps / 4)
             return torch.where(z < x + 1, z, x + 0.5), zeros(x)  # x + u may round up to the next integer
-        seen = self._seen(self.noise, x, context)
+        seen = self.seen_by(self.noise, x, context)
         u, log_q = self.noise.sample_and_log_prob((x.shape[0],) if seen is None else (), seen)
         z = x + u.to(x.dtype).clamp(eps / 4, 1 - eps / 2)
         return torch.minimum(z, torch.nextafter(x + 1, x)), zeros(x) - log_q
@@ -79,7 +79,7 @@ class Dequantize(Transform):
             return x, zeros(z)
         eps = torch.finfo(self.like.dtype).eps
         u = (z - x).to(self.like.dtype).clamp(eps / 4, 1 - eps / 2)
-        return x, zeros(z) + self.noise.log_prob(u, self._seen(self.noise, x, context))
+        return x, zeros(z) + self.noise.log_prob(u, self.seen_by(self.noise, x, context))
 
     def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         return x + 0.5
@@ -96,7 +96,7 @@ class Dequantize(Transform):
         rows = max(1, ENOUGH // max(1, x[0].numel()))
         x = (self.decode(x) if inverse else x)[:rows]
         context = None if context is None else context[:rows]
-        seen = self._seen(self.noise, x, context)
+        seen = self.seen_by(self.noise, x, context)
         number = torch.finfo(self.like.dtype)
         u = torch.rand(x.shape, dtype=self.like.dtype, device=x.device).clamp(number.eps / 4, 1 - number.eps / 2)
         self.noise.initialize(u, seen)
@@ -104,7 +104,7 @@ class Dequantize(Transform):
     def extra_repr(self) -> str:
         return "" if self.levels is None else f"levels={self.levels}"
 
-    def _seen(self, noise: Distribution, x: Tensor, context: Tensor | None) -> Tensor | None:
+    def seen_by(self, noise: Distribution, x: Tensor, context: Tensor | None) -> Tensor | None:
         """What the noise is conditional on: x in (-1, 1) and, if there is room for it, the context."""
         if noise.shape != x.shape[1:]:
             raise ValueError(f"Dequantize: noise of shape {tuple(noise.shape)} does not fit x {tuple(x.shape)}; build it for one row of x")

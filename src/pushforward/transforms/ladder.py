@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -17,6 +17,9 @@ from .latent import Latent, Parts
 
 if TYPE_CHECKING:
     from ..nets import LadderBlock
+
+
+FindNoise = Callable[[Tensor, Tensor], Tensor]  # mean and log deviation of noise to the noise
 
 
 class LatentMap(NamedTuple):
@@ -130,6 +133,29 @@ class LadderVAE(Latent):
         other = sum_event(-0.5 * z.square() - 0.5 * math.log(2 * math.pi)) - prior.log_prob(z)
         first = torch.cat([first[:, :1] + other.unsqueeze(1), first[:, 1:]], 1)
         return Parts(z, self.decoder.log_prob(x, h), torch.cat([first, *others], 1))
+
+    def visit(self, find: FindNoise, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The noise of all maps of x, top first, ``(B, N)``: ``find(mean, log_std) -> eps`` gets the posterior of one map's, each
+        ``(B, Z, *space)``. What is found may be drawn, or known and coded.
+
+        Raises:
+            ValueError: posteriors are flows.
+        """
+        if len(self.flows):
+            raise ValueError("LadderVAE: visit finds latents by normals, but there are flows behind them; build it without")
+        found, h = [], self._start(len(x), context)
+        for (block, _), up in zip(self._levels(), self._features(x, context), strict=True):
+            prior, down, rest = block.down(h)
+            center, scale = self._moments(self._shaped(block, prior))
+            mean, wide = self._moments(self._posterior(block, up + down)[0])
+            eps = find((mean - center) * (-scale).exp(), wide - scale)
+            found.append(eps.flatten(1))
+            h = block.merge(h, center + eps * scale.exp(), rest)
+        return torch.cat(found, 1)
+
+    def below(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """What the decoder is given: what leaves the lowest block on the way down from noise z."""
+        return self._drawn(z, context)[1]
 
     def _read(self, x: Tensor, context: Tensor | None, random: bool = True) -> tuple[list[LatentMap], Tensor]:
         """Upwards, then downwards with a draw of each posterior, or its center; and what leaves below."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..compression import Codec, Container, Rival, codec_of, digest_of_model, restored_by, write_container, written_by
+from ..compression import Codec, CodingMethod, Container, Rival, codec_of, digest_of_model, restored_by, write_container, written_by
 from ..compression.row_codec import RowCodec
 from ..data import Rows
 from ..data.errors import check_memory
@@ -37,6 +37,9 @@ class Compressed:
         model_bits: the same by the model's likelihood, with the resolution of real columns; of rows that are no misfits.
         gap: of their streams above that.
         beside: the share of the file that is header, labels, other columns and misfits.
+        method: of coding.
+        kind: of the model's likelihood, "exact" or "bound".
+        initial: the part of the gap that is bits which the first rows of blocks drew from and nobody gets back.
         coding, checking: seconds; the latter 0 where blocks were not read again.
         rivals: the size of the same data in other formats.
     """
@@ -51,6 +54,9 @@ class Compressed:
     model_bits: float
     gap: float
     beside: float
+    method: str
+    kind: str
+    initial: float
     coding: float
     checking: float
     rivals: list[Rival] = field(default_factory=list)
@@ -64,10 +70,12 @@ class Compressed:
         """What to tell of it."""
         speed = [f"{what} {self.data / 1e6 / max(seconds, 1e-9):.3f} MB/s" for what, seconds in self._times() if seconds]
         kept = f"; {self.misfits:,} that the model can't give back stored as they are" if self.misfits else ""
+        bound = ", a bound" * (self.kind == "bound")
+        initial = f" ({self.initial:.4f} initial bits)" if self.initial else ""
         return [
             f"{self.rows:,} rows in {self.path}{kept}: {self.size:,} bytes, {self.bits:.4f} bits per dim",
-            f"The model's own bits per dim are {self.model_bits:.4f}, the streams' {self.gap:+.4f} above; "
-            f"{100 * self.beside:.1f} % of the file is header and what the model does not describe",
+            f"The model's own bits per dim are {self.model_bits:.4f}{bound}, the streams' {self.gap:+.4f} above{initial}, by {self.method};"
+            f" {100 * self.beside:.1f} % of the file is header and what the model does not describe",
             f"{', '.join(speed)}, of {self.data:,} bytes in memory",
             *(f"{rival.name}: {rival.size:,} bytes, {rival.size / max(self.size, 1):.2f} times as many" for rival in self.rivals),
         ]
@@ -100,31 +108,43 @@ class Decompressed:
 
 
 def compress(
-    run: Run | str | Path, data: Any, out: str | Path, *, check: bool = True, block: int | None = None, progress: bool = False
+    run: Run | str | Path,
+    data: Any,
+    out: str | Path,
+    *,
+    method: CodingMethod = "auto",
+    check: bool = True,
+    block: int | None = None,
+    progress: bool = False,
 ) -> Compressed:
     """Data as a file from which :func:`decompress` makes them again to the bit, by the probabilities of a fitted run.
 
-    A row costs ``-log2 p(row)`` bits: the better the model, the smaller the file. Range coding, in the order in which the model draws its
-    samples: pixel models and ``idf`` of images, ``wavenet`` of sounds of 16 bits, ``any_order`` of tables. Rows stand in blocks that are
-    read alone, each with checksums. What comes back: images with their labels; sounds of 16 bits; tables with names, types, order and gaps.
+    A row costs ``-log2 p(row)`` bits, or its bound: the better the model, the smaller the file. Range coding, in the order in which the
+    model draws its samples: pixel models and ``idf`` of images, ``wavenet`` of sounds of 16 bits, ``any_order`` of tables. Bits-back
+    coding: ``vae``, ``vlae`` and ``iaf_vae`` of images. Local bits-back coding: ``glow``, ``real_nvp_image`` and ``flow_pp`` of images.
+    Rows stand in blocks that are read alone, each with checksums. What comes back: images with their labels; sounds of 16 bits; tables
+    with names, types, order and gaps.
     Columns that the run does not describe, and rows that it gives no probability or not back to the bit, are stored as they are and
     counted.
 
     The model is computed in float64, in one thread, by plain PyTorch. The file can be read by the same run on machines that compute the
-    same probabilities, which a probe in the file tells. Cost: that of drawing as many samples, and as much again to check.
+    same probabilities, which a probe in the file tells. Cost: that of drawing as many samples, of bits-back coding a
+    pass of the nets, and as much again to check.
 
-    Source: Range encoding, Martin, 1979, by constriction (Bamler, 2022, arXiv:2201.01741).
+    Sources: Range encoding, Martin, 1979; asymmetric numeral systems, Duda, 2013, arXiv:1311.2540, both by constriction (Bamler, 2022,
+    arXiv:2201.01741); bits-back coding: Townsend, Bird, Barber, 2019, arXiv:1901.04866; local: Ho, Lohn, Abbeel, 2019, arXiv:1905.08500.
 
     Arguments:
         run: a run or its directory.
         data: of the run's kind: a path, an array, a table.
         out: the file to write.
+        method: "auto", the one that the model's likelihood asks for; "range", "bits-back" and "local" refuse a model of another.
         check: read each block again before it is written; one that does not come back is stored as it is.
-        block: rows of a block; 256 images or sounds (64 of ``idf``), 4,096 rows of a table otherwise.
+        block: rows of a block; 256 images or sounds (64 of ``idf``, 4,096 for bits-back), 4,096 rows of a table otherwise.
         progress: tell of rows on stderr.
 
     Raises:
-        ValueError: the model's likelihood is a bound, an estimate or a density; the data don't fit the run or would not come back; or the
+        ValueError: the model has no codec, or none of that method; the data don't fit the run or would not come back; or the
             file can't be written.
 
     Example::
@@ -139,7 +159,7 @@ def compress(
     if block is not None and not 1 <= block <= 2**20:
         raise ValueError(f"compress: expected a block of 1 to {2**20:,} rows, got {block:,}")
     subject, name = subject_of(run), run.config["model"]["name"]
-    codec = codec_of(run.flow, name, block)
+    codec = codec_of(run.flow, name, block, method)
     parcel = subject.parcel(run, data)
     if progress:
         for note in parcel.notes:
@@ -166,6 +186,9 @@ def compress(
         model_bits=bits / fitting,
         gap=(8 * (streams + open_bytes) - bits) / fitting,
         beside=max(0.0, 1 - (streams + open_bytes) / size),
+        method=codec.method,
+        kind=run.flow.kind,
+        initial=written.initial_bits / fitting,
         coding=written.coding,
         checking=written.checking,
         rivals=parcel.rivals(),
@@ -208,6 +231,10 @@ def decompress(
     numbers = math.prod(run.flow.shape)
     check_memory(f"{path}: {max(header.rows, header.block):,} rows", 8 * numbers * max(header.rows, header.block), "use a larger machine")
     codec = codec_of(run.flow, name, header.block)
+    if header.method != codec.method:
+        raise ValueError(
+            f"{path}: was made by {header.method}, and this release codes {name} by {codec.method}; use the release that made it"
+        )
     unpacking = subject.unpacking(header.data)
     if out is not None:
         unpacking.check_out(Path(out))

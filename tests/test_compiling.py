@@ -22,7 +22,7 @@ from pushforward import options
 from pushforward.core import Flow
 from pushforward.data import load
 from pushforward.distributions import Normal
-from pushforward.models import IMAGE_MODELS, MODELS, VECTOR_MODELS, maf, real_nvp
+from pushforward.models import IMAGE_MODELS, MODELS, VECTOR_MODELS, maf, nsf, real_nvp
 from pushforward.models.build import build
 from pushforward.objectives import ELBO, MaximumLikelihood
 from pushforward.training import Run, fit
@@ -88,7 +88,8 @@ def test_broken_graphs_are_compiled_in_pieces(capsys):
     assert losses == pytest.approx([losses[0]] * 5) and gradient.compiled and not capsys.readouterr().err
 
 
-COUPLINGS, ONE_BY_ONE = real_nvp((4,), steps=1, width=4), Flow(Normal((2,)), Elementwise(Affine(), (2,)), memory="constant")
+WITH_KERNEL, COUPLINGS = real_nvp((4,), steps=1, width=4), nsf((4,), mechanism="coupling", spline="quadratic", steps=1, width=4)
+ONE_BY_ONE = Flow(Normal((2,)), Elementwise(Affine(), (2,)), memory="constant")
 IMAGES = IMAGE_MODELS["glow"]((1, 4, 4), levels=4, scales=1, steps=1, width=4)
 
 
@@ -96,6 +97,7 @@ IMAGES = IMAGE_MODELS["glow"]((1, 4, 4), levels=4, scales=1, steps=1, width=4)
     ("asked", "before", "flow", "settled"),
     [
         ("auto", "", COUPLINGS, ""),  # it depends on how long the run will be
+        ("auto", "", WITH_KERNEL, "no"),
         ("auto", "", maf((4,), steps=1, width=4), "no"),
         ("auto", "", IMAGES, "no"),
         ("auto", "yes", maf((4,), steps=1, width=4), "yes"),  # what was written down holds

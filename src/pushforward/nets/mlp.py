@@ -75,9 +75,9 @@ class MLP(nn.Module):
             x = F.relu(layer(x))
         return self.last(x)
 
-    def dense(self, inputs: int) -> Dense | None:
-        """Its numbers, if they are all that there is to it, of so many inputs, and it has a hidden layer."""
-        alone = type(self) is MLP and unwatched(self) and inputs == self.inputs
+    def dense(self) -> Dense | None:
+        """Its numbers, if they are all that there is to it, and it has a hidden layer."""
+        alone = type(self) is MLP and unwatched(self)
         return numbers_of([*self.hidden, self.last], False) if alone and self.hidden else None
 
 
@@ -129,9 +129,9 @@ class ResidualMLP(nn.Module):
             h = h + step
         return self.last(h if self.linear_end else self.activation(h))
 
-    def dense(self, inputs: int) -> Dense | None:
-        """Its numbers, if they are all that there is to it, of so many inputs, and its units are rectified."""
-        alone = type(self) is ResidualMLP and unwatched(self) and inputs == self.inputs
+    def dense(self) -> Dense | None:
+        """Its numbers, if they are all that there is to it, and its units are rectified."""
+        alone = type(self) is ResidualMLP and unwatched(self)
         if not alone or self.gate or self.linear_end or self.activation is not F.relu:
             return None
         return numbers_of([self.first, *(layer for pair in zip(self.inner, self.outer) for layer in pair), self.last], True)

@@ -23,7 +23,7 @@ def settle(asked: str, before: str, flow: Flow, model: nn.Module, processes: Pro
     """Whether steps are to run compiled: "yes", "no", or "" if that depends on how long the run will be.
 
     ``before`` is what stands in the checkpoint. "auto" compiles where it brings something (benchmarks/RESULTS.md): on a GPU, and for
-    couplings of vectors, whose steps become a third faster. Autoregressive layers have kernels, convolutions gain nothing.
+    couplings of vectors that have no kernel, whose steps become a third faster. Beside kernels and convolutions little is left.
     """
     obstacle = ""
     if processes.count > 1:
@@ -34,7 +34,7 @@ def settle(asked: str, before: str, flow: Flow, model: nn.Module, processes: Pro
         display.say(f"train.compile: {obstacle}; training is not compiled")
     if obstacle:
         return "no"
-    couplings = len(flow.shape) == 1 and any(isinstance(module, Coupling) for module in flow.modules())
+    couplings = len(flow.shape) == 1 and any(isinstance(module, Coupling) and module.dense is None for module in flow.modules())
     decided = before if asked == "auto" else asked
     return decided or ("" if couplings or processes.device.type == "cuda" else "no")
 

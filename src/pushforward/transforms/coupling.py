@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,9 @@ from torch.nn import functional as F
 from ..core import join, sum_event
 from ..univariate import Univariate
 from .whole import MaskedLayout, Stage, Staged, has_code, masked_stage, run_stages
+
+if TYPE_CHECKING:
+    from ..nets.mlp import Dense
 
 
 class Coupling(Staged):
@@ -71,16 +74,20 @@ class Coupling(Staged):
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self._mapped(z, context, inverse=True)
 
+    @property
+    def dense(self) -> Dense | None:
+        """The net as its numbers, where a kernel computes the layer of vectors."""
+        numbers = getattr(self.net, "dense", None)
+        return numbers() if numbers and len(self.kept) and not self.spatial and has_code(self.univariate) else None
+
     def stage(self, x: Tensor, context: Tensor | None, inverse: bool) -> Stage | None:
-        kept, numbers = len(self.kept), getattr(self.net, "dense", None)
-        if not numbers or not kept or x.shape[1:] != self.mask_shape or x.dim() != 2 or not has_code(self.univariate):
-            return None
-        if context is not None and (context.dim() != 2 or len(context) != len(x)):
-            return None
-        dense = numbers(kept + (0 if context is None else context.shape[1]))
-        if dense is None:
+        dense, kept = self.dense, len(self.kept)
+        if dense is None or x.shape[1:] != self.mask_shape:
             return None
         first, *others = dense.weights
+        seen = x[:, :0] if context is None else context
+        if seen.dim() != 2 or len(seen) != len(x) or first.shape[1] != kept + seen.shape[1]:
+            return None
         given = None if context is None else F.linear(context.to(first.dtype), first[:, kept:])
 
         def plain(x: Tensor, given: Tensor | None, *weights: Tensor) -> tuple[Tensor, Tensor]:

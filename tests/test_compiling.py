@@ -124,7 +124,8 @@ def test_auto_compiles_long_runs_of_couplings(data, tmp_path, capsys, monkeypatc
 
     run = Run.create(tmp_path / "run", CONFIG, data.schema)
     settings = {"batch": 64, "every": 24, "run": run, "resume": True, "time_limit": limit, "watch": watch}
-    flow = real_nvp((4,), context=4, steps=1, width=4).prepend(*data.schema.layers(), shape=(4,), context=(2,), embed=data.schema.embed())
+    flow = nsf((4,), context=4, mechanism="coupling", spline="quadratic", steps=1, width=4)
+    flow = flow.prepend(*data.schema.layers(), shape=(4,), context=(2,), embed=data.schema.embed())
     history = fit(flow, data.train, data.valid, **settings)
     assert history.stopped == "interrupted" and history.compiled == (compiled == "yes")
     assert ("compiling, since about 50m" in capsys.readouterr().err) == history.compiled

@@ -193,7 +193,7 @@ def test_a_mixture_starts_where_no_data_are():
     mixture = DiagonalMixture((3,), 2000).double()
 
     def moments() -> tuple[Tensor, Tensor]:
-        mean, scales = mixture.mean.detach(), mixture._scales().detach()
+        mean, scales = mixture.mean.detach(), mixture.scales().detach()
         return mean.mean(0), (mean.square() + scales.square()).mean(0) - mean.mean(0).square()
 
     mean, variance = moments()

@@ -83,7 +83,8 @@ def test_a_step_is_the_same(name):
             torch.manual_seed(1)
             losses.append(module(x))
             losses[-1].backward()
-        assert losses[0].isfinite() and torch.equal(*losses)
+        assert losses[0].isfinite()
+        torch.testing.assert_close(*losses, atol=1e-12, rtol=1e-12)  # one at a time, layers are not computed as a run
     for (key, ours), theirs in zip(objective.named_parameters(), twin.parameters(), strict=True):
         assert hasattr(theirs, "placements") or not ours.numel(), key
         assert (ours.grad is None) == (theirs.grad is None), key

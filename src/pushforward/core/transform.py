@@ -123,14 +123,14 @@ class Chain(Transform):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         ldj = zeros(x)
-        for part in self._parts(inverse=False):
+        for part in self._parts(x, inverse=False):
             x, step = part(x, context)
             ldj = ldj + step
         return x, ldj
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         ldj = zeros(z)
-        for part in self._parts(inverse=True):
+        for part in self._parts(z, inverse=True):
             z, step = part(z, context)
             ldj = ldj + step
         return z, ldj
@@ -144,33 +144,36 @@ class Chain(Transform):
             ldj = ldj + step
         return x, ldj
 
-    def _parts(self, inverse: bool) -> Iterable[Part]:
+    def _parts(self, x: Tensor, inverse: bool) -> Iterable[Part]:
         """What to call one after the other: the layers, or groups of them that save memory."""
         if self.memory != "full" and torch.is_grad_enabled():
             return parts(self.transforms, self._sparing, self.memory, inverse)
-        return (run or (layer.inverse if inverse else layer) for run, layer in self._runs(inverse))
+        return (run or (layer.inverse if inverse else layer) for run, layer in self._runs(x, inverse))
 
-    def _runs(self, inverse: bool) -> Iterator[tuple[Part | None, Transform]]:
-        """In the order of computation: each run of layers that are computed at once, or a layer by itself."""
-        for run, members in groupby(reversed(self.transforms) if inverse else self.transforms, key=lambda layer: layer.run):
-            layers = list(members)
+    def _runs(self, x: Tensor, inverse: bool) -> Iterator[tuple[Part | None, Transform]]:
+        """In the order of computation: each run of layers of vectors that are computed at once, or a layer by itself."""
+        layers = list(self.transforms)[:: -1 if inverse else 1]
+        if x.dim() != 2 or torch.compiler.is_compiling():  # a graph has its layers one by one
+            yield from ((None, layer) for layer in layers)
+            return
+        for run, members in groupby(layers, key=lambda layer: layer.run):
             if run is None:
-                yield from ((None, layer) for layer in layers)
+                yield from ((None, layer) for layer in members)
             else:
-                yield partial(run, layers, inverse), layers[0]
+                yield partial(run, list(members), inverse), layers[0]
 
     def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        for run, layer in self._runs(inverse=False):
+        for run, layer in self._runs(x, inverse=False):
             x = run(x, context)[0] if run else layer.encode(x, context)
         return x
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        for run, layer in self._runs(inverse=True):
+        for run, layer in self._runs(z, inverse=True):
             z = run(z, context)[0] if run else layer.decode(z, context)
         return z
 
     def generate(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        for run, layer in self._runs(inverse=True):
+        for run, layer in self._runs(z, inverse=True):
             z = run(z, context)[0] if run else layer.generate(z, context)
         return z
 

@@ -100,7 +100,8 @@ class Differentiated(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, g_out: Tensor, g_slope: Tensor) -> tuple[Any, ...]:
-        inputs, kept = ctx.saved_tensors[: ctx.inputs], ctx.saved_tensors[ctx.inputs :]
+        saved = ctx.saved_tensors  # once: of a checkpoint they are found again when they are asked for
+        inputs, kept = saved[: ctx.inputs], saved[ctx.inputs :]
         if torch.is_grad_enabled() or not ordinary([inputs[0], g_out, g_slope]) or not available():
             return None, *again(ctx.kernel.plain, inputs, ctx.needs_input_grad[1:], (g_out, g_slope))
         return None, *ctx.kernel.gradient(inputs, kept, g_out, g_slope)

@@ -86,7 +86,7 @@ class Coupling(Staged):
             return None
         first, *others = dense.weights
         seen = x[:, :0] if context is None else context
-        if seen.dim() != 2 or len(seen) != len(x) or first.shape[1] != kept + seen.shape[1]:
+        if seen.dim() != 2 or seen.shape[0] != x.shape[0] or first.shape[1] != kept + seen.shape[1]:
             return None
         given = None if context is None else F.linear(context.to(first.dtype), first[:, kept:])
 

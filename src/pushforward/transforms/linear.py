@@ -110,4 +110,5 @@ def _shrunk(rows: Tensor) -> Tensor:
         found = shrunk(variances)
         loss += (len(some) * found.log() + ((some - others.mean(0)) @ axes).square().sum(0) / found).sum(1)
     variances, axes = torch.linalg.eigh(rows.mT.cov(correction=0).reshape(rows.shape[1], rows.shape[1]))
-    return (axes * shrunk(variances)[loss.argmin()]) @ axes.mT
+    best = loss.argmin() if len(rows) > 2 else -1  # left out of two rows, one leaves another without a covariance
+    return (axes * shrunk(variances)[best]) @ axes.mT

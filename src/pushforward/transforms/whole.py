@@ -45,7 +45,7 @@ def run_layers(layers: Sequence[Staged], inverse: bool, x: Tensor, context: Tens
 
 def _parts(layers: Sequence[Staged], inverse: bool, x: Tensor, context: Tensor | None) -> Iterator[list[Stage] | Staged]:
     """Stages of at least one masked net with the linear maps beside it, and all other layers by themselves."""
-    if x.dim() != 2 or not x.is_cpu or torch.compiler.is_compiling() or (inverse and torch.is_grad_enabled()):
+    if x.dim() != 2 or not x.is_cpu or (inverse and torch.is_grad_enabled()):
         yield from layers
         return
     staged = [(layer, layer.stage(x, context, inverse) if unwatched(layer) else None) for layer in layers]

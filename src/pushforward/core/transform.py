@@ -163,19 +163,18 @@ class Chain(Transform):
                 yield partial(run, list(members), inverse), layers[0]
 
     def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        for run, layer in self._runs(x, inverse=False):
-            x = run(x, context)[0] if run else layer.encode(x, context)
-        return x
+        return self._in_turn("encode", x, context, inverse=False)
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        for run, layer in self._runs(z, inverse=True):
-            z = run(z, context)[0] if run else layer.decode(z, context)
-        return z
+        return self._in_turn("decode", z, context, inverse=True)
 
     def generate(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        for run, layer in self._runs(z, inverse=True):
-            z = run(z, context)[0] if run else layer.generate(z, context)
-        return z
+        return self._in_turn("generate", z, context, inverse=True)
+
+    def _in_turn(self, way: str, x: Tensor, context: Tensor | None, inverse: bool) -> Tensor:
+        for run, layer in self._runs(x, inverse):
+            x = run(x, context)[0] if run else getattr(layer, way)(x, context)
+        return x
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None = None, inverse: bool = False) -> None:

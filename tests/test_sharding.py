@@ -84,7 +84,12 @@ def test_a_step_is_the_same(name):
             losses.append(module(x))
             losses[-1].backward()
         assert losses[0].isfinite()
-        torch.testing.assert_close(*losses, atol=1e-12, rtol=1e-12)  # one at a time, layers are not computed as a run
+        if x.dim() == 2 and any(
+            getattr(layer, "run", None) for layer in flow.modules()
+        ):  # which goes layer by layer where it is shared out
+            torch.testing.assert_close(*losses, atol=1e-12, rtol=1e-12)
+        else:
+            assert torch.equal(*losses)
     for (key, ours), theirs in zip(objective.named_parameters(), twin.parameters(), strict=True):
         assert hasattr(theirs, "placements") or not ours.numel(), key
         assert (ours.grad is None) == (theirs.grad is None), key

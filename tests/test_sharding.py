@@ -84,9 +84,7 @@ def test_a_step_is_the_same(name):
             losses.append(module(x))
             losses[-1].backward()
         assert losses[0].isfinite()
-        if x.dim() == 2 and any(
-            getattr(layer, "run", None) for layer in flow.modules()
-        ):  # which goes layer by layer where it is shared out
+        if x.dim() == 2 and any(getattr(layer, "run", None) for layer in flow.modules()):  # which FSDP calls one by one
             torch.testing.assert_close(*losses, atol=1e-12, rtol=1e-12)
         else:
             assert torch.equal(*losses)

@@ -1,13 +1,16 @@
-"""The test rows of a run as a compressed file, beside other formats, and back; rows of a Markdown table.
+"""The test rows of a run as a compressed file, beside other formats, and back in another process; rows of a Markdown table.
 
     python benchmarks/compression.py RUN [RUN...] [--rows N]
 
-Cost: as drawing that many samples, twice. The machine's other work shows in the speed, not in the sizes.
+Cost: as drawing that many samples, twice (three times with --check). The machine's other work shows in the speed, not in the sizes.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -17,6 +20,21 @@ import pyarrow as pa
 import pushforward as pf
 from pushforward.verbs.runs import data_of
 
+READ = """
+import sys
+import numpy as np, pyarrow as pa
+import pushforward as pf
+run, file, out = sys.argv[1:]
+back = pf.decompress(run, file)
+if isinstance(back.data, pa.Table):
+    with pa.ipc.new_file(out, back.data.schema) as sink:
+        sink.write_table(back.data)
+else:
+    with open(out, "wb") as sink:
+        np.save(sink, back.data.x)
+print(back.lost, back.seconds)
+"""
+
 
 def test_rows(run: pf.Run, rows: int) -> pa.Table | np.ndarray:
     """The first of them, as a table or an array of images."""
@@ -24,10 +42,32 @@ def test_rows(run: pf.Run, rows: int) -> pa.Table | np.ndarray:
     return some.to_table(run.schema) if some.x.dim() == 2 else some.x.numpy()
 
 
+def read(run: Path, file: Path, threads: int) -> tuple[pa.Table | np.ndarray, float]:
+    """The data, decoded by a process of its own, and the seconds that it took."""
+    out = file.with_suffix(".out")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", READ, run, file, out],
+        env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lost, seconds = done.stdout.split()
+    assert lost == "0", f"{run}: {lost} rows lost"
+    try:
+        with pa.ipc.open_file(out) as source:
+            return source.read_all(), float(seconds)
+    except pa.ArrowInvalid:
+        return np.load(out), float(seconds)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--rows", type=int, default=1000)
+    parser.add_argument("--block", type=int, help="rows of a block, by default the method's")
+    parser.add_argument("--check", action="store_true", help="verify each block at encoding too")
+    parser.add_argument("--threads", type=int, default=3, help="of the process that decodes")
     arguments = parser.parse_args()
     columns = [
         "run",
@@ -47,11 +87,12 @@ def main() -> None:
         data = test_rows(run, arguments.rows)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "x.pf"
-            found, back = pf.compress(run, data, file), pf.decompress(run, file)
-        same = back.data.equals(data) if isinstance(data, pa.Table) else np.array_equal(back.data.x, data)
-        assert same and not back.lost, f"{path}: not what went in"
+            found = pf.compress(run, data, file, block=arguments.block, check=arguments.check)
+            back, seconds = read(path, file, arguments.threads)
+        same = back.equals(data) if isinstance(data, pa.Table) else back.dtype == data.dtype and np.array_equal(back, data)
+        assert same, f"{path}: not what went in"
         rivals = ", ".join(f"{rival.name} {rival.size:,}" for rival in found.rivals)
-        speed = f"{found.data / 1e6 / found.coding:.3f}, {found.data / 1e6 / back.seconds:.3f}"
+        speed = f"{found.data / 1e6 / found.coding:.3f}, {found.data / 1e6 / seconds:.3f}"
         bits = f"{found.bits:.3f} | {found.model_bits:.3f} | {found.gap:+.4f} | {found.initial:.4f}"
         print(f"| {path.name} | {found.rows:,} | {found.size:,} | {bits}", end="")
         print(f" | {100 * found.beside:.1f} % | {rivals} | {speed} |", flush=True)

@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES, help="of the libraries of torch")
     parser.add_argument("--seconds", type=float, default=8.0, help="of rounds for each work of each case")
     parser.add_argument("--threads", type=int, default=2, help="cores, for everybody")
-    parser.add_argument("--wait", action="store_true", help="before the rounds wait for a line on stdin: until the machine is quiet")
+    parser.add_argument("--patience", type=float, default=10.0, help="minutes to wait for a quiet machine before the rounds of a work")
     parser.add_argument("--jax", type=Path, default=ROOT / ".venv-jax/bin/python", help="the python that has flowjax")
     parser.add_argument("--record", type=Path, default=HERE / "results/speed.json")
     parser.add_argument("--table", type=Path, default=HERE / "RESULTS.md")
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> None:
         jax = Flowjax(options.jax) if "flowjax" in libraries and options.jax.exists() and case.kind != "glow" else None
         for work in case.works:
             if work in options.works:
-                found = compare(case, work, libraries, jax, modes=options.modes, seconds=options.seconds, wait=options.wait)
+                found = compare(case, work, libraries, jax, modes=options.modes, seconds=options.seconds, patience=options.patience)
                 found |= {"machine": report.machine(options.threads), "measured": vars(measure()), "versions": report.versions(jax)}
                 report.keep(options.record, found)
                 report.write(options.record, options.table)

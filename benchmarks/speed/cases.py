@@ -23,6 +23,7 @@ class Case:
         dim, layers, width: features, layers and units of each of the two hidden layers; of Glow channels, steps per scale and width.
         context: numbers to condition on.
         headline: part of the short table.
+        half: nets in bfloat16, by autocast around the loss.
     """
 
     kind: str
@@ -31,9 +32,12 @@ class Case:
     width: int = 128
     context: int = 0
     headline: bool = False
+    half: bool = False
 
     @property
     def name(self) -> str:
+        if self.half:
+            return f"{self.kind}-bf16"
         return self.kind if self.kind in ("glow", "spline") else f"{self.kind}-{self.dim}-{self.layers}x{self.width}"
 
     @property
@@ -66,5 +70,6 @@ CASES = {
         *(Case(*sizes, headline=sizes in HEADLINE) for sizes in GRID),
         Case("spline", 1, layers=1, context=8, headline=True),
         Case("glow", 3, layers=8, headline=True),
+        Case("glow", 3, layers=8, headline=True, half=True),
     ]
 }

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from . import quiet
 from .cases import Case
 from .contender import Contender, Facts
 from .peer_flowjax import Flowjax
@@ -17,11 +18,13 @@ from .peers import BUILDERS, UNCOMPILED
 from .rounds import first_calls, rounds
 from .torch_works import contender, facts
 
+TRIES = 3  # of rounds, until others have not disturbed them
+
 
 def compare(
-    case: Case, work: str, libraries: Sequence[str], jax: Flowjax | None, *, modes: Sequence[str], seconds: float, wait: bool
+    case: Case, work: str, libraries: Sequence[str], jax: Flowjax | None, *, modes: Sequence[str], seconds: float, patience: float
 ) -> dict[str, Any]:
-    """What is kept of it: timings and facts."""
+    """What is kept of it: timings, facts, and how far others disturbed it. ``patience`` is of minutes, before each try."""
 
     def say(text: str) -> None:
         print(f"{case.name} {work}: {text}", file=sys.stderr, flush=True)
@@ -41,17 +44,21 @@ def compare(
         jax.build(case, work)
         everybody.append(jax)
     working, timings = first_calls(everybody, say)
-    if wait:
-        say("ready; a line on stdin starts the rounds")
-        sys.stdin.readline()
-    rounds(working, timings, seconds)
-    say("the rounds are over")
+    for _ in range(TRIES if patience else 1):
+        quiet.wait(patience)
+        waiting = quiet.Waiting()
+        rounds(working, timings, seconds)
+        shared = waiting.share()
+        say(f"the rounds are over; threads waited for a processor {shared:.1%} of their time")
+        if shared <= quiet.SHARED:
+            break
     for timing in timings:
         say(f"{timing.library} {timing.mode}: {timing.error or f'{timing.median * 1e3:.2f} ms of {timing.count}'}")
     return {
         "case": case.name,
         "work": work,
         "date": date.today().isoformat(),
+        "shared": shared,
         "timings": [timing.record() for timing in timings],
         "facts": {library: vars(f) for library, f in known.items()},
     }

@@ -13,6 +13,7 @@ from .cases import CASES, WORKS
 from .floor import Machine, floor, flops
 from .peer_flowjax import Flowjax
 from .peers import LIBRARIES
+from .quiet import SHARED
 
 Record = dict[str, Any]
 
@@ -67,7 +68,8 @@ HEAD = """# Speed, beside other libraries
 Written by `make bench`; each line is the latest of its case. The same sizes, batch, float32 and Adam (fused) everywhere; libraries take
 turns within each round.
 """
-MEANING = """Milliseconds: median (quartiles). `ratio` is the best peer's median over our best one: above 1 we are faster. The floor is
+MEANING = """Milliseconds: median (quartiles). `ratio` is the best peer's median over our best one: above 1 we are faster; it is
+left out where threads waited for a processor for more than 5 % of their time. The floor is
 the products that no mask removes (in brackets: all), three for each weight in a step, at the measured rate, and the bytes of units and
 weights at the measured bandwidth of memory; what stays in a cache can be faster. A step is of 512 rows, log_prob of 4,096, sample of
 1,024; Glow's batch is 64. Sampling is timed eagerly in torch.
@@ -118,6 +120,7 @@ def times(records: list[Record]) -> str:
             for ours in (True, False)
         }
         ratio = f"{best[False] / best[True]:.2f}" if best[True] and best[False] else ""
+        ratio = "under load" if r.get("shared", 0.0) > SHARED else ratio
         least = floor(CASES[r["case"]], r["work"], Machine(**r["measured"]))
         over = f"{best[True] / least.seconds:.1f}" if best[True] else ""
         bound = f"{least.products * 1e3:.2f} + {least.bytes * 1e3:.2f} ({least.dense * 1e3:.2f})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -59,7 +60,9 @@ def contender(library: str, build: Builder, case: Case, work: str, compiled: boo
 
     def step() -> None:
         optimizer.zero_grad()
-        (-log_prob(x, context).mean()).backward()
+        with torch.autocast("cpu", torch.bfloat16) if case.half else nullcontext():
+            loss = -log_prob(x, context).mean()
+        loss.backward()
         optimizer.step()
 
     @torch.no_grad()

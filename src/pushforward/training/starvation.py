@@ -20,14 +20,14 @@ class Starvation:
 
     def __init__(self, tasks: Path = TASKS) -> None:
         self._tasks, self._told = tasks, False
-        self._ran, self._waited = _times(tasks)
+        self._ran, self._waited = ran_and_waited(tasks)
         self._since = time.perf_counter()
 
     def notice(self) -> str | None:
         """What to say, if it is time to."""
         if self._told or time.perf_counter() - self._since < LONG_ENOUGH:
             return None
-        ran, waited = _times(self._tasks)
+        ran, waited = ran_and_waited(self._tasks)
         share = (waited - self._waited) / max(1, ran - self._ran + waited - self._waited)
         self._ran, self._waited, self._since = ran, waited, time.perf_counter()
         if share < STARVED:
@@ -38,8 +38,8 @@ class Starvation:
         return said + (remedy if torch.get_num_threads() > 1 else "")
 
 
-def _times(tasks: Path) -> tuple[int, int]:
-    """Nanoseconds of all threads, on a processor and waiting for one."""
+def ran_and_waited(tasks: Path = TASKS) -> tuple[int, int]:
+    """Nanoseconds of all threads of this process, on a processor and waiting for one; zeros where the system does not say."""
     ran = waited = 0
     for path in tasks.glob("*/schedstat"):
         try:

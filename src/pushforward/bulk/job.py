@@ -11,9 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ..data.compute import pc
 from ..data.formats import ROWS_AT_ONCE, parquet_batches
 from ..documents import read_json
 from ..subjects import Scored, TableSubject, subject_of

@@ -7,8 +7,8 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from .compute import pc
 from .errors import DataError, leaving_out, shown
 
 EXACT = 2**53  # float64 holds every whole number up to here

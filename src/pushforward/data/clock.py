@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import product
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from .compute import pc
 from .numerals import groups
 
 ISO = r"^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.(?P<fraction>\d{1,9}))?)?(?P<zone>Z|[-+]\d\d(?::?\d\d)?)?)?$"

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..words import listing
 from .arrays import exact
+from .compute import pc
 from .errors import DataError, reading
 from .formats import parquet_batches, read_array, read_arrays
 from .pixels import Encoded

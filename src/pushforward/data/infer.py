@@ -8,10 +8,10 @@ from decimal import Decimal, InvalidOperation
 from typing import cast
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ..words import listing, nearest
 from .cells import Cells, called
+from .compute import pc
 from .errors import DataError, leaving_out
 from .kinds import KINDS, Category, Constant, DecimalGrid, Integer, Interval, Kind, NonNegative, Periodic, Real, Time, identifies
 from .kinds.counted import Counted

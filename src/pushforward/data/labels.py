@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ..words import listing, nearest
 from .cells import is_string, strings
 from .column import Column
+from .compute import pc
 from .errors import DataError
 from .kinds import Category, Real
 

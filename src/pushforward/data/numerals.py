@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from .compute import pc
 
 BLANKS = " \u00a0\u2009\u202f"
 PATTERN = (

@@ -6,9 +6,9 @@ import re
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from .cells import EXACT
+from .compute import pc
 
 
 def arrow_type(name: str) -> pa.DataType:

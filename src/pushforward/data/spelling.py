@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ..words import listing
 from .cells import padded
 from .clock import formats, iso, of_day, written
+from .compute import pc
 from .errors import DataError
 from .numerals import Numerals, decimal_mark, numerals
 from .reading import Reading

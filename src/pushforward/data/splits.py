@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from .cells import Cells, called, is_decimal, is_string
+from .compute import pc
 from .errors import DataError, shown
 from .infer import infer
 from .kinds import Constant

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from .cells import Cells, called, is_string
+from .compute import pc
 from .errors import DataError
 from .restore import numeric
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
@@ -30,6 +29,7 @@ from ..core import Flow
 from ..data import DataError, Reading, Schema, read
 from ..data.admit import admit
 from ..data.cells import unpacked
+from ..data.compute import pc
 from ..data.formats import parquet_as_it_is
 from ..data.source import Source
 from ..transforms import Quantize

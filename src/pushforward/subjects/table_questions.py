@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
 from ..core import Flow
 from ..data import Schema, read
 from ..data.admit import Admitted, admit, without_gaps
+from ..data.compute import pc
 from ..data.context import context_rows
 from ..data.kinds import Kind
 from ..data.source import Source

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from .atomic import is_temporary
 
 LOCK = ".lock"
@@ -30,6 +28,8 @@ def reserve(path: str | Path) -> Iterator[Path]:
         ...     (path / "config.toml").write_text("[model]")
         7
     """
+    from filelock import FileLock, Timeout
+
     path = Path(path).resolve()
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
     with ExitStack() as stack:

@@ -14,7 +14,6 @@ from ..data.doubts import repeated, without_repeated
 from ..data.request import Request, where
 from ..data.splits import RANDOM
 from ..data.tables import IN_MEMORY
-from ..doctor import diagnose
 from ..evaluation import Results, evaluate, likelihood_quantiles, verdict
 from ..models import MODELS, TABLE_MODELS
 from ..subjects import subject_for, subject_of
@@ -242,6 +241,7 @@ def _judge(run: Run, data: Data, flow: Flow, name: str, samples: int, seconds: f
     found = Results(scores, words, data.entropy, test, quantiles, calibration=ranked)
     keep_results(run, found)
     if report:
+        from ..doctor import diagnose
         from ..report import write_report  # draws, and matplotlib takes a second to import
 
         write_report(run, data, found, diagnose(flow, data.test, run.schema, ranked=ranked, notes=data.notes))

@@ -8,10 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ...words import nearest
 from ..cells import NUMBER, Cells, is_string, padded, strings
+from ..compute import pc
 from ..errors import DataError
 from ..restore import arrow_type
 from .base import Support

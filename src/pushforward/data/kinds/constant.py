@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ..cells import Cells, strings, unpacked
+from ..compute import pc
 from ..errors import leaving_out
 from ..restore import arrow_type
 from .base import Kind, Support

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ..cells import EXACT, NUMBER, Cells, is_string, padded
+from ..compute import pc
 from ..times import time_format
 
 NAMES = ("", "Unnamed: 0", "__index_level_0__")  # of a pandas index that was written to a file

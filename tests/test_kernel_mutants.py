@@ -30,7 +30,7 @@ MUTANTS = [  # file, what stands there once, what stands there instead
     ("masked_gradient.c", "(g_out[i] * x[i] * scale + g_slope[i])", "(g_out[i] * x[i] * scale - g_slope[i])"),
     ("masked.h", "return m->kept ? h + (p - m->kept) * COLUMNS : h;", "return h;"),
     ("masked_gradient.c", "memcpy(g_x, g_out, sizeof(g_out));", "memset(g_x, 0, sizeof(g_out));"),
-    ("masked_gradient.c", "high[l] = l & d ? l + LANES : l + d;", "high[l] = l + LANES;"),
+    ("sums.h", "high[l] = l & d ? l + LANES : l + d;", "high[l] = l + LANES;"),
     ("linear.c", "for (int i = 0; i < COLUMNS; i++) x[i] -= shift[p];", "for (int i = 0; i < COLUMNS; i++) x[i] += shift[p];"),
     ("linear.c", "product += g[p * COLUMNS + i] * in[p * COLUMNS + i];", "product -= g[p * COLUMNS + i] * in[p * COLUMNS + i];"),
     ("linear.c", "NAME(product)(made, dim, m->matrix, 1, dim, dim, g);", "NAME(product)(made, dim, m->matrix, dim, 1, dim, g);"),

@@ -6,14 +6,8 @@
 #include "elementary.h"
 #include "structures.h"
 
-#define REAL float
-#define NAME(name) name##_float
-#include __FILE__
-#undef REAL
-#undef NAME
-#define REAL double
-#define NAME(name) name##_double
-#include __FILE__
+#define SOURCE "linear.c"
+#include "twice.h"
 #else
 
 #include "products.h"
@@ -91,11 +85,4 @@ void NAME(linear_gather)(const Layer *m, const REAL *sums, ptrdiff_t stride, int
         ((REAL *)m->g_shift)[p] = sum;
     }
 }
-#undef VECTORS
-#undef COLUMNS
-#undef PANELS
-#undef SHUFFLE
-#undef LANES
-#undef BYTES
-#undef ROWS
 #endif

@@ -9,14 +9,8 @@
 #include "elementary.h"
 #include "structures.h"
 
-#define REAL float
-#define NAME(name) name##_float
-#include __FILE__
-#undef REAL
-#undef NAME
-#define REAL double
-#define NAME(name) name##_double
-#include __FILE__
+#define SOURCE "masked.c"
+#include "twice.h"
 #else
 
 #include "products.h"
@@ -66,9 +60,4 @@ void NAME(masked_tile)(const Layer *m, ptrdiff_t start, REAL *memory) {
 ptrdiff_t NAME(masked_scratch)(const Layer *m) {
     return ((ptrdiff_t)(m->depth + 2) * m->width + m->dim + m->params * (m->kept ? m->dim - m->kept : 1)) * COLUMNS;
 }
-#undef VECTORS
-#undef COLUMNS
-#undef LANES
-#undef BYTES
-#undef ROWS
 #endif

@@ -6,14 +6,8 @@
 #include "elementary.h"
 #include "structures.h"
 
-#define REAL float
-#define NAME(name) name##_float
-#include __FILE__
-#undef REAL
-#undef NAME
-#define REAL double
-#define NAME(name) name##_double
-#include __FILE__
+#define SOURCE "masked_gradient.c"
+#include "twice.h"
 #else
 
 #include "products.h"
@@ -154,11 +148,4 @@ void NAME(masked_gather)(const Layer *m, const REAL *sums, ptrdiff_t stride, int
         for (; r < m->ends[p]; r++) sees[r] = p;
     NAME(gather)(at, stride, jobs, width, inputs, m->g_first, m->g_first_bias, sees, 1, NULL, 0);
 }
-#undef VECTORS
-#undef COLUMNS
-#undef PANELS
-#undef SHUFFLE
-#undef LANES
-#undef BYTES
-#undef ROWS
 #endif

@@ -10,14 +10,8 @@
 #include "elementary.h"
 #include "structures.h"
 
-#define REAL float
-#define NAME(name) name##_float
-#include __FILE__
-#undef REAL
-#undef NAME
-#define REAL double
-#define NAME(name) name##_double
-#include __FILE__
+#define SOURCE "run.c"
+#include "twice.h"
 #else
 
 #include "parts.h"
@@ -112,10 +106,4 @@ int NAME(run_gradient)(const Layer *m, int count) {
     free(memory);
     return 0;
 }
-#undef VECTORS
-#undef COLUMNS
-#undef LANES
-#undef BYTES
-#undef ROWS
-#undef MAX
 #endif

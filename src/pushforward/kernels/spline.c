@@ -6,14 +6,8 @@
 #include "elementary.h"
 #include "structures.h"
 
-#define REAL float
-#define NAME(name) name##_float
-#include __FILE__
-#undef REAL
-#undef NAME
-#define REAL double
-#define NAME(name) name##_double
-#include __FILE__
+#define SOURCE "spline.c"
+#include "twice.h"
 #else
 #include "rational.h"
 

@@ -14,6 +14,7 @@ from ..core import Transform, full_precision, readable, sum_event
 from ..univariate.bisection import search
 from ..words import check_counts
 
+CLOSE = 4  # a number's own search ends where Newton's step is of so many roundings
 SETTLED = 100  # a row's sweeps end where z and x move by less than so many roundings
 GAIN = 0.1  # of the last convolution at the start: the layer is near the identity, and no sign is 0
 
@@ -32,8 +33,8 @@ class Mint(Transform):
 
     Shapes: x ``(B, D)`` or ``(B, C, H, W)``, context ``(B, context)``. Forward: one pass,
     ``(kernel C)^2 width (width + 2) H W`` multiplications (``D^2 width (width + 2)`` for vectors); exact. Inverse: at most D of them, D
-    the dimension, with ``search / (kernel^2 C)`` as much again for each. Gradients of samples record ``D + 1`` passes
-    (each hands the derivatives on by one number, Newton's step the second ones too): dear for images.
+    the dimension, with the evaluations of the search, mostly five, over ``kernel^2 C`` as much again for each. Gradients of samples
+    record ``D + 1`` passes (each hands the derivatives on by one number, Newton's step the second ones too): dear for images.
 
     Caveats: where values can't be looked at (in a graph, under vmap) all D sweeps are made. x is as exact as the triangular system is
     well conditioned, and that can be exponential in D where numbers read each other more than themselves.
@@ -49,7 +50,7 @@ class Mint(Transform):
         reverse: take the numbers in the opposite order.
         context: its width; every hidden unit of the first layer sees it.
         floor: the least slope, above 0.
-        search: evaluations of a number's own map in each sweep.
+        search: evaluations of a number's own map in each sweep, at most.
 
     Raises:
         ValueError: another shape, counts below 1, an even kernel, no floor, x or a context of another shape.
@@ -122,21 +123,31 @@ class Mint(Transform):
 
     def _solved(self, z: Tensor, taps: Taps, given: Tensor | None) -> tuple[Tensor, Tensor]:
         """x without gradient, and the number of sweeps of each row."""
-        x, moving = torch.zeros_like(z), torch.ones_like(z.flatten(1)[:, :1], dtype=torch.bool)
-        sweeps = moving.long()
-        limit = SETTLED * torch.finfo(z.dtype).eps
-        for sweep in range(1 if z.device.type == "meta" else math.prod(self.shape)):
-            if sweep and readable() and not moving.any():
+        x, sweeps = torch.zeros_like(z), torch.ones_like(z.flatten(1)[:, 0], dtype=torch.long)
+        if z.is_meta or not readable():
+            for _ in range(1 if z.is_meta else math.prod(self.shape)):
+                x = self._sweep(x, z, taps, given, look=False)[0]
+            return x, sweeps * math.prod(self.shape)
+        rows, here = torch.arange(len(z), device=z.device), x  # those that still move, and where they are
+        for sweep in range(math.prod(self.shape) if len(rows) else 0):
+            here, unsettled = self._sweep(here, z[rows], taps, given if given is None else given[rows], look=True)
+            x[rows], sweeps[rows] = here, sweep + 1
+            if not unsettled.all():
+                rows, here = rows[unsettled], here[unsettled]
+            if not len(rows):
                 break
-            sweeps = sweeps + moving if sweep else sweeps
-            passed = self._passed(x, taps, given)
-            miss = z - passed.z
-            ends = miss / (taps.least + taps.rise), miss / taps.least
-            after = search(alone(x, passed, taps), z, x + torch.minimum(*ends), x + torch.maximum(*ends), self.search)
-            unsettled = (miss.abs() > limit * (1 + z.abs())) | ((after - x).abs() > limit * (1 + x.abs()))
-            x = torch.where(moving.view(-1, *(1 for _ in self.shape)), after, x)
-            moving = moving & unsettled.flatten(1).any(1, keepdim=True)
-        return x, sweeps.squeeze(1)
+        return x, sweeps
+
+    def _sweep(self, x: Tensor, z: Tensor, taps: Taps, given: Tensor | None, look: bool) -> tuple[Tensor, Tensor]:
+        """Each number after it has solved for itself, and whether a row has moved by more than rounding."""
+        eps = torch.finfo(z.dtype).eps
+        passed = self._passed(x, taps, given)
+        miss = z - passed.z
+        ends = miss / (taps.least + taps.rise), miss / taps.least
+        low, high = x + torch.minimum(*ends), x + torch.maximum(*ends)
+        after = search(alone(x, passed, taps), z, low, high, self.search, CLOSE * eps, look)
+        unsettled = (miss.abs() > SETTLED * eps * (1 + z.abs())) | ((after - x).abs() > SETTLED * eps * (1 + x.abs()))
+        return after, unsettled.flatten(1).any(1)
 
     def _passed(self, x: Tensor, taps: Taps, given: Tensor | None) -> Hidden:
         first = self._product(x, taps.dense[0], self.biases[0])

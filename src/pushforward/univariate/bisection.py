@@ -59,10 +59,12 @@ def bracket(f: Map, z: Tensor, low: Tensor, high: Tensor, doublings: int) -> tup
     return low, high
 
 
-def search(f: Map, z: Tensor, low: Tensor, high: Tensor, steps: int) -> Tensor:
+def search(f: Map, z: Tensor, low: Tensor, high: Tensor, steps: int, close: float = 0.0, look: bool = False) -> Tensor:
     """The best of: Newton's step where it stays in the bracket and is at most half of the step before, else the bracket's middle.
 
-    A point that has settled makes no step half as long as the one before, and is sent to the middle: so the best is kept.
+    A point that has settled makes no step half as long as the one before, and is sent to the middle: so the best is kept. One that
+    Newton's step would move by ``close (1 + |x|)`` or less stays, whatever the others do, and when all do the search is over, where values
+    may be looked at (``look``). With ``close = 0`` all steps are made.
     """
     x = middle(low, high)
     best, least = x, torch.full_like(x, torch.inf)
@@ -73,6 +75,10 @@ def search(f: Map, z: Tensor, low: Tensor, high: Tensor, steps: int) -> Tensor:
         best, least = torch.where(miss < least, x, best), torch.minimum(miss, least)
         low, high = torch.where(value <= z, x, low), torch.where(value >= z, x, high)
         step = (z - value) / slope.exp()
+        if close:
+            least = torch.where(step.abs() <= close * (1 + x.abs()), -torch.inf, least)  # no other x is better
+            if look and bool((least < 0).all()):
+                break
         # a NaN (from an overflow) fails every comparison and leaves the middle
         safe = (x + step >= low) & (x + step <= high) & (step.abs() <= last / 2)
         after = torch.where(safe, x + step, middle(low, high))

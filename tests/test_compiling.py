@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import warnings
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +55,7 @@ def broken(graph, inputs):
 def steps(model: nn.Module, backend, count: int = 5) -> tuple[list[float], Gradient]:
     """Losses of some compiled steps, with the gradient that took them."""
     torch._dynamo.reset()
-    gradient, losses = Gradient(model, Processes(), nullcontext(), Display(shown=True), 0, backend), []
+    gradient, losses = Gradient(model, Processes(), Display(shown=True), 0, backend), []
     gradient.compiled = True
     x = torch.randn(32, 300, generator=torch.Generator().manual_seed(0))
     for step in range(count):

@@ -63,7 +63,7 @@ def test_layers_under_autocast(name):
         z, ldj = layer(y, context)
         return [z, ldj, *layer.inverse(z, context)]
 
-    with kernels.without():  # as under autocast
+    with kernels.without():  # as in a mode
         plain = run()
     with torch.autocast("cpu", torch.bfloat16), Solvers() as solvers:
         cast = run()

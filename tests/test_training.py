@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import time
@@ -14,15 +15,16 @@ from torch import Tensor, nn
 from pushforward.core import Flow, Transform
 from pushforward.distributions import Normal
 from pushforward.objectives import MaximumLikelihood
-from pushforward.training import Batches, Validation, fit, optimize, starvation
+from pushforward.training import Batches, Validation, fit, optimize, precision, starvation
 from pushforward.training.atomic import write_text
 from pushforward.training.checkpoint import TrainerState
+from pushforward.training.directory import Directory
 from pushforward.training.display import Display
 from pushforward.training.ema import Ema
 from pushforward.training.guard import NonFiniteGuard
 from pushforward.training.processes import Processes
 from pushforward.training.schedule import EpochOrder, Plan, default_interval, default_steps
-from pushforward.transforms import Elementwise
+from pushforward.transforms import Coupling, Elementwise
 from pushforward.univariate import Affine
 from pushforward.words import duration
 
@@ -300,6 +302,52 @@ def test_bfloat16():
     objective = Net(flow)
     fit(flow, rows(100), rows(100), steps=3, loss=objective, precision="bf16", progress=False)
     assert objective.dtypes == {(True, torch.bfloat16)} and all(p.dtype == torch.float32 for p in flow.parameters())
+
+
+class Watched(nn.Module):
+    """Notes the precision in which its convolution computes in training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.seen = nn.Conv2d(1, 2, 1), []
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.net(x)
+        if self.training:
+            self.seen.append(out.dtype)
+        return out
+
+
+def image_flow() -> tuple[Flow, Watched]:
+    net = Watched()
+    return Flow(Normal((2, 2, 2)), Coupling([1, 0], Affine(), net)), net
+
+
+@pytest.mark.parametrize(("gain", "same", "chosen"), [(0.0, 1.0, "bf16"), (0.0, -1.0, "no"), (1e9, 1.0, "no")])
+def test_bfloat16_is_tried(gain, same, chosen, monkeypatch, tmp_path, capsys):
+    """Where it is faster and the loss the same; the trial leaves nothing behind, and a run that goes on does not try again."""
+    monkeypatch.setattr(precision, "FASTER", gain)
+    monkeypatch.setattr(precision, "ALIKE", same)
+    images = Rows(torch.randn(64, 2, 2, 2, generator=torch.Generator().manual_seed(1)))
+    flow, net = image_flow()
+    start, run = copy.deepcopy(flow.state_dict()), Directory(tmp_path, {"train": {}})
+    fit(flow, images, images, steps=30, batch=16, run=run)
+    tried, after = [torch.float32, torch.bfloat16] * 3, [torch.bfloat16 if chosen == "bf16" else torch.float32] * 10
+    assert net.seen[-16:] == tried + after and torch.bfloat16 not in net.seen[:-16]
+    assert ("nets in bfloat16" in capsys.readouterr().err) == (chosen == "bf16")
+    assert run.config["train"]["precision"] == chosen
+    other, _ = image_flow()
+    other.load_state_dict(start)
+    fit(other, images, images, steps=30, batch=16, precision="no", progress=False)
+    assert all(torch.equal(a, b) for a, b in zip(flow.parameters(), other.parameters(), strict=True)) == (chosen == "no")
+    net.seen.clear()
+    fit(flow, images, images, steps=33, batch=16, run=run, resume=True, progress=False)
+    assert net.seen[-3:] == after[:3] and len(net.seen) <= 4
+
+
+def test_bfloat16_is_not_tried_on_vectors(monkeypatch):
+    monkeypatch.setattr("pushforward.training.loop.try_bfloat16", None)
+    fit(gaussian_flow(), rows(100), rows(100), steps=25, precision="auto", progress=False)
 
 
 def test_order_sees_every_row_once_a_pass():

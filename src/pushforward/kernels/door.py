@@ -74,8 +74,11 @@ def ordinary(tensors: Sequence[Tensor | None]) -> bool:
 
 
 def available() -> bool:
-    """Whether there are kernels, and nothing has to see each operation: autocast, torch.func, forward derivatives, a mode, a trace."""
-    if torch.is_autocast_enabled("cpu") or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+    """Whether there are kernels, and nothing has to see each operation: torch.func, forward derivatives, a mode, a trace.
+
+    Autocast need not: it allows nets less than float32, and asks for nothing; kernels are faster than bfloat16.
+    """
+    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         return False
     if torch._C._len_torch_dispatch_stack() or torch._C._get_tracing_state() is not None:
         return False

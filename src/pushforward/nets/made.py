@@ -188,7 +188,9 @@ class MADE(CausalNet):
 
     def _given(self, context: Tensor | None) -> Tensor | None:
         """What the context adds to the first layer, ``(B, width)``."""
-        return None if self.embed is None else self.embed(self._required(context))
+        if self.embed is None:
+            return None
+        return self.embed(self._required(context)).to(self.first.weight.dtype)  # of autocast, bfloat16
 
     def _required(self, context: Tensor | None) -> Tensor:
         if context is None or context.shape[1:] != (self.context,):

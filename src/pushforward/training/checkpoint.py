@@ -38,6 +38,7 @@ class TrainerState:
         seconds: of training so far, over all sittings.
         threads: of the CPU; another number may change the last bit of a sum.
         compiled: whether steps run compiled, "yes" or "no"; "" while that is open.
+        precision: of the nets, "no" or "bf16"; "" while that is open.
     """
 
     plan: Plan
@@ -53,6 +54,7 @@ class TrainerState:
     seconds: float = 0.0
     threads: int = 0
     compiled: str = ""
+    precision: str = ""
 
 
 @dataclass

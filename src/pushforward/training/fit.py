@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -15,6 +15,7 @@ from .batches import RowBatches, RowValidation
 from .gradient import Compile
 from .history import History
 from .loop import optimize
+from .precision import Precision
 from .processes import Processes, Strategy
 from .schedule import check_positive, course, default_interval, default_steps
 
@@ -37,7 +38,7 @@ def fit(
     ema: float = 0.999,
     every: int | None = None,
     patience: int = 10,
-    precision: Literal["no", "bf16"] = "no",
+    precision: Precision = "auto",
     compile: Compile = "auto",
     strategy: Strategy = "ddp",
     flip: bool = False,
@@ -81,7 +82,9 @@ def fit(
         every: steps between validations; ``None`` for about 50 in a run.
         patience: validations without improvement before stopping; 0 never stops early.
         flip: mirror each image of a batch left to right with probability 1/2; validation images stay as they are.
-        precision: of the nets: ``"no"`` for the weights' own, ``"bf16"`` for bfloat16 autocast.
+        precision: of the nets: "no" for the weights' own, "bf16" for bfloat16 autocast, or "auto": bfloat16 for images and sounds where a
+            trial after the first steps finds it a fifth faster and the loss the same to .003 bits for each number. What was decided is
+            written to the run's config.toml.
         compile: the loss and its gradient by ``torch.compile``: ``"yes"``, ``"no"``, or ``"auto"``: on a GPU and for couplings of
             vectors, if more than five minutes are left. What was decided is written to the run's config.toml; where compiling fails,
             training goes on without.
@@ -203,8 +206,8 @@ def check_options(
             "fit: expected weight_decay, warmup and patience of at least 0 and 0 <= ema < 1, "
             f"got {weight_decay}, {warmup}, {patience} and {ema}"
         )
-    if precision not in ("no", "bf16"):
-        raise ValueError(f"fit: expected precision 'no' or 'bf16' (float16 overflows in log-dets), got {precision!r}")
+    if precision not in ("auto", "no", "bf16"):
+        raise ValueError(f"fit: expected precision 'auto', 'no' or 'bf16' (float16 overflows in log-dets), got {precision!r}")
     if compile not in ("auto", "yes", "no"):
         raise ValueError(f"fit: expected compile 'auto', 'yes' or 'no', got {compile!r}")
     if strategy not in ("ddp", "fsdp"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import torch
@@ -48,28 +48,29 @@ class Gradient:
     Arguments:
         model: the objective, as wrapped for many processes.
         processes: which seed the random numbers, a function of ``seed``, step and rank.
-        autocast: around the loss, not around backward.
         display: for what is to be told.
         seed: of the random numbers.
         backend: of torch.compile.
 
     Attributes:
         compiled: whether steps run compiled, from the next one on.
+        precision: of the nets from the next step on, "no" for that of their weights or "bf16" for autocast around the loss (not around
+            backward).
     """
 
     def __init__(
         self,
         model: nn.Module,
         processes: Processes,
-        autocast: AbstractContextManager[Any],
         display: Display,
         seed: int,
         backend: str | Callable[..., Any] = "inductor",
     ):
         self.model, self.processes, self.display = model, processes, display
-        self._autocast, self._seed, self._backend = autocast, seed, backend
+        self._seed, self._backend = seed, backend
         self._code: Callable[..., Tensor] | None = None
         self.compiled = self._turned = False
+        self.precision = "no"
 
     def __call__(self, step: int, batch: tuple[Any, ...], share: Tensor | float) -> Tensor:
         """The loss, detached.
@@ -91,8 +92,7 @@ class Gradient:
                     return self._run(self._code, step, batch, share)
             except Exception as error:
                 self.compiled, self._turned = False, True
-                for parameter in self.model.parameters():  # what half a step may have left
-                    parameter.grad = None
+                self.forget()  # what half a step may have left
                 reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
                 self.display.say(f"note: compiling failed ({reason}); training goes on without compiling")
         return self._run(self.model, step, batch, share)
@@ -102,9 +102,14 @@ class Gradient:
         turned, self._turned = self._turned, False
         return turned
 
+    def forget(self) -> None:
+        """No gradient is left in the parameters."""
+        for parameter in self.model.parameters():
+            parameter.grad = None
+
     def _run(self, call: Callable[..., Tensor], step: int, batch: tuple[Any, ...], share: Tensor | float) -> Tensor:
         self.processes.seed(self._seed, step, self.processes.rank)
-        with self._autocast:
+        with torch.autocast(self.processes.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext():
             loss = call(*batch)
         self.processes.accelerator.backward(loss * share)
         return loss.detach()

@@ -26,6 +26,7 @@ from .guard import NonFiniteGuard
 from .history import History, Stop, record
 from .lock import reserve
 from .notices import announce, farewell, greet, keep_choice
+from .precision import Precision, known_precision, try_bfloat16
 from .processes import Processes
 from .schedule import Plan
 from .sharding import shard
@@ -54,7 +55,7 @@ def optimize(
     seed: int,
     weight_decay: float = 1e-4,
     patience: int = 0,
-    precision: str = "no",
+    precision: Precision = "no",
     compile: str = "no",
     time_limit: float | None = None,
     run: Directory | None = None,
@@ -102,7 +103,6 @@ def optimize(
     began = time.perf_counter() if began is None else began
     keep_freed_memory()
     objective.to(processes.device).train()
-    autocast = torch.autocast(processes.device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
     look = 1 if processes.device.type == "cpu" else LOOK
     matching = isinstance(objective, FlowMatching)
 
@@ -142,9 +142,11 @@ def optimize(
         last.append(checkpointer.rescue)
         clock = Clock(began, now, time_limit, processes)
         model = processes.wrap(objective)
-        gradient = Gradient(model, processes, autocast, display, seed)
+        gradient = Gradient(model, processes, display, seed)
         now.compiled = settle(compile, now.compiled, flow, model, processes, display)
         gradient.compiled = now.compiled == "yes"
+        now.precision = known_precision(precision, now.precision, flow, now.compiled, processes)
+        gradient.precision = now.precision or "no"
         stopped: Stop | None = None
         starvation = Starvation()
 
@@ -156,7 +158,7 @@ def optimize(
                 if now.tally[0] >= STREAK:
                     _roll_back(now, learner, checkpointer, display)
                 left = clock.left(now)
-                if now.compiled == "" and now.step >= TRIAL and left is not None:
+                if now.compiled == "" and now.precision and now.step >= TRIAL and left is not None:
                     now.compiled, gradient.compiled = ("yes", True) if left > LONG else ("no", False)
                     if gradient.compiled:
                         display.note(f"compiling, since about {duration(left)} of training are left")
@@ -193,14 +195,20 @@ def optimize(
                     checkpointer.write()
                 if display.due:
                     display.update(now, clock.rate(now, batches.batch), left)
-                    if said := starvation.notice():
-                        display.note(said)
+                    if told := starvation.notice():
+                        display.note(told)
 
             for group in optimizer.param_groups:
                 group["lr"] = lr * now.factor * now.plan.rate(now.step)
             refresh(trained)
             batch = batches(now.step, now.plan.progress(now.step))
-            loss = gradient(now.step, batch, batches.share(batch))
+            share = batches.share(batch)
+            if now.precision == "" and now.step >= TRIAL:
+                now.precision, said = try_bfloat16(gradient, flow, now.step, batch, share)
+                clock.restart(now)
+                if said:
+                    display.note(said)
+            loss = gradient(now.step, batch, share)
             guard.step(processes.mean(loss))
             average.update(now.step)
             now.step += 1

@@ -26,9 +26,11 @@ def announce(plan: Plan, time_limit: float | None, run: Directory | None, displa
 
 
 def keep_choice(now: TrainerState, run: Directory | None) -> None:
-    """Whether steps run compiled was decided by the clock too."""
-    if run and now.compiled and run.config.get("train", {}).get("compile") != now.compiled:
-        run.decide("train", compile=now.compiled)
+    """Whether steps run compiled, and in what precision, was decided by the clock too."""
+    decided = {"compile": now.compiled, "precision": now.precision}
+    before = run.config.get("train", {}) if run else {}
+    if run and (new := {name: value for name, value in decided.items() if value and before.get(name) != value}):
+        run.decide("train", **new)
 
 
 def greet(now: TrainerState, time_limit: float | None, patience: int, display: Display) -> None:

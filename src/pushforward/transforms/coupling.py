@@ -88,7 +88,7 @@ class Coupling(Staged):
         seen = x[:, :0] if context is None else context
         if seen.dim() != 2 or seen.shape[0] != x.shape[0] or first.shape[1] != kept + seen.shape[1]:
             return None
-        given = None if context is None else F.linear(context.to(first.dtype), first[:, kept:])
+        given = None if context is None else F.linear(context.to(first.dtype), first[:, kept:]).to(first.dtype)  # of autocast, bfloat16
 
         def plain(x: Tensor, given: Tensor | None, *weights: Tensor) -> tuple[Tensor, Tensor]:
             h = self._arranged(dense.compute(x.index_select(1, self.kept), given, *weights), x)

@@ -45,3 +45,12 @@ def started(data, **options):
         flow = flow.prepend(shape=schema.shape, context=schema.context_shape, embed=schema.embed())
     flow.initialize(data.train.x, data.train.context)
     return flow.eval()
+
+
+def perturbed(data, **options):
+    """Whose nets say something."""
+    flow = started(data, **options)
+    with torch.no_grad():
+        for parameter in flow.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return flow

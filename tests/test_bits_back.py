@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,8 +12,7 @@ from torch import nn
 
 import pushforward as pf
 from pushforward import likelihoods
-from pushforward.cli import main
-from pushforward.compression import AnsStack, BitsBackCodec, Container, Damage, codec_of
+from pushforward.compression import AnsStack, BitsBackCodec, Damage, codec_of
 from pushforward.compression.bins import BIN_COUNT, by_mixture, by_normal, middles
 from pushforward.compression.chain_codec import batches
 from pushforward.compression.digits import by_chance, surplus_of
@@ -39,7 +34,6 @@ MODELS = {
     "a ladder of tied colours": lambda: iaf_vae((3, 4, 4), levels=8, latents=2, blocks=2, width=8, posterior="normal", context=2),
     "latents of latents": lambda: latents_of_latents(),
 }
-FIT = ["model.latent=3", "model.width=8", "model.depth=1", "train.steps=3", "train.batch=32"]
 
 
 def latents_of_latents() -> pf.Flow:
@@ -273,83 +267,6 @@ def test_options_that_no_file_of_ours_has_are_refused():
     for wrong in ({"widths": [[1]]}, {"widths": [[99] * 4]}, {"widths": "no"}, {"share": -1.0}, {"share": math.nan}, {"share": 1e9}):
         with pytest.raises(ValueError, match=r"widths|share"):
             codec.configure(right | wrong)
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """Images of four levels with labels, and a VAE given the label."""
-    folder = tmp_path_factory.mktemp("pictures")
-    random = np.random.default_rng(0)
-    x = (random.integers(0, 2, (90, 1, 4, 3)) + random.integers(0, 3, (90, 1, 1, 3))).astype(np.uint8)
-    np.savez(folder / "images.npz", x=x, label=np.arange(90) % 3)
-    run = pf.fit(folder / "images.npz", "vae", out=folder / "run", context="label", options=FIT, progress=False, report=False)
-    pf.compress(run, folder / "images.npz", folder / "x.pf", block=32)
-    return folder, run, x
-
-
-def test_a_file(pictures, capsys):
-    folder, run, x = pictures
-    found = pf.compress(run, folder / "images.npz", folder / "one.pf", method="bits-back")
-    assert found.misfits == 0 and found.method == "bits-back coding" and found.kind == "bound"
-    assert 64 / x.size <= found.initial < 0.3 and abs(found.gap - found.initial) < 0.2  # one draw of few rows
-    assert "a bound" in found.lines()[1] and "initial bits" in found.lines()[1]
-    back = pf.decompress(run, folder / "one.pf")
-    assert (back.data.x == x).all() and back.data.labels["label"].to_pylist() == [i % 3 for i in range(90)]
-    with pytest.raises(SystemExit) as stop:
-        main(["compress", str(run.path), str(folder / "images.npz"), "-o", str(folder / "no.pf"), "--method", "range"])
-    assert stop.value.code == 2 and "vae is coded by method bits-back" in capsys.readouterr().err
-
-
-def test_another_process_with_other_threads_reads_it(pictures):
-    folder, run, x = pictures
-    code = f"import pushforward as pf; pf.decompress(*{[str(path) for path in (run.path, folder / 'x.pf', folder / 'x.npy')]!r})"
-    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"OMP_NUM_THREADS": "3"})
-    assert (np.load(folder / "x.npy") == x).all()
-
-
-def test_a_file_of_another_method_is_refused(pictures):
-    folder, run, _ = pictures
-    container = Container(folder / "x.pf")
-    frame = dataclasses.replace(container.header, method="magic").frame()
-    (folder / "magic.pf").write_bytes(frame + b"".join(content for _, _, content in container.blocks()) + frame)
-    with pytest.raises(ValueError, match="was made by magic, and this release codes vae by bits-back coding"):
-        pf.decompress(run, folder / "magic.pf")
-
-
-def test_a_block_that_does_not_come_back_is_stored_as_it_is(pictures, monkeypatch):
-    folder, run, x = pictures
-    right = BitsBackCodec.decode
-    monkeypatch.setattr(BitsBackCodec, "decode", lambda self, data, rows, context: right(self, data, rows, context) + (rows == 32))
-    assert pf.compress(run, folder / "images.npz", folder / "odd.pf", block=32).misfits == 64
-    monkeypatch.undo()
-    assert (pf.decompress(run, folder / "odd.pf").data.x == x).all()
-
-
-def test_altered_files_are_never_silently_wrong(pictures):
-    """Bytes changed, left out, put in: an error that names what is damaged, and all other blocks can be salvaged."""
-    folder, run, x = pictures
-    whole, path, random, read = (folder / "x.pf").read_bytes(), folder / "altered.pf", np.random.default_rng(0), 0
-    for i, place in enumerate(random.integers(0, len(whole), 40)):
-        data = bytearray(whole)
-        if i % 3 == 0:
-            data[place] ^= 1 << random.integers(8)
-        elif i % 3 == 1:
-            data = data[:place] + bytes([int(random.integers(256))]) + data[place:]
-        else:
-            data = data[:place] + data[place + 1 + random.integers(40) :]
-        if bytes(data) == whole:
-            continue
-        path.write_bytes(data)
-        with pytest.raises(ValueError, match=r"block \d|header|end of the file|not a file|bytes are missing"):
-            pf.decompress(run, path)
-        try:
-            found = pf.decompress(run, path, salvage=True)
-        except ValueError:
-            continue
-        assert found.damages and found.rows + found.lost == 90
-        read += found.rows
-        assert {*map(bytes, found.data.x)} <= {*map(bytes, x)} and len(found.data.x) == found.rows
-    assert read > 600
 
 
 def test_streams_that_checksums_do_not_guard_are_damage():

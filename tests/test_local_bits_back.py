@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -268,15 +265,3 @@ def test_models_that_can_not_say_why():
             codec_of(flow, "it")
     with pytest.raises(ValueError, match="it is coded by method range and not by local"):
         codec_of(idf((1, 4, 4), levels=4, steps=1, width=8, depth=1), "it", method="local")
-
-
-def test_a_file(tmp_path):
-    """Written here, read in another process with another number of threads."""
-    x = np.random.default_rng(0).integers(0, 4, (60, 1, 4, 4)).astype(np.uint8)
-    options = ["model.width=8", "model.steps=1", "train.steps=3", "train.batch=32"]
-    run = pf.fit(x, "glow", out=tmp_path / "run", options=options, progress=False, report=False)
-    found = pf.compress(run, x, tmp_path / "x.pf", method="local")
-    assert found.misfits == 0 and found.method == "local bits-back coding" and 0 < found.initial < 0.6
-    code = f"import pushforward as pf; pf.decompress(*{[str(path) for path in (run.path, tmp_path / 'x.pf', tmp_path / 'x.npy')]!r})"
-    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"OMP_NUM_THREADS": "3"})
-    assert (np.load(tmp_path / "x.npy") == x).all()

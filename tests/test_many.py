@@ -48,7 +48,7 @@ def test_strategies_draw_the_curve_of_one_process(tmp_path, case):
     assert ends == [[0], [0, 0], [0, 0]], said
     assert [each["rows"] for each in (*alone, *ddp, *fsdp)] == [32, 16, 16, 16, 16]
     assert_same(ddp, alone, 1e-9)
-    assert_same(fsdp, ddp, 1e-12)
+    assert_same(fsdp, ddp, 1e-9 if case == "vectors" else 1e-12)  # layers that are shared out are called one by one, others in one run
     assert alone[0]["losses"][-1][1] < alone[0]["losses"][0][1] - 0.2, "it should have learned something"
 
 

@@ -38,6 +38,7 @@ def one(source: str, model: str, seed: int, seconds: float) -> dict:
         "train_seconds": f"{history.seconds:.1f}",
         "parameters": sum(p.numel() for p in flow.parameters()),
         "threads": torch.get_num_threads(),
+        "how": score.how,
     }
 
 

@@ -175,7 +175,7 @@ def test_time_limit_is_written_down(table, tmp_path):
 
 def test_run_directory(whole, table, tmp_path):
     run = Run.load(whole.path)
-    assert run.config == {**CONFIG, "train": {"steps": 120, "compile": "no"}}
+    assert run.config == {**CONFIG, "train": {"steps": 120, "compile": "no", "precision": "no"}}
     assert run.schema.to_json() == table.schema.to_json()
     assert sorted(p.name for p in run.path.iterdir()) == [
         ".lock",

@@ -34,7 +34,7 @@ slow: $(BIN)/pushforward  ## training to stated figures, kill and resume, compil
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev,adapters,docs,onnx,app,ray,browser]'
 	$(BIN)/pip install -q -c constraints.txt --no-deps nflows  # it would bring tensorboard, which it never imports
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/test_convert.py
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow -n 2 --dist worksteal
 
 .venv-peers/bin/pytest: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-peers

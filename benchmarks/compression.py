@@ -65,6 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--rows", type=int, default=1000)
+    parser.add_argument("--data", type=Path, help="a .npy of images, in place of the test rows")
     parser.add_argument("--block", type=int, help="rows of a block, by default the method's")
     parser.add_argument("--check", action="store_true", help="verify each block at encoding too")
     parser.add_argument("--threads", type=int, default=3, help="of the process that decodes")
@@ -84,7 +85,7 @@ def main() -> None:
     print("|---" * (len(columns) + 1) + "|")
     for path in arguments.runs:
         run = pf.load(path)
-        data = test_rows(run, arguments.rows)
+        data = test_rows(run, arguments.rows) if arguments.data is None else np.load(arguments.data)[: arguments.rows]
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "x.pf"
             found = pf.compress(run, data, file, block=arguments.block, check=arguments.check)

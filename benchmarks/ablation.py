@@ -16,6 +16,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import torch
+from models import append
 
 from pushforward.data import load_images
 from pushforward.evaluation import evaluate
@@ -90,11 +91,7 @@ def main() -> None:
             for variant in options.variants:
                 row = one(data, variant, seed, options.seconds, options.alpha)
                 print(row, flush=True)
-                with open(options.out, "a", newline="") as file:
-                    writer = csv.DictWriter(file, list(row))
-                    if file.tell() == 0:
-                        writer.writeheader()
-                    writer.writerow(row)
+                append(options.out, row)
     print(table(options.out))
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/compression.py RUN [RUN...] [--rows N]
 
-Cost: as drawing that many samples, twice (three times with --check). The machine's other work shows in the speed, not in the sizes.
+Cost: as drawing that many samples, twice. The machine's other work shows in the speed, not in the sizes.
 """
 
 from __future__ import annotations
@@ -66,8 +66,6 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--data", type=Path, help="a .npy of images, in place of the test rows")
-    parser.add_argument("--block", type=int, help="rows of a block, by default the method's")
-    parser.add_argument("--check", action="store_true", help="verify each block at encoding too")
     parser.add_argument("--threads", type=int, default=3, help="of the process that decodes")
     arguments = parser.parse_args()
     columns = [
@@ -88,7 +86,7 @@ def main() -> None:
         data = test_rows(run, arguments.rows) if arguments.data is None else np.load(arguments.data)[: arguments.rows]
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "x.pf"
-            found = pf.compress(run, data, file, block=arguments.block, check=arguments.check)
+            found = pf.compress(run, data, file, check=False)
             back, seconds = read(path, file, arguments.threads)
         same = back.equals(data) if isinstance(data, pa.Table) else back.dtype == data.dtype and np.array_equal(back, data)
         assert same, f"{path}: not what went in"

@@ -42,6 +42,15 @@ def one(source: str, model: str, seed: int, seconds: float) -> dict:
     }
 
 
+def append(path: Path, row: dict) -> None:
+    """A line of CSV more, the names of its columns above the first."""
+    with open(path, "a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if file.tell() == 0:
+            writer.writeheader()
+        writer.writerow(row)
+
+
 def table(path: Path) -> str:
     """Medians over seeds, models down and data across."""
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -70,11 +79,7 @@ def main() -> None:
             for model in options.models:
                 row = one(source, model, seed, options.seconds)
                 print(row, flush=True)
-                with open(options.out, "a", newline="") as file:
-                    writer = csv.DictWriter(file, list(row))
-                    if file.tell() == 0:
-                        writer.writeheader()
-                    writer.writerow(row)
+                append(options.out, row)
     print(table(options.out))
 
 

@@ -9,14 +9,13 @@ is installed), with options of training behind a colon: lr, batch, ema, warmup, 
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import torch
-from models import table
+from models import append, table
 from torch import Tensor
 
 from pushforward.data import load
@@ -92,11 +91,7 @@ def main() -> None:
             for text in options.ways:
                 row = one(source, options.model, text, seed, options.seconds)
                 print(row, flush=True)
-                with open(options.out, "a", newline="") as file:
-                    writer = csv.DictWriter(file, list(row))
-                    if file.tell() == 0:
-                        writer.writeheader()
-                    writer.writerow(row)
+                append(options.out, row)
     print(table(options.out))
 
 

@@ -33,7 +33,7 @@ void NAME(linear_tile)(const Layer *m, ptrdiff_t start, REAL *memory) {
     }
     if (m->matrix) {
         memset(none, 0, dim * sizeof(REAL));
-        NAME(dense)(made, dim, m->inverse ? none : shift, 1, m->matrix, dim, dim, in);
+        NAME(dense)(made, dim, m->inverse ? none : shift, 1, m->matrix, dim, NULL, dim, in);
     } else if (scale)
         for (int p = 0; p < dim; p++)
             for (int i = 0; i < COLUMNS; i++) made[p * COLUMNS + i] = in[p * COLUMNS + i] * scale[p] + (m->inverse ? 0 : shift[p]);
@@ -45,7 +45,7 @@ void NAME(linear_tile)(const Layer *m, ptrdiff_t start, REAL *memory) {
 
 void NAME(linear_gradient_tile)(const Layer *m, ptrdiff_t start, REAL *memory, REAL *sums) {
     const ptrdiff_t dim = m->dim;
-    const int n = m->batch - start < COLUMNS ? m->batch - start : COLUMNS, all = m->dim;
+    const int n = m->batch - start < COLUMNS ? m->batch - start : COLUMNS;
     const REAL *scale = m->scale;
     REAL *in = memory, *g = in + dim * COLUMNS, *made = g + dim * COLUMNS;
     for (int p = 0; p < dim; p++) {
@@ -53,9 +53,8 @@ void NAME(linear_gradient_tile)(const Layer *m, ptrdiff_t start, REAL *memory, R
         NAME(load)(g + p * COLUMNS, (const REAL *)m->g_out + p * m->batch + start, n);
     }
     if (m->matrix) {
-        NAME(weigh)(sums, dim, dim, g, in, &all, all);
-        memset(made, 0, dim * COLUMNS * sizeof(REAL));
-        NAME(product)(made, dim, m->matrix, 1, dim, dim, g);
+        NAME(weigh)(sums, dim, dim, g, in, NULL);
+        NAME(transposed)(SET, made, dim, m->matrix, dim, NULL, dim, g);
     } else if (scale)
         for (int p = 0; p < dim; p++) {
             REAL product = 0, sum = 0;
@@ -74,7 +73,7 @@ void NAME(linear_gradient_tile)(const Layer *m, ptrdiff_t start, REAL *memory, R
 
 void NAME(linear_gather)(const Layer *m, const REAL *sums, ptrdiff_t stride, int jobs) {
     const int all = m->dim;
-    if (m->matrix) NAME(gather)(sums, stride, jobs, all, all, m->g_matrix, m->g_shift, &all, all, NULL, 0);
+    if (m->matrix) NAME(gather)(sums, stride, jobs, all, all, m->g_matrix, m->g_shift, NULL, NULL, 0, 0);
     for (int p = 0; m->scale && p < all; p++) {
         REAL product = 0, sum = 0;
         for (int job = 0; job < jobs; job++) {

@@ -21,43 +21,48 @@
 static void NAME(affine)(const REAL *restrict y, const REAL *restrict h, ptrdiff_t row, REAL *restrict out, REAL *restrict slope, REAL bound,
                          int inverse) {
     const int n = COLUMNS;
-    EACH {
-        REAL s = NAME(bounded)(h[row + i], bound);
-        slope[i] = inverse ? -s : s;
-        out[i] = inverse ? (y[i] - h[i]) * EXP(-s) : y[i] * EXP(s) + h[i];
-    }
+    NAME(bounded)(slope, h + row, bound);
+    if (inverse)
+        EACH {
+            slope[i] = -slope[i];
+            out[i] = (y[i] - h[i]) * EXP(slope[i]);
+        }
+    else
+        EACH out[i] = y[i] * EXP(slope[i]) + h[i];
 }
 
-void NAME(masked_tile)(const Layer *m, ptrdiff_t start, REAL *memory) {
+void NAME(masked_tile)(const Layer *m, const REAL *last, ptrdiff_t start, REAL *memory) {
     const ptrdiff_t area = (ptrdiff_t)m->width * COLUMNS, dim = m->dim, row = NAME(stride_of)(m);
-    const int n = m->batch - start < COLUMNS ? m->batch - start : COLUMNS;
-    REAL *units = NAME(units_of)(m, start, memory), *stream = memory + (m->depth + 1) * area, *known = stream + area, *h = known + dim * COLUMNS;
-    REAL y[COLUMNS], value[COLUMNS], slope[COLUMNS], ldj[COLUMNS] = {0};
+    const int n = m->batch - start < COLUMNS ? m->batch - start : COLUMNS, stepwise = m->inverse && !m->kept;
+    REAL *units = NAME(units_of)(m, start, memory), *known = memory + NAME(units_and_stream)(m), *stream = known - area;
+    REAL value[COLUMNS], slope[COLUMNS], ldj[COLUMNS] = {0};
+    for (int p = 0; p < dim; p++) NAME(load)(known + p * COLUMNS, (const REAL *)m->x + m->order[p] * m->batch + start, n);
+    if (!stepwise) NAME(advance)(m, 0, m->width, start, n, known, units, stream);
     for (int p = 0; p < dim; p++) {
-        const ptrdiff_t at = m->order[p] * m->batch + start;
-        NAME(load)(y, (const REAL *)m->x + at, n);
+        REAL *y = known + p * COLUMNS, *out = (REAL *)m->out + m->order[p] * m->batch + start;
         if (p < m->kept) {
-            memcpy(known + p * COLUMNS, y, sizeof(y));
-            memcpy((REAL *)m->out + at, y, n * sizeof(REAL));
+            memcpy(out, y, n * sizeof(REAL));
             continue;
         }
-        const REAL *here = NAME(visit)(m, p, start, n, known, units, stream, h, 0);
+        if (stepwise) NAME(advance)(m, p ? m->ends[p - 1] : 0, m->ends[p], start, n, known, units, stream);
+        const REAL *here = NAME(parameters)(m, last, p, units, 0);
         if (m->bins) {
             NAME(Tile) w;
             NAME(locate)(&w, y, here, row, COLUMNS, m->bins, m->bound, m->floor, m->inverse);
             NAME(evaluate)(&w, y, value, slope, COLUMNS, m->bound, m->inverse);
         } else
             NAME(affine)(y, here, row, value, slope, m->bound, m->inverse);
-        for (int i = 0; i < COLUMNS; i++) {
-            known[p * COLUMNS + i] = m->inverse ? value[i] : y[i];
-            ldj[i] += slope[i];
-        }
-        for (int i = 0; i < n; i++) ((REAL *)m->out)[at + i] = value[i];
+        for (int i = 0; i < COLUMNS; i++) ldj[i] += slope[i];
+        memcpy(out, value, n * sizeof(REAL));
+        if (stepwise) memcpy(y, value, sizeof(value));
     }
     for (int i = 0; i < n; i++) ((REAL *)m->ldj)[start + i] += ldj[i];
 }
 
+/* Whether its forward tiles take the last layer with its rows by position: few for each position, of all positions at once. */
+int NAME(masked_prepares)(const Layer *m) { return !m->kept && !m->bins && !m->inverse; }
+
 ptrdiff_t NAME(masked_scratch)(const Layer *m) {
-    return ((ptrdiff_t)(m->depth + 2) * m->width + m->dim + m->params * (m->kept ? m->dim - m->kept : 1)) * COLUMNS;
+    return NAME(units_and_stream)(m) + m->dim * COLUMNS;
 }
 #endif

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import ctypes
 import functools
 from collections.abc import Sequence
@@ -80,9 +81,9 @@ class MaskedLayer(NamedTuple):
 
     def fields(self, inverse: bool, given: Tensor | None, *weights: Tensor) -> Fields:
         width = len(weights[0])
-        order, ends = places(self.net.order, self.net.ends, self.net.kept, width)
+        stairs = places(self.net, self.kind.params, width)
         numbers = {**self.kind._asdict(), "inverse": inverse, "width": width, "depth": len(weights) // 2 - 2, "params": self.kind.params}
-        numbers |= {"residual": self.net.residual, "kept": self.net.kept, "order": order, "ends": ends}
+        numbers |= {"residual": self.net.residual, "kept": self.net.kept, **stairs}
         lists, own = by_place(weights)
         return Fields(numbers, {"given": given if given is None else given.t(), **own}, lists)
 
@@ -95,9 +96,9 @@ class MaskedLayer(NamedTuple):
         return Fields({"copies": copies}, {"g_given": g_given, **own}, lists), [g_given if g_given is None else g_given.t(), *made]
 
     def memory(self, x: Tensor, given: Tensor | None, *weights: Tensor) -> int:
-        """Numbers of the units of all rows x ``(D, B)``, tile by tile."""
+        """Numbers of the units and parameters of all rows x ``(D, B)``, tile by tile."""
         columns = ROW_BYTES // x.itemsize
-        return -(-x.shape[1] // columns) * columns * len(weights[0]) * (len(weights) // 2 - 1)
+        return -(-x.shape[1] // columns) * columns * sum(len(bias) for bias in weights[1::2])
 
     def log_det(self, *tensors: Tensor | None) -> Tensor | None:
         """What all rows have in common of it."""
@@ -117,14 +118,24 @@ def by_place(weights: Sequence[Tensor], prefix: str = "") -> tuple[dict[str, lis
 
 
 @functools.cache
-def places(order: tuple[int, ...], ends: tuple[int, ...], kept: int, width: int) -> tuple[int, int]:
-    """The addresses of both as C has them, for good. From these it computes others: what is no permutation, or leads beyond the units,
-    must not get there."""
+def places(net: MaskedLayout, params: int, width: int) -> dict[str, int]:
+    """The addresses of its order and stairs as C has them, for good. From these it computes others: what is no permutation, or leads beyond
+    the units, must not get there."""
+    order, ends, kept = net.order, net.ends, net.kept
     rising = len(ends) == len(order) and sorted((0, *ends, width)) == [0, *ends, width]
     split = not kept or (0 < kept < len(ends) and ends == (0,) * kept + (width,) * (len(ends) - kept))
     if not rising or ends[-1] != width or not split:
         raise ValueError(f"kernels: expected ends that rise to {width}, got {ends} and {kept} kept")
-    return permutation(order), integers(ends)
+    degrees = [bisect.bisect_right(ends, unit) for unit in range(width)]  # also the position that is the first to see a unit
+    stairs = {
+        "ends": ends,
+        "degrees": degrees,
+        "from": [ends[p - 1] if p else 0 for p in degrees],
+        "to": [ends[p] for p in degrees],
+        "last_from": [(p - kept) * params for p in degrees],
+        "last_to": [end for end in ends[kept:] for _ in range(params)],
+    }
+    return {"order": permutation(order), **{name: integers(tuple(numbers)) for name, numbers in stairs.items()}}
 
 
 @functools.cache

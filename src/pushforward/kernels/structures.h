@@ -26,10 +26,12 @@ typedef const int *places;
    gradients of; g_x may be g_out; copies: of the weights' gradients.
 
    A masked autoregressive layer. depth: square layers; bins: 0 for the affine map; order, ends: features by position, units known at a
-   position. first (width, dim - 1), hidden (depth times width, width), last (params, dim, width), each with its bias; given (width, batch)
+   position; the masks as stairs, which rise: for each unit how many inputs it sees (degrees), its rows of a square layer (from) and of
+   the last (last_from) that see it begin, columns of a square layer that it sees (to); columns of the last layer that its rows, by
+   position, see (last_to). first (width, dim - 1), hidden (depth times width, width), last (params, dim, width), each with its bias; given (width, batch)
    or NULL. A coupling is one whose first positions, so many as are kept, pass unchanged, and whose others see these alone: then first is
-   (width, kept) and last (params, dim - kept, width), its rows by position. units, of ROW_BYTES bytes each, (tiles, depth + 1, width), or NULL:
-   what each tile's units were, which the gradient need not compute again then.
+   (width, kept) and last (params, dim - kept, width), its rows by position. units, of ROW_BYTES bytes each, (tiles, (depth + 1) width +
+   rows of the last layer), or NULL: what each tile's units and parameters were, which the gradient need not compute again then.
 
    A linear map has no width: out = matrix x[order] + shift, or scale x[order] + shift, without order as they are; matrix (dim, dim), scale and
    shift (dim), each NULL where there is none. If inverse: out[order] = matrix (x - shift), where Python has inverted the matrix. */
@@ -37,6 +39,7 @@ typedef const int *places;
     FIELD(ptrdiff_t, batch)                                                                                                                \
     FIELD(int, threads) FIELD(int, copies) FIELD(int, inverse) FIELD(int, bins) FIELD(int, dim) FIELD(int, kept) FIELD(int, width)         \
     FIELD(int, depth) FIELD(int, params) FIELD(int, residual) FIELD(double, bound) FIELD(double, floor) FIELD(places, order) FIELD(places, ends) \
+    FIELD(places, degrees) FIELD(places, from) FIELD(places, to) FIELD(places, last_from) FIELD(places, last_to)                           \
     FIELD(source, x) FIELD(source, given) FIELD(source, first) FIELD(source, first_bias) FIELD(sources, hidden)                            \
     FIELD(sources, hidden_bias) FIELD(source, last) FIELD(source, last_bias) FIELD(source, g_out) FIELD(source, g_ldj)                     \
     FIELD(target, out) FIELD(target, ldj) FIELD(target, g_x) FIELD(target, g_given) FIELD(target, g_first) FIELD(target, g_first_bias)     \

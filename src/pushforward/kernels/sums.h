@@ -16,11 +16,6 @@ static inline ptrdiff_t NAME(padded)(ptrdiff_t numbers) { return (numbers + COLU
 /* Numbers of a job's sums: for each layer its weight in panels, then its bias. */
 static inline ptrdiff_t NAME(sums_of)(ptrdiff_t rows, ptrdiff_t columns) { return PANELS(columns) * rows * COLUMNS + NAME(padded)(rows); }
 
-/* As NAME(product), for the first vector of columns alone. */
-static inline void NAME(narrow)(REAL *out, int rows, const REAL *weight, ptrdiff_t down, ptrdiff_t along, int inputs, const REAL *in) {
-    NAME(block)(1, ADD, out, rows, weight, 0, weight, down, along, inputs, in);
-}
-
 /* One step of turning a square of lanes: what lies off the diagonal of each square of 2 d rows changes places. */
 INLINE void NAME(swap)(NAME(vector) *rows, const int d) {
     const NAME(vector) none = {0};
@@ -44,26 +39,33 @@ static inline void NAME(turn)(REAL *turned, const REAL *in, int rows) {
             NAME(vector) square[LANES];
             for (int r = 0; r < LANES; r++) square[r] = k + r < rows ? *(NAME(vector) *)(in + (k + r) * COLUMNS + i) : (NAME(vector)){0};
             NAME(swap)(square, 1);
-            NAME(swap)(square, 2);
-            NAME(swap)(square, 4);
+            if (LANES > 2) NAME(swap)(square, 2);
+            if (LANES > 4) NAME(swap)(square, 4);
             if (LANES > 8) NAME(swap)(square, 8);
             for (int r = 0; r < LANES; r++) *(NAME(vector) *)(turned + (i + r) * COLUMNS + k) = square[r];
         }
-    for (int k = (rows + LANES - 1) / LANES * LANES; rows > LANES && k < COLUMNS; k++)
-        for (int i = 0; i < COLUMNS; i++) turned[i * COLUMNS + k] = 0;
 }
 
-/* sums += g in^T for rows that see the first columns only; row r sees `sees[r / group]` of them, more from row to row. */
-static inline void NAME(weigh)(REAL *sums, ptrdiff_t rows, ptrdiff_t columns, const REAL *g, const REAL *in, const int *sees, int group) {
+/* sums += g turned, for two vectors of columns, and for one. */
+static inline void NAME(two)(REAL *sums, int rows, const REAL *g, const REAL *turned) {
+    NAME(block)(2, ADD, sums, rows, g, 0, g, COLUMNS, 1, 0, 0, COLUMNS, turned);
+}
+static inline void NAME(one)(REAL *sums, int rows, const REAL *g, const REAL *turned) {
+    NAME(block)(1, ADD, sums, rows, g, 0, g, COLUMNS, 1, 0, 0, COLUMNS, turned);
+}
+
+/* sums += g in^T for rows that see the columns until `to`, which rises; NULL: all. */
+static inline void NAME(weigh)(REAL *sums, ptrdiff_t rows, ptrdiff_t columns, const REAL *g, const REAL *in, const int *to) {
     REAL turned[COLUMNS * COLUMNS] __attribute__((aligned(64)));
     REAL *bias = sums + PANELS(columns) * rows * COLUMNS;
     ptrdiff_t from = 0;
-    for (ptrdiff_t panel = 0; panel < PANELS(columns); panel++, sums += rows * COLUMNS) {
-        const ptrdiff_t column = panel * COLUMNS, here = columns - column < COLUMNS ? columns - column : COLUMNS;
-        while (from < rows && sees[from / group] <= column) from++;
-        if (from == rows) break;
+    for (ptrdiff_t column = 0; column < columns; column += COLUMNS, sums += rows * COLUMNS) {
+        const ptrdiff_t here = columns - column < COLUMNS ? columns - column : COLUMNS;
         NAME(turn)(turned, in + column * COLUMNS, here);
-        (here > LANES ? NAME(product) : NAME(narrow))(sums + from * COLUMNS, rows - from, g + from * COLUMNS, COLUMNS, 1, COLUMNS, turned);
+        for (ptrdiff_t strip = 0; strip < here; strip += 2 * LANES) {
+            while (to && from < rows && to[from] <= column + strip) from++;
+            (here - strip > LANES ? NAME(two) : NAME(one))(sums + from * COLUMNS + strip, rows - from, g + from * COLUMNS, turned + strip);
+        }
     }
     for (ptrdiff_t r = 0; r < rows; r++) {
         REAL sum = 0;
@@ -72,18 +74,18 @@ static inline void NAME(weigh)(REAL *sums, ptrdiff_t rows, ptrdiff_t columns, co
     }
 }
 
-/* All jobs' sums of a layer, out of panels; row r sees `sees[r / group]` columns, and is put back from its position to its feature if there is
-   an order. */
+/* All jobs' sums of a layer, out of panels; row r sees so many columns, NULL: all, and where there is an order, its rows, params of each position,
+   are put back to the features. */
 static inline void NAME(gather)(const REAL *sums, ptrdiff_t stride, int jobs, ptrdiff_t rows, ptrdiff_t columns, REAL *weight, REAL *bias,
-                         const int *sees, int group, const int *order, int dim) {
+                         const int *see, const int *order, int params, int dim) {
 #pragma omp parallel for schedule(static) num_threads(jobs) if (jobs > 1)
     for (ptrdiff_t r = 0; r < rows; r++) {
-        const ptrdiff_t to = order ? (r % group) * dim + order[r / group] : r;
+        const ptrdiff_t to = order ? r % params * dim + order[r / params] : r, sees = see ? see[r] : columns;
         if (columns) memset(weight + to * columns, 0, columns * sizeof(REAL));
         for (int job = 0; job < jobs; job++)
-            for (ptrdiff_t column = 0; column < sees[r / group]; column += COLUMNS) {
+            for (ptrdiff_t column = 0; column < sees; column += COLUMNS) {
                 const REAL *from = sums + (column * rows + r * COLUMNS) + job * stride;
-                const ptrdiff_t here = sees[r / group] - column < COLUMNS ? sees[r / group] - column : COLUMNS;
+                const ptrdiff_t here = sees - column < COLUMNS ? sees - column : COLUMNS;
                 for (ptrdiff_t k = 0; k < here; k++) weight[to * columns + column + k] += from[k];
             }
         REAL sum = 0;

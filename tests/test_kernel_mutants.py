@@ -38,7 +38,7 @@ MUTANTS = [  # file, what stands there once, what stands there instead
     ("sums.h", "high[l] = l & d ? l + LANES : l + d;", "high[l] = l + LANES;"),
     ("linear.c", "for (int i = 0; i < COLUMNS; i++) x[i] -= shift[p];", "for (int i = 0; i < COLUMNS; i++) x[i] += shift[p];"),
     ("linear.c", "product += g[p * COLUMNS + i] * in[p * COLUMNS + i];", "product -= g[p * COLUMNS + i] * in[p * COLUMNS + i];"),
-    ("linear.c", "NAME(transposed)(SET, made,", "NAME(dense)(made, dim, m->shift, 1, m->matrix, dim, NULL, dim, g), NAME(transposed)(ADD, made,"),
+    ("linear.c", "m->matrix, dim, NULL, dim, g);", "m->matrix, dim, NULL, dim - 1, g);"),
     ("linear.c", "m->g_x + NAME(place)(m, p) * m->batch", "m->g_x + p * m->batch"),
     ("mixture.h", "        slope[i] = density[i];", "        slope[i] = -density[i];"),
     ("mixture.h", "density[i] - below[i] - above[i]", "density[i] - below[i] + above[i]"),

@@ -167,9 +167,10 @@ def address(tensor: Tensor, dtype: torch.dtype, alive: list[Any]) -> int:
     """Where its numbers are; a copy in the right order joins ``alive``."""
     if tensor.dtype is not dtype or not tensor.is_cpu:
         raise ValueError(f"kernels: expected {dtype} on the CPU, got {tensor.dtype} on {tensor.device}")
-    if not tensor.data_ptr() and tensor.numel():
+    pointer = tensor.data_ptr()
+    if not pointer and tensor.numel():
         raise ValueError(f"kernels: a tensor of shape {tuple(tensor.shape)} has no memory; its storage was freed")
-    if not tensor.is_contiguous():
-        tensor = tensor.contiguous()
-        alive.append(tensor)
-    return tensor.data_ptr()
+    if tensor.is_contiguous():
+        return pointer
+    alive.append(tensor.contiguous())
+    return alive[-1].data_ptr()

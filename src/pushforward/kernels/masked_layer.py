@@ -80,7 +80,7 @@ class MaskedLayer(NamedTuple):
         return fit and len(weights) == 2 * len(shapes) and (given is None or given.shape == (batch, width))
 
     def fields(self, inverse: bool, given: Tensor | None, *weights: Tensor) -> Fields:
-        width = len(weights[0])
+        width = weights[0].shape[0]
         stairs = places(self.net, self.kind.params, width)
         numbers = {**self.kind._asdict(), "inverse": inverse, "width": width, "depth": len(weights) // 2 - 2, "params": self.kind.params}
         numbers |= {"residual": self.net.residual, "kept": self.net.kept, **stairs}
@@ -98,7 +98,7 @@ class MaskedLayer(NamedTuple):
     def memory(self, x: Tensor, given: Tensor | None, *weights: Tensor) -> int:
         """Numbers of the units and parameters of all rows x ``(D, B)``, tile by tile."""
         columns = ROW_BYTES // x.itemsize
-        return -(-x.shape[1] // columns) * columns * sum(len(bias) for bias in weights[1::2])
+        return -(-x.shape[1] // columns) * columns * sum(bias.shape[0] for bias in weights[1::2])
 
     def log_det(self, *tensors: Tensor | None) -> Tensor | None:
         """What all rows have in common of it."""

@@ -31,7 +31,7 @@ from .race import Schedule, best, judge, ours, reached, train
 from .report import machine, versions, write
 
 HERE = Path(__file__).parent.parent
-STEPS = (0.15, 0.25, 0.35, 0.5, 0.7, 1.0)  # of the peer's time, the limits that we try
+STEPS = (0.1, 0.15, 0.25, 0.35, 0.5, 0.7, 1.0)  # of the peer's time, the limits that we try
 
 
 def kin40k(folder: Path, seconds: float) -> list[dict[str, Any]]:

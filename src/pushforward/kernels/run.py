@@ -14,7 +14,7 @@ from .library import Fields, launch, structure_of
 from .linear_map import LinearMap
 from .masked_layer import MaskedLayer
 
-REMEMBERED = 2**24  # bytes of units at most that are kept for the gradient
+REMEMBERED = 2**26  # bytes of units and parameters at most that are kept for the gradient
 
 
 class Stage(NamedTuple):
@@ -106,7 +106,7 @@ def evaluate(
 
 
 def units_of(layers: Sequence[MaskedLayer | LinearMap], x: Tensor, own: Sequence[Sequence[Any]]) -> list[Tensor | None]:
-    """Memory for the units of each layer, if all of them stay in a cache until the gradient: from memory they would come too late."""
+    """Memory for each layer's units and parameters, if it is not too much: by a gradient they are read faster than computed again."""
     sizes = [layer.memory(x, *tensors) for layer, tensors in zip(layers, own)]
     if x.itemsize * sum(sizes) > REMEMBERED:
         return [None] * len(layers)

@@ -127,6 +127,12 @@ def test_sample_has_the_types_of_the_data(cli, tmp_path, shared):
     assert min(table["price"].to_pylist()) > 0 and all(0 < v < 1 for v in table["share"].to_pylist())
 
 
+def test_a_context_may_be_given(cli, tmp_path, shared):
+    common = ("sample", shared / "run", "-n", 5, "--seed", 0, "-o")
+    assert cli(*common, tmp_path / "a.csv", "--context", "city=Oslo")[0] == cli(*common, tmp_path / "b.csv", "--given", "city=Oslo")[0] == 0
+    assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
+
+
 @pytest.mark.parametrize("ending", [".csv", ".tsv", ".arrow", ".feather"])
 def test_sample_formats(cli, tmp_path, shared, ending):
     path = tmp_path / f"s{ending}"

@@ -231,7 +231,7 @@ def near(x: Tensor) -> bool:
     if not x.numel() or not readable(x):
         return False
     least, greatest = x.detach().aminmax()
-    return bool(least >= -DISTANT) and bool(greatest <= DISTANT)  # not of NaN
+    return least.item() >= -DISTANT and greatest.item() <= DISTANT  # not of NaN
 
 
 def clear_overflow(log_prob: Tensor, x: Tensor) -> Tensor:

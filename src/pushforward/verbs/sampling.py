@@ -44,7 +44,8 @@ def sample(
         context: ``{"origin": "JFK"}`` or ``{"origin": ["JFK", "LGA"]}``, a list of such rows, or a
             path, table or frame with the columns.
         given: values of some of the data's own columns, ``{"carat": 1, "cut": ["Ideal", "Fair"]}`` or rows with them: ``n`` samples of all
-            columns are drawn for each, exactly from an ``any_order`` model, by weighted samples from other flows.
+            columns are drawn for each, exactly from an ``any_order`` model, by weighted samples from other flows. A mapping may hold the
+            context too.
         temperature: the factor of the latents: below 1 samples crowd around the middle. Of images several may be given.
         seed: of the samples; the same seed gives the same table, none another one at each call (but for a folder that is gone on with).
         engine, workers, progress: of a folder of part files, as in :func:`score`.
@@ -58,6 +59,10 @@ def sample(
         (3000, 5)
     """
     run = load(run)
+    if context is None and isinstance(given, dict):
+        seen = {column.name for column in getattr(run.schema, "context", ())}
+        context = {name: value for name, value in given.items() if name in seen} or None
+        given = {name: value for name, value in given.items() if name not in seen} or None
     if n < 1:
         raise ValueError(f"sample: expected a number of samples of at least 1, got {n}")
     degrees = [float(degree) for degree in temperature] if isinstance(temperature, Sequence) else [float(temperature)]

@@ -111,6 +111,17 @@ def test_stopped_and_resumed(whole, table, tmp_path, capsys, at, number):
         assert torch.equal(flow.state_dict()[name], tensor), name
 
 
+def test_muon_goes_on_to_the_bit(table, tmp_path):
+    alone, stopped = (new_run(tmp_path / name, table) for name in ("alone", "stopped"))
+    train(alone, table, optimizer="muon")
+    train(stopped, table, at=60, optimizer="muon")
+    assert any(
+        name.startswith("optimizer.momentum_buffer.") for name in safetensors.torch.load_file(stopped.path / "state/last.safetensors")
+    )
+    train(stopped, table, resume=True, optimizer="muon")
+    assert_same(alone, stopped)
+
+
 def test_stopped_again_and_again(whole, table, tmp_path):
     run = new_run(tmp_path / "run", table)
     for _ in range(4):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..core import unwatched
 from ..words import check_counts, printable
 from .causal import CausalNet, Masked, Solve
 from .mlp import linear
@@ -190,7 +191,12 @@ class MADE(CausalNet):
         """What the context adds to the first layer, ``(B, width)``."""
         if self.embed is None:
             return None
-        return self.embed(self._required(context)).to(self.first.weight.dtype)  # of autocast, bfloat16
+        context = self._required(context)
+        if type(self.embed) is nn.Linear and self.embed.bias is not None and unwatched(self.embed):
+            given = torch.addmm(self.embed.bias.unsqueeze(1), self.embed.weight, context.t()).t()  # in memory as it is needed
+        else:
+            given = self.embed(context)
+        return given.to(self.first.weight.dtype)  # of autocast, bfloat16
 
     def _required(self, context: Tensor | None) -> Tensor:
         if context is None or context.shape[1:] != (self.context,):

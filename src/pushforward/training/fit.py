@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from torch import nn
 
@@ -15,6 +15,7 @@ from .batches import RowBatches, RowValidation
 from .gradient import Compile
 from .history import History
 from .loop import optimize
+from .optimizers import OptimizerName
 from .precision import Precision
 from .processes import Processes, Strategy
 from .schedule import check_positive, course, default_interval, default_steps
@@ -34,6 +35,7 @@ def fit(
     lr: float = 5e-3,
     warmup: int = 100,
     weight_decay: float = 1e-4,
+    optimizer: OptimizerName = "adamw",
     clip: float = 10.0,
     ema: float = 0.999,
     every: int | None = None,
@@ -61,7 +63,7 @@ def fit(
     progress: bool = True,
     watch: Callable[[nn.Module, int, float], None] | None = None,
 ) -> History:
-    """Fit the flow by AdamW; afterwards it holds the averaged weights that did best on the validation rows.
+    """Fit the flow by AdamW or Muon; afterwards it holds the averaged weights that did best on the validation rows.
 
     The learning rate warms up linearly and falls to zero along half a cosine. Learning rate, rows and random numbers of a step
     are functions of ``(seed, step)``, and on a CPU a run that was stopped and resumed ends with the same weights to the bit.
@@ -76,7 +78,8 @@ def fit(
         batch: rows of a step, over all processes.
         lr: the largest learning rate.
         warmup: steps to get there.
-        weight_decay: of AdamW.
+        weight_decay: of AdamW and Muon.
+        optimizer: "adamw", or "muon" for Muon on matrices and AdamW on the rest: see :func:`~.optimizers.optimizer_of`.
         clip: the largest norm of the gradient.
         ema: decay of the average of the weights.
         every: steps between validations; ``None`` for about 50 in a run.
@@ -123,7 +126,7 @@ def fit(
     """
     began = time.perf_counter()
     check_rows(train, valid)
-    check_options(steps, batch, lr, warmup, weight_decay, clip, ema, every, patience, precision, compile, time_limit, strategy)
+    check_options(steps, batch, lr, warmup, weight_decay, clip, ema, every, patience, precision, compile, time_limit, strategy, optimizer)
     if resume and run is None:
         raise ValueError("fit: resume needs the run to go on from; give run=Run.load(path)")
     processes = Processes(strategy=strategy)
@@ -160,6 +163,7 @@ def fit(
         ),
         lr=lr,
         weight_decay=weight_decay,
+        optimizer=optimizer,
         clip=clip,
         ema=ema,
         patience=patience,
@@ -197,6 +201,7 @@ def check_options(
     compile: str,
     time_limit: float | None,
     strategy: str = "ddp",
+    optimizer: str = "adamw",
     **others: object,
 ) -> None:
     """Raise ValueError at the first option of :func:`fit` that can't be meant."""
@@ -206,6 +211,10 @@ def check_options(
             "fit: expected weight_decay, warmup and patience of at least 0 and 0 <= ema < 1, "
             f"got {weight_decay}, {warmup}, {patience} and {ema}"
         )
+    if optimizer not in get_args(OptimizerName):
+        raise ValueError(f"fit: expected optimizer 'adamw' or 'muon', got {optimizer!r}")
+    if optimizer == "muon" and strategy == "fsdp":
+        raise ValueError("fit: optimizer 'muon' steps along whole matrices, of which strategy 'fsdp' has parts; use strategy 'ddp'")
     if precision not in ("auto", "no", "bf16"):
         raise ValueError(f"fit: expected precision 'auto', 'no' or 'bf16' (float16 overflows in log-dets), got {precision!r}")
     if compile not in ("auto", "yes", "no"):

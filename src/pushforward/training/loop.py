@@ -26,6 +26,7 @@ from .guard import NonFiniteGuard
 from .history import History, Stop, record
 from .lock import reserve
 from .notices import announce, farewell, greet, keep_choice
+from .optimizers import OptimizerName, optimizer_of
 from .precision import Precision, known_precision, try_bfloat16
 from .processes import Processes
 from .schedule import Plan
@@ -54,6 +55,7 @@ def optimize(
     ema: float,
     seed: int,
     weight_decay: float = 1e-4,
+    optimizer: OptimizerName = "adamw",
     patience: int = 0,
     precision: Precision = "no",
     compile: str = "no",
@@ -131,9 +133,9 @@ def optimize(
             average.follow(objective)
             flow.cpu()
         trainable = [p for p in objective.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(trainable, lr=lr, weight_decay=weight_decay, fused=True)
-        guard = NonFiniteGuard(optimizer, trainable, clip, now.tally, deferred=look > 1)
-        learner = Learner(objective, average, optimizer)
+        stepper = optimizer_of(optimizer, trainable, lr, weight_decay)
+        guard = NonFiniteGuard(stepper, trainable, clip, now.tally, deferred=look > 1)
+        learner = Learner(objective, average, stepper)
         if saved:
             learner.restore(saved.now, saved.best)
             greet(now, time_limit, patience, display)
@@ -198,7 +200,7 @@ def optimize(
                     if told := starvation.notice():
                         display.note(told)
 
-            for group in optimizer.param_groups:
+            for group in stepper.param_groups:
                 group["lr"] = lr * now.factor * now.plan.rate(now.step)
             refresh(trained)
             batch = batches(now.step, now.plan.progress(now.step))

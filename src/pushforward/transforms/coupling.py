@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..core import join, sum_event
 from ..univariate import Univariate
@@ -88,7 +87,7 @@ class Coupling(Staged):
         seen = x[:, :0] if context is None else context
         if seen.dim() != 2 or seen.shape[0] != x.shape[0] or first.shape[1] != kept + seen.shape[1]:
             return None
-        given = None if context is None else F.linear(context.to(first.dtype), first[:, kept:]).to(first.dtype)  # of autocast, bfloat16
+        given = None if context is None else (first[:, kept:] @ context.to(first.dtype).t()).t().to(first.dtype)  # of autocast, bfloat16
 
         def plain(x: Tensor, given: Tensor | None, *weights: Tensor) -> tuple[Tensor, Tensor]:
             h = self._arranged(dense.compute(x.index_select(1, self.kept), given, *weights), x)

@@ -46,7 +46,7 @@ slow: $(BIN)/pushforward  ## training to stated figures, kill and resume, compil
 	.venv-jax/bin/pip install -q -c $< flowjax optax
 	@touch $@
 
-bench: .venv-peers/bin/pytest .venv-jax/ready  ## times beside other libraries, into benchmarks/RESULTS.md (an hour); ARGS="--only 'nsf*'"
+bench: .venv-peers/bin/pytest .venv-jax/ready  ## times beside other libraries, into benchmarks/RESULTS.md (a quarter of an hour); ARGS="--only 'nsf*'"
 	PYTHONPATH=benchmarks .venv-peers/bin/python -W ignore -m speed $(ARGS)
 
 bench-history: .venv-peers/bin/pytest  ## our own times, stored and compared with the run before

@@ -9,7 +9,7 @@ from pushforward.data import Rows
 from pushforward.models import nsf
 from pushforward.training import fit
 from pushforward.training.guard import NonFiniteGuard
-from pushforward.training.optimizers import Joint, optimizer_of
+from pushforward.training.optimizers import Joint, Muon, optimizer_of, orthogonal
 
 
 def test_muon_takes_matrices_and_adamw_the_rest():
@@ -33,6 +33,32 @@ def test_one_memory_and_one_rate():
     optimizer.step()
     assert set(optimizer.state[weight]) == {"momentum_buffer"} and set(optimizer.state[bias]) == {"step", "exp_avg", "exp_avg_sq"}
     torch.testing.assert_close(bias.detach(), torch.full((4,), -1e-3))  # of all parts
+
+
+@pytest.mark.parametrize("shape", [(12, 5), (5, 12), (7, 7)])
+def test_orthogonal_is_the_polar_factor(shape):
+    matrices = torch.randn(3, *shape, dtype=torch.float64)
+    values = torch.linalg.svdvals(orthogonal(matrices))
+    assert values.min() > 0.3 and values.max() < 1.3  # of a square one the smallest may be on its way
+    u, _, v = torch.linalg.svd(matrices, full_matrices=False)
+    found = (orthogonal(matrices) * (u @ v)).sum((1, 2)) / orthogonal(matrices).norm(dim=(1, 2)) / (u @ v).norm(dim=(1, 2))
+    assert found.min() > 0.95
+
+
+def test_torchs_own_steps_the_same():
+    """Which computes in bfloat16."""
+    torch.manual_seed(0)
+    starts = [torch.randn(16, 8), torch.randn(16, 8), torch.randn(8, 24)]
+    ours, theirs = ([torch.nn.Parameter(start.clone()) for start in starts] for _ in range(2))
+    one = Muon(ours, lr=1e-2, weight_decay=0.1)
+    two = torch.optim.Muon(theirs, lr=1e-2, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    for _ in range(5):
+        for a, b in zip(ours, theirs):
+            a.grad = b.grad = torch.randn(a.shape)
+        one.step()
+        two.step()
+    for a, b, start in zip(ours, theirs, starts):
+        assert (a - b).norm() < 0.02 * (b - start).norm()
 
 
 @pytest.mark.parametrize("deferred", [False, True])

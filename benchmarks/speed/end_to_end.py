@@ -4,8 +4,9 @@
     PYTHONPATH=benchmarks python -m speed.end_to_end --only mnist --data FOLDER      # FOLDER/train.parquet, about 10 minutes
 
 Rows are split 80 : 10 : 10 as always, columns standardized by the train split; MNIST has 6,000 images for validation, of which 2,048 are
-looked at. The peer has its learning rate, the cosine and its best weights; its first gradient, with compilation, is told apart. We have
-``fit`` with the smallest of a few time limits that gets there, start-up and compilation included. Neither knows the test rows.
+looked at. The peer has its learning rate, the cosine, Adam and its best weights; its first gradient, with compilation, is told apart. We have
+``fit``, with Muon for the table as its preset, with the smallest of a few time limits that gets there, start-up and compilation included.
+Neither knows the test rows.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def kin40k(folder: Path, seconds: float) -> list[dict[str, Any]]:
         points, first = train(model, rows, valid, Schedule(seconds, rate=5e-3, batch=512, every=60), compiled=compiled)
         found.append({"library": "zuko", "mode": "compiled" if compiled else "eager", "points": [vars(p) for p in points]})
         target = best(points)
-        course = ours(lambda: nsf(rows.shape[1:]), rows, valid, target.nats, limits(seconds), batch=512)
+        course = ours(lambda: nsf(rows.shape[1:]), rows, valid, target.nats, limits(seconds), batch=512, optimizer="muon")
         found[-1] |= told(first, -target.nats, target.seconds, reached(course, target.nats), -best(course).nats)
     return found
 

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -82,12 +83,12 @@ def judge(log_prob: Callable[[Tensor, Tensor | None], Tensor], valid: Tensor, ro
     return float(torch.cat([-log_prob(part.float(), None) for part in valid.split(rows)]).mean())
 
 
-def ours(build: Callable[[], Flow], rows: Tensor, valid: Tensor, target: float, budgets: list[float], **options: float) -> list[Point]:
+def ours(build: Callable[[], Flow], rows: Tensor, valid: Tensor, target: float, budgets: list[float], **options: Any) -> list[Point]:
     """The course of our fit with the smallest of the time limits that reaches the target, or with the last of them."""
     points: list[Point] = []
     for seconds in budgets:
         torch.manual_seed(0)
-        history = fit(build(), Rows(rows), Rows(valid), time_limit=seconds, patience=0, progress=False, **options)  # type: ignore[arg-type]
+        history = fit(build(), Rows(rows), Rows(valid), time_limit=seconds, patience=0, progress=False, **options)
         points = [Point(r["seconds"], r["valid"]) for r in history.records if r["valid"] is not None]
         if any(p.nats <= target for p in points):
             break

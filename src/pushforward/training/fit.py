@@ -214,7 +214,7 @@ def check_options(
     if optimizer not in get_args(OptimizerName):
         raise ValueError(f"fit: expected optimizer 'adamw' or 'muon', got {optimizer!r}")
     if optimizer == "muon" and strategy == "fsdp":
-        raise ValueError("fit: optimizer 'muon' steps along whole matrices, of which strategy 'fsdp' has parts; use strategy 'ddp'")
+        raise ValueError("fit: optimizer 'muon' steps along whole matrices, of which strategy 'fsdp' has parts; use 'adamw' or 'ddp'")
     if precision not in ("auto", "no", "bf16"):
         raise ValueError(f"fit: expected precision 'auto', 'no' or 'bf16' (float16 overflows in log-dets), got {precision!r}")
     if compile not in ("auto", "yes", "no"):

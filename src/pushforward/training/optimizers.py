@@ -89,4 +89,4 @@ def optimizer_of(name: OptimizerName, parameters: Iterable[nn.Parameter], lr: fl
     if not matrices:
         return torch.optim.AdamW(every, lr=lr, weight_decay=weight_decay, fused=True)
     by_muon = Muon(matrices, lr, weight_decay)
-    return Joint(by_muon, torch.optim.AdamW(rest, lr=lr, weight_decay=weight_decay, fused=True)) if rest else by_muon
+    return Joint(by_muon, *([torch.optim.AdamW(rest, lr=lr, weight_decay=weight_decay, fused=True)] if rest else []))

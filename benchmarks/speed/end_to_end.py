@@ -5,8 +5,8 @@
 
 Rows are split 80 : 10 : 10 as always, columns standardized by the train split; MNIST has 6,000 images for validation, of which 2,048 are
 looked at. The peer has its learning rate, the cosine, Adam and its best weights; its first gradient, with compilation, is told apart. We
-have ``fit``, with Muon for the table as its preset, with the smallest of a few time limits that gets there, start-up and compilation included.
-Neither knows the test rows.
+have ``fit``, with Muon for the table as its preset, with the smallest of a few time limits that gets there, start-up and compilation
+included. Neither knows the test rows.
 """
 
 from __future__ import annotations

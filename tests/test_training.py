@@ -265,26 +265,77 @@ def test_impossible_options(options):
         fit(gaussian_flow(), Rows(torch.randn(10, 2), weight=torch.zeros(10)), rows(10), progress=False)
 
 
-def test_a_starved_training_is_told_once(tmp_path, monkeypatch):
-    """Two threads; another has ended between looks."""
-    monkeypatch.setattr(starvation, "LONG_ENOUGH", 0.0)
+class Machine:
+    """What Linux says of two threads; a third has ended between looks."""
 
-    def counted(ran: int, waited: int) -> None:
+    def __init__(self, folder):
+        self.folder, self.ran, self.waited = folder, 10**9, 10**9
+        (folder / "3").mkdir()
+        (folder / "3" / "schedstat").write_text("")
+        self.passes(0)
+
+    def passes(self, share: float) -> None:
+        """A while in which threads wait for a processor that share of their time."""
+        self.ran, self.waited = self.ran + int((1 - share) * 10**9), self.waited + int(share * 10**9)
         for thread in ("1", "2"):
-            (tmp_path / thread).mkdir(exist_ok=True)
-            (tmp_path / thread / "schedstat").write_text(f"{ran} {waited} 7")
+            (self.folder / thread).mkdir(exist_ok=True)
+            (self.folder / thread / "schedstat").write_text(f"{self.ran} {self.waited} 7")
 
-    counted(10**9, 10**9)
-    (tmp_path / "3").mkdir()
-    (tmp_path / "3" / "schedstat").write_text("")
-    found = starvation.Starvation(tmp_path)
-    counted(4 * 10**9, 2 * 10**9)
-    assert found.notice() is None  # a quarter
-    counted(5 * 10**9, 4 * 10**9)
-    assert found.notice().startswith("threads wait for a processor 67% of their time")
-    counted(5 * 10**9, 9 * 10**9)
-    assert found.notice() is None
-    assert starvation.Starvation(tmp_path / "none").notice() is None
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """With four threads, and no time to wait for."""
+    monkeypatch.setattr(starvation, "LONG_ENOUGH", 0.0)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield Machine(tmp_path)
+    torch.set_num_threads(before)
+
+
+def test_a_starved_training_has_fewer_threads(machine):
+    said = []
+    with starvation.Threads(machine.folder) as threads:
+        for share, seconds, then in [
+            (0.3, 0.04, 4),
+            (0.7, 0.05, 2),  # tried
+            (0.5, 0.03, 2),  # kept
+            (0.5, 0.03, 1),  # tried
+            (0.2, 0.02, 1),  # kept
+            (0.2, 0.02, 1),
+            (0.0, 0.02, 2),
+            (0.2, 0.01, 2),
+            (0.5, 0.01, 1),  # tried
+            (0.4, 0.02, 2),  # and given up
+            (0.0, 0.01, 4),
+        ]:
+            machine.passes(share)
+            said.append(threads.stepped(seconds))
+            assert torch.get_num_threads() == then
+        machine.passes(0.9)
+        assert threads.stepped(0.1) is None and torch.get_num_threads() == 2
+    assert torch.get_num_threads() == 4
+    assert [text for text in said if text] == [
+        "other processes are busy: fewer threads are faster, 2 instead of 4, 30 ms a step instead of 50",
+        "other processes are busy: fewer threads are faster, 1 instead of 2, 20 ms a step instead of 30",
+        "processors are free: 2 threads again",
+        "threads wait for a processor 40% of their time, since other processes are busy; if they stay so, OMP_NUM_THREADS=1 or "
+        "GOMP_SPINCOUNT=1000 in the environment makes steps faster",
+        "processors are free: 4 threads again",
+    ]
+
+
+def test_threads_that_are_fixed_stay_and_it_is_told_once(machine, monkeypatch):
+    found, compiled = starvation.Threads(machine.folder), starvation.Threads(machine.folder)
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    machine.passes(0.67)
+    assert found.stepped(0.1).startswith("threads wait for a processor 67% of their time")
+    machine.passes(0.9)
+    assert found.stepped(0.1) is None
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert compiled.stepped(0.1, fixed=True).startswith("threads wait for a processor")
+    assert starvation.Threads(machine.folder / "none").stepped(0.1) is None
+    assert torch.get_num_threads() == 4
 
 
 def test_bfloat16():

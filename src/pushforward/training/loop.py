@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from ..core import Flow, refresh
+from ..core import Flow, refreshed
 from ..objectives import FlowMatching
 from ..signals import StopSignals
 from ..words import duration
@@ -31,7 +31,7 @@ from .precision import Precision, known_precision, try_bfloat16
 from .processes import Processes
 from .schedule import Plan
 from .sharding import shard
-from .starvation import Starvation
+from .starvation import Threads
 
 if TYPE_CHECKING:
     from .directory import Directory
@@ -115,6 +115,7 @@ def optimize(
         StopSignals() as signals,
         Display(progress, processes.main, bits, matching) as display,
         processes.bound() as last,
+        Threads() as threads,
     ):
         saved = Checkpoint.load(run.state) if run and resume and run.state.exists() else None
         now = saved.counters if saved else TrainerState(plan)
@@ -132,6 +133,7 @@ def optimize(
             shard(average.module, average.part)
             average.follow(objective)
             flow.cpu()
+        derived = refreshed(trained)
         trainable = [p for p in objective.parameters() if p.requires_grad]
         stepper = optimizer_of(optimizer, trainable, lr, weight_decay)
         guard = NonFiniteGuard(stepper, trainable, clip, now.tally, deferred=look > 1)
@@ -150,7 +152,6 @@ def optimize(
         now.precision = known_precision(precision, now.precision, flow, now.compiled, processes)
         gradient.precision = now.precision or "no"
         stopped: Stop | None = None
-        starvation = Starvation()
 
         while True:
             validating = now.step % now.plan.every == 0 and now.validated < now.step
@@ -197,12 +198,12 @@ def optimize(
                     checkpointer.write()
                 if display.due:
                     display.update(now, clock.rate(now, batches.batch), left)
-                    if told := starvation.notice():
-                        display.note(told)
 
+            start = time.perf_counter()
             for group in stepper.param_groups:
                 group["lr"] = lr * now.factor * now.plan.rate(now.step)
-            refresh(trained)
+            for part in derived:
+                part.refresh()
             batch = batches(now.step, now.plan.progress(now.step))
             share = batches.share(batch)
             if now.precision == "" and now.step >= TRIAL:
@@ -214,6 +215,8 @@ def optimize(
             guard.step(processes.mean(loss))
             average.update(now.step)
             now.step += 1
+            if told := threads.stepped(time.perf_counter() - start, fixed=gradient.compiled or look > 1):
+                display.note(told)
             if gradient.turned():
                 now.compiled = "yes" if gradient.compiled else "no"
                 clock.restart(now)

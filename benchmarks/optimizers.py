@@ -2,42 +2,33 @@
 
     python benchmarks/optimizers.py kin40k.parquet protein.parquet moons --ways adamw "adamw:lr=0.01" muon --seconds 45 --seeds 0 1 2
 
-A way is "adamw", "muon" or "soap" (of the package pytorch-optimizer, where that is installed), with options of training behind a colon: lr,
-batch, ema, warmup, beta2 (of AdamW). One line of CSV for each fit goes to --out.
+A way is "adamw", "muon" or "soap", with options of training behind a colon: lr, batch, ema, warmup, beta2 (of AdamW). One line of CSV for
+each fit goes to --out.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import torch
 from models import append, table
-from torch import nn
 
 from pushforward.data import load
-from pushforward.training.optimizers import Joint
 from pushforward.verbs.comparing import fitted, named
-
-
-def soap(parameters: Iterable[nn.Parameter], *, lr: float, weight_decay: float, fused: bool) -> torch.optim.Optimizer:
-    from pytorch_optimizer import SOAP
-
-    return Joint(SOAP(list(parameters), lr=lr, weight_decay=weight_decay))
 
 
 def one(source: str, model: str, text: str, seed: int, seconds: float) -> dict[str, Any]:
     """A fit, judged on the test rows."""
     name, _, rest = text.partition(":")
     given = {key: float(value) for key, value in (part.split("=") for part in rest.split(",") if part)}
-    make = soap if name == "soap" else functools.partial(torch.optim.AdamW, betas=(0.9, given.pop("beta2", 0.999)))
+    make = functools.partial(torch.optim.AdamW, betas=(0.9, given.pop("beta2", 0.999)))
     data, plan = load(source), named(model)
     plan |= {f"train.{key}": int(value) if key in ("batch", "warmup") else value for key, value in given.items()}
-    plan["train.optimizer"] = "muon" if name == "muon" else "adamw"
+    plan["train.optimizer"] = name
     with mock.patch("torch.optim.AdamW", make):
         _, score, history = fitted(data, plan, time_limit=seconds, seed=seed, progress=False)
     return {

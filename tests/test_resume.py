@@ -111,14 +111,13 @@ def test_stopped_and_resumed(whole, table, tmp_path, capsys, at, number):
         assert torch.equal(flow.state_dict()[name], tensor), name
 
 
-def test_muon_goes_on_to_the_bit(table, tmp_path):
+@pytest.mark.parametrize(("optimizer", "slot"), [("muon", "momentum_buffer"), ("soap", "basis1")])
+def test_others_than_adam_go_on_to_the_bit(table, tmp_path, optimizer, slot):
     alone, stopped = (new_run(tmp_path / name, table) for name in ("alone", "stopped"))
-    train(alone, table, optimizer="muon")
-    train(stopped, table, at=60, optimizer="muon")
-    assert any(
-        name.startswith("optimizer.momentum_buffer.") for name in safetensors.torch.load_file(stopped.path / "state/last.safetensors")
-    )
-    train(stopped, table, resume=True, optimizer="muon")
+    train(alone, table, optimizer=optimizer)
+    train(stopped, table, at=65, optimizer=optimizer)
+    assert any(name.startswith(f"optimizer.{slot}.") for name in safetensors.torch.load_file(stopped.path / "state/last.safetensors"))
+    train(stopped, table, resume=True, optimizer=optimizer)
     assert_same(alone, stopped)
 
 

@@ -5,7 +5,7 @@
 
 Rows are split 80 : 10 : 10 as always, columns standardized by the train split; MNIST has 6,000 images for validation, of which 2,048 are
 looked at. The peer has its learning rate, the cosine, Adam and its best weights; its first gradient, with compilation, is told apart. We
-have ``fit``, with Muon for the table as its preset, with the smallest of a few time limits that gets there, start-up and compilation
+have ``fit``, with SOAP for the table, with the smallest of a few time limits that gets there, start-up and compilation
 included. Neither knows the test rows.
 """
 
@@ -48,7 +48,7 @@ def kin40k(folder: Path, seconds: float) -> list[dict[str, Any]]:
         points, first = train(model, rows, valid, Schedule(seconds, rate=5e-3, batch=512, every=60), compiled=compiled)
         found.append({"library": "zuko", "mode": "compiled" if compiled else "eager", "points": [vars(p) for p in points]})
         target = best(points)
-        course = ours(lambda: nsf(rows.shape[1:]), rows, valid, target.nats, limits(seconds), batch=512, optimizer="muon")
+        course = ours(lambda: nsf(rows.shape[1:]), rows, valid, target.nats, limits(seconds), batch=512, optimizer="soap")
         found[-1] |= told(first, -target.nats, target.seconds, reached(course, target.nats), -best(course).nats)
     return found
 

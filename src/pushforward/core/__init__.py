@@ -2,7 +2,7 @@
 
 from .condition import Conditioned
 from .distribution import Distribution, LogDensity, set_aside_infinite
-from .flow import Flow, refresh, refreshed
+from .flow import Flow, refresh, with_derived_state
 from .moments import Estimate
 from .patches import into_patches, out_of_patches
 from .precision import full_precision
@@ -31,7 +31,7 @@ __all__ = [
     "readable",
     "refined",
     "refresh",
-    "refreshed",
+    "with_derived_state",
     "set_aside_infinite",
     "start_rows",
     "substituted",

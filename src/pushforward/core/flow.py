@@ -236,11 +236,11 @@ class Flow(Distribution):
 
 def refresh(model: nn.Module) -> None:
     """Bring derived state up to date wherever there is any in the model, whether it is a flow or holds some."""
-    for part in refreshed(model):
+    for part in with_derived_state(model):
         part.refresh()
 
 
-def refreshed(model: nn.Module) -> list[Hooked]:
+def with_derived_state(model: nn.Module) -> list[Hooked]:
     """Its parts that have derived state."""
     hooked = (module for module in model.modules() if isinstance(module, Hooked) and not isinstance(module, Flow))
     return [module for module in hooked if type(module).refresh is not Hooked.refresh]

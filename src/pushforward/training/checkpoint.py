@@ -132,10 +132,15 @@ class Learner:
         parameters = dict(self.objective.named_parameters())
         for key, tensor in _section(tensors, "optimizer.").items():
             slot, _, name = key.partition(".")
-            if name not in parameters or tensor.shape not in ((), parameters[name].shape):
+            if name not in parameters or tensor.shape not in shapes_remembered(parameters[name].shape):
                 raise ValueError(f"fit: the checkpoint is that of another model ({key}); resume with the run's own configuration")
             own = parameters[name]
             self.optimizer.state[own][slot] = shared_out(tensor, own).to(own.device, copy=True)
+
+
+def shapes_remembered(shape: torch.Size) -> list[tuple[int, ...]]:
+    """What an optimizer remembers of a parameter: counts, numbers of its shape, and matrices of its sides."""
+    return [(), tuple(shape), *((side, side) for side in shape)]
 
 
 def load_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:

@@ -79,7 +79,7 @@ def fit(
         lr: the largest learning rate.
         warmup: steps to get there.
         weight_decay: of AdamW and Muon.
-        optimizer: "adamw", or "muon" for Muon on matrices and AdamW on the rest: see :func:`~.optimizers.optimizer_of`.
+        optimizer: "adamw", or "muon" or "soap" on matrices and AdamW on the rest: see :func:`~.optimizers.optimizer_of`.
         clip: the largest norm of the gradient.
         ema: decay of the average of the weights.
         every: steps between validations; ``None`` for about 50 in a run.
@@ -212,9 +212,9 @@ def check_options(
             f"got {weight_decay}, {warmup}, {patience} and {ema}"
         )
     if optimizer not in get_args(OptimizerName):
-        raise ValueError(f"fit: expected optimizer 'adamw' or 'muon', got {optimizer!r}")
-    if optimizer == "muon" and strategy == "fsdp":
-        raise ValueError("fit: optimizer 'muon' steps along whole matrices, of which strategy 'fsdp' has parts; use 'adamw' or 'ddp'")
+        raise ValueError(f"fit: expected optimizer 'adamw', 'muon' or 'soap', got {optimizer!r}")
+    if optimizer != "adamw" and strategy == "fsdp":
+        raise ValueError(f"fit: optimizer {optimizer!r} steps along whole matrices, of which 'fsdp' has parts; use 'adamw' or 'ddp'")
     if precision not in ("auto", "no", "bf16"):
         raise ValueError(f"fit: expected precision 'auto', 'no' or 'bf16' (float16 overflows in log-dets), got {precision!r}")
     if compile not in ("auto", "yes", "no"):

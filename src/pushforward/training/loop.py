@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from ..core import Flow, refreshed
+from ..core import Flow, with_derived_state
 from ..objectives import FlowMatching
 from ..signals import StopSignals
 from ..words import duration
@@ -133,7 +133,7 @@ def optimize(
             shard(average.module, average.part)
             average.follow(objective)
             flow.cpu()
-        derived = refreshed(trained)
+        derived = with_derived_state(trained)
         trainable = [p for p in objective.parameters() if p.requires_grad]
         stepper = optimizer_of(optimizer, trainable, lr, weight_decay)
         guard = NonFiniteGuard(stepper, trainable, clip, now.tally, deferred=look > 1)

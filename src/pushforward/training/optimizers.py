@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-OptimizerName = Literal["adamw", "muon"]
+OptimizerName = Literal["adamw", "muon", "soap"]
 
 
 class Muon(torch.optim.Optimizer):
@@ -59,6 +59,87 @@ def orthogonal(matrices: Tensor) -> Tensor:
     return (x.mT if matrices.shape[1] > matrices.shape[2] else x).to(matrices.dtype)
 
 
+class SOAP(torch.optim.Optimizer):
+    r"""Adam in the eigenbasis of each weight's Shampoo preconditioner, for parameters ``(n, m)``.
+
+    ``L`` and ``R`` are running means of ``G G^T`` and ``G^T G`` of gradients ``G``, with eigenvectors ``Q_L`` and ``Q_R``; Adam goes by
+    ``Q_L^T G Q_R``, and its step is turned back. A step of power iteration with a QR decomposition brings the bases after every
+    ``every`` steps. The first gradient makes the bases only. Of a side that is more than ``ratio`` times as long as the other one, or
+    longer than ``longest``, the basis is the usual one, which costs nothing.
+
+    A step is six products of a weight with a square matrix, whatever the batch.
+
+    Reference: SOAP: Improving and Stabilizing Shampoo using Adam, Vyas, Morwani, Zhao, Shapira, Brandfonbrener, Janson, Kakade, 2024,
+    arXiv:2409.11321.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        lr: float,
+        weight_decay: float,
+        betas: tuple[float, float] = (0.95, 0.95),
+        every: int = 10,
+        ratio: float = 2.0,
+        longest: int = 2048,
+    ):
+        options = {"lr": lr, "weight_decay": weight_decay, "betas": betas, "every": every, "ratio": ratio, "longest": longest}
+        super().__init__(parameters, options)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    self._step(p, p.grad, self.state[p], group)
+
+    def _step(self, p: nn.Parameter, g: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+        beta1, beta2 = group["betas"]
+        if not state:
+            most = min(group["longest"], group["ratio"] * min(p.shape))
+            state.update(step=torch.zeros(()), exp_avg=torch.zeros_like(p), exp_avg_sq=torch.zeros_like(p))
+            for side in (0, 1):
+                if p.shape[side] <= most:
+                    state[f"gram{side}"] = gram(g, side) * (1 - beta2)
+                    state[f"basis{side}"] = torch.linalg.eigh(state[f"gram{side}"])[1].flip(1)
+            return
+        state["step"] = state["step"].cpu() + 1
+        steps = int(state["step"])
+        turned = turn(g, state)
+        momentum = state["exp_avg"].lerp_(turned, 1 - beta1)
+        square = state["exp_avg_sq"].lerp_(turned.square(), 1 - beta2)
+        rate = group["lr"] * math.sqrt(1 - beta2**steps) / (1 - beta1**steps)
+        p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(turn(momentum / (square.sqrt() + 1e-8), state, back=True), alpha=rate)
+        for side in (0, 1):
+            if f"gram{side}" in state:
+                state[f"gram{side}"].lerp_(gram(g, side), 1 - beta2)
+        if steps % group["every"] == 0:
+            self._bring_after(state)
+
+    def _bring_after(self, state: dict[str, Any]) -> None:
+        """The bases to where their matrices have gone; directions are sorted by what falls on them."""
+        momentum = turn(state["exp_avg"], state, back=True)
+        for side in (0, 1):
+            if f"gram{side}" in state:
+                grown = state[f"gram{side}"] @ state[f"basis{side}"]
+                order = (state[f"basis{side}"] * grown).sum(0).argsort(descending=True)
+                state["exp_avg_sq"] = state["exp_avg_sq"].index_select(side, order)
+                state[f"basis{side}"] = torch.linalg.qr(grown.index_select(1, order))[0]
+        state["exp_avg"] = turn(momentum, state)
+
+
+def gram(g: Tensor, side: int) -> Tensor:
+    """``g g^T``, or ``g^T g`` of side 1."""
+    return g @ g.T if side == 0 else g.T @ g
+
+
+def turn(g: Tensor, state: dict[str, Any], back: bool = False) -> Tensor:
+    """``Q_L^T g Q_R``, or ``Q_L g Q_R^T``."""
+    left, right = state.get("basis0"), state.get("basis1")
+    g = g if left is None else (left if back else left.T) @ g
+    return g if right is None else g @ (right.T if back else right)
+
+
 class Joint(torch.optim.Optimizer):
     """Several optimizers of different parameters as one, which share their memory of gradients."""
 
@@ -79,14 +160,14 @@ class Joint(torch.optim.Optimizer):
 
 
 def optimizer_of(name: OptimizerName, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> torch.optim.Optimizer:
-    """AdamW for all parameters, or :class:`Muon` for matrices and AdamW for the rest.
+    """AdamW for all parameters, or :class:`Muon` or :class:`SOAP` for matrices and AdamW for the rest.
 
     Reference: Decoupled Weight Decay Regularization, Loshchilov, Hutter, 2019, arXiv:1711.05101.
     """
     every = list(parameters)
-    matrices = [p for p in every if name == "muon" and p.dim() == 2 and min(p.shape) > 1]
+    matrices = [p for p in every if name != "adamw" and p.dim() == 2 and min(p.shape) > 1]
     rest = [p for p in every if not any(p is matrix for matrix in matrices)]
     if not matrices:
         return torch.optim.AdamW(every, lr=lr, weight_decay=weight_decay, fused=True)
-    by_muon = Muon(matrices, lr, weight_decay)
-    return Joint(by_muon, *([torch.optim.AdamW(rest, lr=lr, weight_decay=weight_decay, fused=True)] if rest else []))
+    by_matrix = (Muon if name == "muon" else SOAP)(matrices, lr, weight_decay)
+    return Joint(by_matrix, *([torch.optim.AdamW(rest, lr=lr, weight_decay=weight_decay, fused=True)] if rest else []))

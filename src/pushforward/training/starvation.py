@@ -61,6 +61,7 @@ class Threads:
         (many, before), self._before = self._before, None
         self._wait *= 2  # what was tried is not tried again soon
         if pace < before:
+            self._told = True
             gain = f"{1000 * pace:.3g} ms a step instead of {1000 * before:.3g}"
             return f"other processes are busy: fewer threads are faster, {threads} instead of {many}, {gain}"
         self._set(many)

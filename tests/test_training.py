@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import math
 import time
@@ -321,6 +322,15 @@ def test_a_starved_training_has_fewer_threads(machine):
         "processors are free: 2 threads again",
         "processors are free: 4 threads again",
     ]
+
+
+def test_a_starved_fit_tries_fewer_and_ends_with_all(machine, monkeypatch):
+    waited = itertools.count(0, 10**9)
+    monkeypatch.setattr(starvation, "ran_and_waited", lambda tasks: (0, next(waited)))
+    flow, seen = gaussian_flow(), set()
+    flow.register_forward_pre_hook(lambda *_: seen.add(torch.get_num_threads()))
+    fit(flow, rows(100), rows(10), steps=10, progress=False)
+    assert {2, 4} <= seen and torch.get_num_threads() == 4
 
 
 def test_threads_stay_where_fewer_are_slower(machine):

@@ -63,7 +63,7 @@ def fit(
     progress: bool = True,
     watch: Callable[[nn.Module, int, float], None] | None = None,
 ) -> History:
-    """Fit the flow by AdamW or Muon; afterwards it holds the averaged weights that did best on the validation rows.
+    """Fit the flow by AdamW, Muon or SOAP; afterwards it holds the averaged weights that did best on the validation rows.
 
     The learning rate warms up linearly and falls to zero along half a cosine. Learning rate, rows and random numbers of a step
     are functions of ``(seed, step)``, and on a CPU a run that was stopped and resumed ends with the same weights to the bit.
@@ -78,7 +78,7 @@ def fit(
         batch: rows of a step, over all processes.
         lr: the largest learning rate.
         warmup: steps to get there.
-        weight_decay: of AdamW and Muon.
+        weight_decay: times the learning rate, the share of the weights that a step takes off.
         optimizer: "adamw", or "muon" or "soap" on matrices and AdamW on the rest: see :func:`~.optimizers.optimizer_of`.
         clip: the largest norm of the gradient.
         ema: decay of the average of the weights.

@@ -67,7 +67,7 @@ def optimize(
     bits: int | None = None,
     began: float | None = None,
 ) -> History:
-    """Minimise ``objective(*batches(step, progress))`` by the optimizer asked for; afterwards the flow holds the averaged weights that did best.
+    """Minimise ``objective(*batches(step, progress))`` by that optimizer; afterwards the flow holds the averaged weights that did best.
 
     What it does beside the steps (average, schedule, skipped steps and roll-backs, checkpoints, resuming, processes, signals, the time
     limit) is told at :func:`pushforward.training.fit`, whose arguments these are.
